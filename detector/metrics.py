@@ -1,0 +1,372 @@
+"""Metrics: one table says what is measured, what it means and what to do about it.
+
+The README's table is rendered from it, dashboards and alerts are checked against it, and
+`Metrics` makes the Prometheus objects of one process from it. Every role has all of them:
+one that a role never touches has no series, or stands at zero.
+
+Counters carry whole batches: a role adds once a batch, never once a record.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+PREFIX: Final = "detector_"
+
+Type = Literal["counter", "gauge", "histogram"]
+
+LATENCY_BUCKETS_S: Final = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.02,
+    0.03,
+    0.04,
+    0.06,
+    0.08,
+    0.1,
+    0.15,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+)
+"""Edges at the objectives, so that no interpolation decides whether one is met: p50 of 40 ms,
+p99 of 100 ms, and 10 s, where the broker ends a transaction."""
+
+BATCH_BUCKETS: Final = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000)
+"""Records or rows of one batch; the configured limit of ingest, 20,000, is an edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One line of the table. `labels` are in the order in which `.labels(...)` takes them."""
+
+    attribute: str
+    name: str
+    type: Type
+    labels: tuple[str, ...]
+    unit: str
+    meaning: str
+    action: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def exposed(self) -> str:
+        """The name as Prometheus reads it."""
+        return PREFIX + self.name + ("_total" if self.type == "counter" else "")
+
+
+def _counter(attribute: str, labels: tuple[str, ...], unit: str, meaning: str, action: str, name: str = "") -> Metric:
+    return Metric(attribute, name or attribute, "counter", labels, unit, meaning, action)
+
+
+def _gauge(attribute: str, labels: tuple[str, ...], unit: str, meaning: str, action: str, name: str = "") -> Metric:
+    return Metric(attribute, name or attribute, "gauge", labels, unit, meaning, action)
+
+
+def _histogram(
+    attribute: str, labels: tuple[str, ...], unit: str, meaning: str, action: str, buckets: tuple[float, ...]
+) -> Metric:
+    return Metric(attribute, attribute, "histogram", labels, unit, meaning, action, buckets)
+
+
+METRICS: Final[tuple[Metric, ...]] = (
+    # What comes in.
+    _counter(
+        "records",
+        ("source",),
+        "records",
+        "records read from a source and committed, rejected ones included",
+        "a source that stands still while its switch works: look at the switch's exporter and at lag_records",
+    ),
+    _counter(
+        "record_bytes",
+        ("source",),
+        "bytes",
+        "bytes of those records as the source wrote them",
+        "a jump per record: the source has changed its format; run `detector check-source` on a sample",
+    ),
+    _counter(
+        "rejects",
+        ("source", "reason"),
+        "records",
+        "records that gave no row and went to the rejects topic",
+        "read the newest of `rejects` (its headers say why), mend the mapping or the source, replay them",
+    ),
+    _counter(
+        "skipped",
+        ("source", "why"),
+        "records",
+        "records that the mapping leaves out on purpose: other legs, receipts, retries",
+        "a share that moves: the switch has changed how it writes legs; check the mapping's leg filter",
+    ),
+    _counter(
+        "rows_out",
+        (),
+        "rows",
+        "rows that ingest has published",
+        "far below two a record: originators are withheld, or a side is undeclared in the mapping",
+    ),
+    _counter(
+        "names",
+        (),
+        "names",
+        "texts of alphanumeric sender ids that travelled in message headers",
+        "a jump: somebody invents sender ids; look at the accounts behind them",
+    ),
+    # What becomes of it.
+    _counter(
+        "messages",
+        (),
+        "messages",
+        "internal messages that detect has worked through, replay after a start included",
+        "still while rows_out grows: detect is stuck or not assigned; see assigned and /health",
+    ),
+    _counter(
+        "rows",
+        ("status",),
+        "rows",
+        "rows by what became of them: counted, duplicate, late, ignored",
+        "late or duplicate above 1 %: a source delivers late or twice; find it by source in the events topic",
+    ),
+    _counter(
+        "scored",
+        (),
+        "rows",
+        "rows whose number was scored by the model",
+        "zero while rows grow: no model is loaded, or its activity floor is above all traffic",
+    ),
+    _counter(
+        "decisions",
+        ("action", "rule", "service"),
+        "decisions",
+        "decisions published",
+        "a rule that jumps: read its cases with `detector decisions tail`; set verdict.mode to flag if in doubt",
+    ),
+    _counter(
+        "held_back",
+        ("why",),
+        "decisions",
+        "blocks that became flags, by what held them back",
+        "budget: an attack or a bad rule, decide which; silent: mend the feed; warm_up: wait a week",
+    ),
+    _gauge(
+        "blocks_budget_left",
+        ("partition",),
+        "blocks",
+        "room left in the block budget of the partition's current hour of event time",
+        "at zero rules and models only flag: look at decisions by rule before raising the budget",
+    ),
+    # What is held.
+    _gauge(
+        "numbers",
+        ("partition",),
+        "numbers",
+        "numbers held in the state of a partition",
+        "partitions that differ by far: a source writes unparsed numbers; growth without end: see state_bytes",
+    ),
+    _gauge(
+        "state_bytes",
+        ("partition",),
+        "bytes",
+        "memory of a partition's state",
+        "near the container's limit in sum: add detect workers",
+    ),
+    _gauge(
+        "restore_seconds",
+        ("partition",),
+        "seconds",
+        "how long the last taking of a partition took: decisions, snapshot and replay",
+        "above 10 s: snapshots are too rare or their store too slow; see snapshot_age_seconds",
+    ),
+    _counter(
+        "snapshots",
+        ("outcome",),
+        "snapshots",
+        "snapshots by outcome: written, failed",
+        "any failed: check room and rights of detect.snapshots; detect goes on, but a restart takes longer",
+    ),
+    _histogram(
+        "snapshot_seconds",
+        (),
+        "seconds",
+        "time to write one snapshot",
+        "above 5 s: the store is slow; partitions wait meanwhile",
+        (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    ),
+    _gauge(
+        "snapshot_age",
+        (),
+        "seconds",
+        "age of the oldest among the newest snapshots of the assigned partitions",
+        "above three times detect.snapshot_every_s: snapshots fail; see snapshots by outcome",
+        "snapshot_age_seconds",
+    ),
+    # How fast.
+    _gauge(
+        "lag_seconds",
+        ("role",),
+        "seconds",
+        "now less the newest event time committed by the role",
+        "above 60 s and rising: the role is too slow (add workers) or its sources are late (compare the roles)",
+    ),
+    _gauge(
+        "lag_records",
+        ("topic", "partition"),
+        "messages",
+        "messages that stand in the log behind the role's position",
+        "rising for 5 minutes: add workers up to the number of partitions; one partition alone: a stuck worker",
+    ),
+    _histogram(
+        "latency_seconds",
+        ("role",),
+        "seconds",
+        "from the oldest message of a batch standing in its topic to the commit of what came of it",
+        "p50 above 0.04 or p99 above 0.1 on either role: see stage_seconds for where the time goes",
+        LATENCY_BUCKETS_S,
+    ),
+    _histogram(
+        "batch_size",
+        ("role",),
+        "messages",
+        "messages in one transaction",
+        "always at the limit: the role is behind; always 1: commits cost more than the work",
+        BATCH_BUCKETS,
+    ),
+    _histogram(
+        "stage_seconds",
+        ("role", "stage"),
+        "seconds",
+        "time of one stage of a batch",
+        "the stage that grew is where to look: poll and publish are the broker's, the others ours",
+        LATENCY_BUCKETS_S,
+    ),
+    _histogram(
+        "transaction_seconds",
+        ("role",),
+        "seconds",
+        "from begin to the end of one transaction",
+        "near 10 s the broker fences the process: make batches smaller or mend the broker",
+        LATENCY_BUCKETS_S,
+    ),
+    _counter(
+        "transactions",
+        ("role", "outcome"),
+        "transactions",
+        "transactions by outcome: committed, aborted",
+        "aborted without a rebalance or a restart near it: read the role's log for the broker's error",
+    ),
+    # Who we are and whether we live.
+    _gauge(
+        "broker_up",
+        (),
+        "0 or 1",
+        "whether the last call to the broker succeeded",
+        "0: the broker cannot be reached from here; the role retries by itself",
+    ),
+    _gauge(
+        "assigned",
+        ("role",),
+        "partitions",
+        "partitions that this process holds",
+        "sum over processes below the topic's partitions: nobody works on some; more processes than partitions idle",
+    ),
+    _gauge(
+        "model_info",
+        ("version", "simulated"),
+        "1",
+        "the model in force; simulated is true when it was trained on simulated traffic only",
+        "versions that differ between processes: a rollout is half done",
+    ),
+    _gauge(
+        "policy_info",
+        ("version", "mode"),
+        "1",
+        "the policy in force, and the mode",
+        "versions or modes that differ between processes: a rollout is half done",
+    ),
+    _gauge(
+        "last_step_timestamp",
+        (),
+        "unix seconds",
+        "when the poll loop last came round",
+        "older than 30 s: the loop hangs, /health fails and the supervisor should restart it",
+        "last_step_timestamp_seconds",
+    ),
+)
+
+
+class Metrics:
+    """The Prometheus objects of one process, one attribute for each line of `METRICS`."""
+
+    records: Counter
+    record_bytes: Counter
+    rejects: Counter
+    skipped: Counter
+    rows_out: Counter
+    names: Counter
+    messages: Counter
+    rows: Counter
+    scored: Counter
+    decisions: Counter
+    held_back: Counter
+    blocks_budget_left: Gauge
+    numbers: Gauge
+    state_bytes: Gauge
+    restore_seconds: Gauge
+    snapshots: Counter
+    snapshot_seconds: Histogram
+    snapshot_age: Gauge
+    lag_seconds: Gauge
+    lag_records: Gauge
+    latency_seconds: Histogram
+    batch_size: Histogram
+    stage_seconds: Histogram
+    transaction_seconds: Histogram
+    transactions: Counter
+    broker_up: Gauge
+    assigned: Gauge
+    model_info: Gauge
+    policy_info: Gauge
+    last_step_timestamp: Gauge
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = CollectorRegistry() if registry is None else registry
+        for metric in METRICS:
+            setattr(self, metric.attribute, _build(metric, self.registry))
+
+    def value(self, attribute: str, **labels: str) -> float:
+        """The sum of a counter's or gauge's samples that carry `labels`; 0 where there is none."""
+        metric = next(metric for metric in METRICS if metric.attribute == attribute)
+        collector: MetricWrapperBase = getattr(self, attribute)
+        return sum(
+            sample.value
+            for family in collector.collect()
+            for sample in family.samples
+            if sample.name == metric.exposed and labels.items() <= sample.labels.items()
+        )
+
+
+def _build(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
+    name, meaning = PREFIX + metric.name, metric.meaning
+    if metric.type == "counter":
+        return Counter(name, meaning, metric.labels, registry=registry)
+    if metric.type == "gauge":
+        return Gauge(name, meaning, metric.labels, registry=registry)
+    return Histogram(name, meaning, metric.labels, registry=registry, buckets=metric.buckets)
+
+
+def metrics_markdown() -> str:
+    """The table as the README prints it."""
+    lines = ["| metric | type | labels | unit | meaning | what to do |", "| --- | --- | --- | --- | --- | --- |"]
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        cells = (f"`{metric.exposed}`", metric.type, labels, metric.unit, metric.meaning, metric.action)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
