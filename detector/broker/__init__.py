@@ -116,7 +116,7 @@ class Producer(Protocol):
 class Broker(Protocol):
     """The way to all of the above."""
 
-    def consumer(self, group: str, instance: str) -> Consumer:
+    def consumer(self, group: str, instance: str, *, earliest: bool = False) -> Consumer:
         """A static member (`group.instance.id`) that reads committed messages and never commits by itself.
 
         A partition without an offset that is given or committed raises `Fatal` unless `earliest`.
@@ -134,7 +134,11 @@ class Broker(Protocol):
         ...
 
     def read(self, partition: TopicPartition, start: int, stop: int) -> Iterator[Message]:
-        """The committed messages of `[start, stop)`, without a group. Ends at `stop` whatever lies before it."""
+        """The committed messages of `[start, stop)`, without a group.
+
+        Ends at `stop`, or at the high watermark if that is lower, whatever lies before it: markers, aborted messages.
+        Waits while a transaction that began before that end is open. What retention has dropped is left out.
+        """
         ...
 
     def watermarks(self, partition: TopicPartition) -> tuple[int, int]:
@@ -147,6 +151,10 @@ class Broker(Protocol):
 
     def create(self, specs: Sequence[TopicSpec]) -> list[str]:
         """Make the topics that do not exist; returns their names."""
+        ...
+
+    def delete(self, topics: Sequence[str]) -> None:
+        """Delete the topics and wait until they are gone."""
         ...
 
     def identity(self, topic: str) -> str:
