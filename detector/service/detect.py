@@ -1,0 +1,286 @@
+"""The detect role: rows of the partitions held become state and decisions."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+
+from detector.broker import Broker, Message, TopicPartition
+from detector.config import Settings
+from detector.errors import Abort, Fatal
+from detector.features.catalogue import feature_hash
+from detector.features.state import Status
+from detector.ingest.zones import ZoneTable
+from detector.metrics import Metrics
+from detector.pipeline import Detector, Entry, Outcome, Part
+from detector.service.outbox import ATTEMPTS, Outbox, Output
+from detector.service.rejects import reject_output
+from detector.service.restore import Restorer
+from detector.snapshot import Store
+from detector.verdict.decisions import Decision
+from detector.verdict.judge import Judge
+from detector.verdict.model import Model
+from detector.verdict.policy import Policy
+
+log = logging.getLogger(__name__)
+
+ROLE = "detect"
+
+
+@dataclass(slots=True)
+class Held:
+    """A partition that this worker holds, and what of it is not yet committed."""
+
+    part: Part
+    position: int
+    """Next internal offset to be processed."""
+    committed: int
+    """The group's offset: it never goes back, so nothing is committed while replaying up to it."""
+    outputs: list[Output] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    rows_since_snapshot: int = 0
+    snapshot_at: float = 0.0
+    """Wall clock of the last snapshot, or of taking the partition."""
+
+
+class DetectRole:
+    """Holds the state of its partitions; outputs are kept until their transaction is committed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: Broker,
+        metrics: Metrics,
+        instance: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._metrics = metrics
+        self._clock = clock
+        model = Model.load(settings.path(settings.model.bundle))
+        policy = Policy.load(settings.path(settings.verdict.policy))
+        zones = ZoneTable.load(settings.path(settings.home.zones))
+        self._versions = {"mode": settings.verdict.mode, "model": model.version, "policy": policy.version}
+        metrics.model_info.labels(model.version, str(model.simulated).lower()).set(1)
+        metrics.policy_info.labels(policy.version, settings.verdict.mode).set(1)
+        self._detector = Detector(settings, Judge(policy, model, zones, settings), model)
+        self._store = Store(
+            settings.path(settings.detect.snapshots),
+            broker.identity(settings.topics.events),
+            f"{feature_hash()}+{settings.home.utc_offset_minutes}",
+            settings.detect.snapshots_kept,
+        )
+        self._restorer = Restorer(settings, broker, self._detector, self._store, metrics)
+        self._held: dict[int, Held] = {}
+        self._carried: list[Message] = []
+        self._writer = ThreadPoolExecutor(1, "snapshot")
+        self._writing: Future[float] | None = None
+        identity = f"{settings.group}-{ROLE}-{instance}"
+        self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
+        self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
+        self._consumer.subscribe([settings.topics.events], self)
+
+    # Partitions come and go, from within a poll.
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Each partition is restored; it is read on from where its state stands."""
+        starts = {}
+        for at in partitions:
+            taken = self._restorer.take(self._consumer, at.partition)
+            held = Held(taken.part, taken.start, taken.part.committed, snapshot_at=self._clock())
+            held.outputs.append(self._in_force(taken.part))
+            self._held[at.partition] = held
+            starts[at] = taken.start
+        self._metrics.assigned.labels(ROLE).set(len(self._held))
+        return starts
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """What is committed is snapshotted for the next holder, and dropped."""
+        for at in partitions:
+            held = self._held.get(at.partition)
+            if held is not None and held.rows_since_snapshot and held.position <= held.committed:
+                self._save(at.partition, held)
+        self.lost(partitions)
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """Arrays and outputs of these partitions are gone: they are another worker's."""
+        gone = {at.partition for at in partitions}
+        self._carried = [message for message in self._carried if message.partition() not in gone]
+        for at in partitions:
+            self._held.pop(at.partition, None)
+            for gauge in (self._metrics.numbers, self._metrics.state_bytes, self._metrics.restore_seconds):
+                gauge.remove(str(at.partition))
+        self._metrics.assigned.labels(ROLE).set(len(self._held))
+
+    # One step.
+
+    def step(self) -> int:
+        """One batch of rows is state and published decisions, with its offsets committed."""
+        began = time.perf_counter()
+        messages = self._carried + self._poll(self._settings.detect.batch_messages)
+        self._carried = []
+        metadata = self._consumer.group_metadata()
+        polled = time.perf_counter()
+        by_partition: dict[int, list[Message]] = {}
+        for message in messages:
+            by_partition.setdefault(message.partition(), []).append(message)
+        outcomes = []
+        for partition, batch in by_partition.items():
+            held = self._held.get(partition)
+            if held is not None:
+                outcomes.append(self._process(held, batch))
+        worked = time.perf_counter()
+        published: list[Decision] = []
+        if outcomes:
+            published = self._publish(metadata)
+        done = time.perf_counter()
+        if messages:
+            self._observe(messages, outcomes, published, (began, polled, worked, done))
+        self._snapshot_one()
+        return len(messages)
+
+    def _poll(self, most: int) -> list[Message]:
+        return self._consumer.poll(most, self._settings.detect.wait_ms / 1000)
+
+    def _process(self, held: Held, batch: Sequence[Message]) -> Outcome:
+        topics = self._settings.topics
+        entries = [Entry(message.offset(), message.value(), message.headers() or []) for message in batch]
+        outcome = self._detector.process(held.part, entries)
+        at = TopicPartition(topics.events, held.part.number)
+        values = {entry.offset: entry.value for entry in entries} if outcome.rejected else {}
+        for offset, rejected in outcome.rejected:
+            if offset >= held.part.committed:
+                held.outputs.append(reject_output(topics.rejects, rejected, values[offset], at, offset, "events", ""))
+        for decision in outcome.decisions:
+            held.outputs += self._decided(decision, held.part.number)
+        held.decisions += outcome.decisions
+        held.position = entries[-1].offset + 1
+        held.rows_since_snapshot += sum(outcome.statuses)
+        return outcome
+
+    def _decided(self, decision: Decision, partition: int) -> list[Output]:
+        topics = self._settings.topics
+        key, value = decision.key().encode(), decision.to_json()
+        where = (topics.shadow,) if self._settings.verdict.mode == "shadow" else (topics.decisions, topics.history)
+        return [Output(topic, partition, value, key) for topic in where]
+
+    def _in_force(self, part: Part) -> Output:
+        """For an audit: from which offset on which mode, model and policy decided."""
+        value = {"partition": part.number, "offset": part.committed, **self._versions}
+        key = f"{part.number}@{part.committed}"
+        return Output(self._settings.topics.control, 0, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), key.encode())
+
+    def _publish(self, metadata: object) -> list[Decision]:
+        """Kept outputs and offsets are committed; returns the decisions among them.
+
+        1. Publish everything kept, with the metadata of the poll that gave the batch.
+        2. Aborted: poll, so that revocations arrive and drop what is no longer ours; what the
+           poll gave waits for the next step.
+        3. Publish what is left again, with fresh metadata; after 5 attempts, give up.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            ready = {q: held for q, held in self._held.items() if held.position > held.committed}
+            offsets = {TopicPartition(self._settings.topics.events, q): held.position for q, held in ready.items()}
+            if not offsets:
+                return []
+            try:
+                self._outbox.publish([output for held in ready.values() for output in held.outputs], offsets, metadata)
+            except Abort as error:
+                if attempt == ATTEMPTS:
+                    raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
+                self._carried += self._poll(1)  # 2
+                metadata = self._consumer.group_metadata()  # 3
+                continue
+            published = [decision for held in ready.values() for decision in held.decisions]
+            for held in ready.values():
+                held.outputs, held.decisions, held.committed = [], [], held.position
+            return published
+        return []
+
+    # Snapshots.
+
+    def _snapshot_one(self) -> None:
+        """At most one partition is copied now and written aside, if one is due."""
+        if self._writing is not None:
+            if not self._writing.done():
+                return
+            self._written(self._writing)
+        now = self._clock()
+        settings = self._settings.detect
+        for q, held in self._held.items():
+            old = now - held.snapshot_at >= settings.snapshot_every_s and held.rows_since_snapshot > 0
+            if (old or held.rows_since_snapshot >= settings.snapshot_rows) and not held.outputs:
+                arrays = {name: np.copy(array) for name, array in held.part.arrays().items()}
+                self._writing = self._writer.submit(self._timed_save, q, held.position, arrays)
+                held.snapshot_at, held.rows_since_snapshot = now, 0
+                break
+        ages = [now - held.snapshot_at for held in self._held.values()]
+        self._metrics.snapshot_age.set(max(ages, default=0.0))
+
+    def _timed_save(self, partition: int, offset: int, arrays: Mapping[str, np.ndarray]) -> float:
+        began = time.perf_counter()
+        self._store.save(partition, offset, arrays)
+        return time.perf_counter() - began
+
+    def _written(self, writing: Future[float]) -> None:
+        """Count a snapshot that was written, or say why it was not: the stream goes on without it."""
+        self._writing = None
+        try:
+            self._metrics.snapshot_seconds.observe(writing.result())
+            self._metrics.snapshots.labels("written").inc()
+        except OSError as error:
+            self._metrics.snapshots.labels("failed").inc()
+            log.warning("snapshot failed, the last one stays: %s", error)
+
+    def _save(self, partition: int, held: Held) -> None:
+        """A snapshot of `partition` is written before this returns."""
+        if self._writing is not None:
+            self._writing.exception()
+            self._written(self._writing)
+        self._written(self._writer.submit(self._timed_save, partition, held.position, held.part.arrays()))
+        held.rows_since_snapshot = 0
+
+    # What the outside sees.
+
+    def _observe(
+        self,
+        messages: Sequence[Message],
+        outcomes: Sequence[Outcome],
+        published: Sequence[Decision],
+        at: tuple[float, float, float, float],
+    ) -> None:
+        metrics, now = self._metrics, self._clock()
+        metrics.messages.inc(len(messages))
+        metrics.batch_size.labels(ROLE).observe(len(messages))
+        metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
+        for outcome in outcomes:
+            metrics.scored.inc(outcome.scored)
+            for status, count in zip(Status, outcome.statuses, strict=True):
+                metrics.rows.labels(status.name.lower()).inc(count)
+            for _, rejected in outcome.rejected:
+                metrics.rejects.labels("events", rejected.reason.value).inc()
+        newest_ms = max((outcome.newest_ms for outcome in outcomes), default=0)
+        if newest_ms:
+            metrics.lag_seconds.labels(ROLE).set(now - newest_ms / 1000)
+        for decision in published:
+            metrics.decisions.labels(decision.action, decision.rule, decision.service).inc()
+            for why in decision.held_back:
+                metrics.held_back.labels(why).inc()
+        for partition in {message.partition() for message in messages} & self._held.keys():
+            state = self._held[partition].part.state
+            metrics.numbers.labels(str(partition)).set(len(state))
+            metrics.state_bytes.labels(str(partition)).set(state.nbytes)
+        began, polled, worked, done = at
+        for stage, seconds in (("poll", polled - began), ("detect", worked - polled), ("publish", done - worked)):
+            metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
+
+    def close(self) -> None:
+        """Every partition is snapshotted where it stands, and left."""
+        self._consumer.close()
+        self._outbox.close()
+        self._writer.shutdown()

@@ -1,0 +1,214 @@
+"""The ingest role: records of any source become rows on the partition of the number they are about."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import orjson
+
+from detector.broker import Broker, Message, TopicPartition
+from detector.config import Settings, Source
+from detector.errors import Abort, Fatal, Rejected
+from detector.ingest.commands import command_row, read_command
+from detector.ingest.rows import Ingested, Raw, SourceReader, open_source, pack_message, scatter
+from detector.metrics import Metrics
+from detector.records import SCHEMA_ID, NumberKind, Rows
+from detector.service.outbox import ATTEMPTS, Outbox, Output
+from detector.service.rejects import reject_output
+
+ROLE = "ingest"
+SCHEMA_HEADER = ("schema", SCHEMA_ID)
+
+
+class IngestRole:
+    """Stateless: a batch that cannot be committed is read and worked through again."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: Broker,
+        metrics: Metrics,
+        instance: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._sources = {source.topic: source for source in settings.sources}
+        self._readers: dict[str, SourceReader] = {
+            source.topic: open_source(settings, source) for source in settings.sources
+        }
+        identity = f"{settings.group}-{ROLE}-{instance}"
+        self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
+        self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
+        self._held: set[TopicPartition] = set()
+        self._aborted = 0
+        self._consumer.subscribe([*self._sources, settings.topics.commands], self)
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Every partition starts at its committed offset."""
+        self._held.update(partitions)
+        self._metrics.assigned.labels(ROLE).set(len(self._held))
+        return {}
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Nothing to do: each step has committed what it did."""
+        self._held.difference_update(partitions)
+        self._metrics.assigned.labels(ROLE).set(len(self._held))
+
+    lost = revoked
+
+    def step(self) -> int:
+        """One batch of records is rows on the internal topic, or rejects, with its offsets committed."""
+        began = time.perf_counter()
+        messages = self._consumer.poll(self._settings.ingest.batch_records, self._settings.ingest.wait_ms / 1000)
+        metadata = self._consumer.group_metadata()
+        if not messages:
+            return 0
+        polled = time.perf_counter()
+        by_topic: dict[str, list[Message]] = {}
+        for message in messages:
+            by_topic.setdefault(message.topic() or "", []).append(message)
+        outputs: list[Output] = []
+        ingested: list[tuple[Source, Ingested]] = []
+        for topic, batch in by_topic.items():
+            if topic in self._readers:
+                source = self._sources[topic]
+                result = self._readers[topic].read(_raw(batch))
+                ingested.append((source, result))
+                outputs += self._dead_letters(source, batch, result)
+        outputs += self._packed(
+            [result.rows for _, result in ingested], {k: v for _, r in ingested for k, v in r.names.items()}
+        )
+        outputs += self._commands(by_topic.get(self._settings.topics.commands, []))
+        worked = time.perf_counter()
+        starts, ends = _span(messages)
+        try:
+            self._outbox.publish(outputs, ends, metadata)
+        except Abort as error:
+            self._aborted += 1
+            if self._aborted >= ATTEMPTS:
+                raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
+            self._consumer.seek({at: offset for at, offset in starts.items() if at in self._held})
+            return 0
+        self._aborted = 0
+        self._observe(messages, ingested, (began, polled, worked, time.perf_counter()))
+        return len(messages)
+
+    def _dead_letters(self, source: Source, batch: Sequence[Message], result: Ingested) -> list[Output]:
+        outputs = []
+        for record in result.rejected:
+            message = batch[record.index]
+            at = TopicPartition(source.topic, message.partition())
+            outputs.append(
+                reject_output(
+                    self._settings.topics.rejects,
+                    record.rejected,
+                    message.value(),
+                    at,
+                    message.offset(),
+                    source.name,
+                    source.mapping,
+                )
+            )
+        return outputs
+
+    def _packed(self, batches: Sequence[Rows], names: Mapping[int, str]) -> list[Output]:
+        """The rows of a batch, packed into messages of their partitions, sender ids in the headers."""
+        if not any(len(rows) for rows in batches):
+            return []
+        rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
+        most = self._settings.ingest.rows_per_message
+        outputs = []
+        for partition, mine in scatter(rows, self._settings.topics.partitions):
+            for start in range(0, len(mine), most):
+                part = mine[start : start + most]
+                headers = [SCHEMA_HEADER]
+                if names:
+                    headers += _names_header(part, names)
+                outputs.append(Output(self._settings.topics.events, partition, pack_message(part), headers=headers))
+        self._metrics.rows_out.inc(len(rows))
+        return outputs
+
+    def _commands(self, batch: Sequence[Message]) -> list[Output]:
+        """Commands travel as rows of their own, so that they have one order with the traffic."""
+        topics = self._settings.topics
+        outputs = []
+        for message in batch:
+            command = read_command(message.value())
+            at = TopicPartition(topics.commands, message.partition())
+            if isinstance(command, Rejected):
+                self._metrics.rejects.labels("commands", command.reason.value).inc()
+                outputs.append(
+                    reject_output(topics.rejects, command, message.value(), at, message.offset(), "commands", "")
+                )
+                continue
+            row = command_row(command, message.timestamp()[1], message.partition(), message.offset())
+            for partition, rows in scatter(row, topics.partitions):
+                headers = [SCHEMA_HEADER, ("command", orjson.dumps(orjson.loads(message.value() or b"")))]
+                outputs.append(Output(topics.events, partition, pack_message(rows), headers=headers))
+        return outputs
+
+    def _observe(
+        self,
+        messages: Sequence[Message],
+        ingested: Sequence[tuple[Source, Ingested]],
+        at: tuple[float, float, float, float],
+    ) -> None:
+        metrics = self._metrics
+        now = self._clock()
+        newest_ms = 0
+        for source, result in ingested:
+            metrics.records.labels(source.name).inc(result.records)
+            for record in result.rejected:
+                metrics.rejects.labels(source.name, record.rejected.reason.value).inc()
+            for why, count in result.skipped.items():
+                metrics.skipped.labels(source.name, why).inc(count)
+            metrics.names.inc(len(result.names))
+            if len(result.rows):
+                newest_ms = max(newest_ms, int(result.rows["event_ms"].max()))
+        for topic, source in self._sources.items():
+            size = sum(len(message.value() or b"") for message in messages if message.topic() == topic)
+            metrics.record_bytes.labels(source.name).inc(size)
+        metrics.batch_size.labels(ROLE).observe(len(messages))
+        metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
+        if newest_ms:
+            metrics.lag_seconds.labels(ROLE).set(now - newest_ms / 1000)
+        began, polled, worked, published = at
+        for stage, seconds in (("poll", polled - began), ("map", worked - polled), ("publish", published - worked)):
+            metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
+
+    def close(self) -> None:
+        """Leave the group and let the producer go; each step has committed what it did."""
+        self._consumer.close()
+        self._outbox.close()
+
+
+def _raw(batch: Sequence[Message]) -> Raw:
+    return Raw(
+        values=[message.value() for message in batch],
+        partitions=[message.partition() for message in batch],
+        offsets=[message.offset() for message in batch],
+        timestamps_ms=[message.timestamp()[1] for message in batch],
+    )
+
+
+def _span(messages: Sequence[Message]) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """Of each partition in `messages`: the first offset, and the next to read after the last."""
+    starts: dict[TopicPartition, int] = {}
+    ends: dict[TopicPartition, int] = {}
+    for message in messages:
+        at = TopicPartition(message.topic() or "", message.partition())
+        offset = message.offset()
+        starts.setdefault(at, offset)
+        ends[at] = offset + 1
+    return starts, ends
+
+
+def _names_header(rows: Rows, names: Mapping[int, str]) -> list[tuple[str, bytes]]:
+    """The texts of the sender ids that `rows` speak of."""
+    numbers = np.concatenate([rows["number"], rows["other"]])
+    shift = np.uint64(60)
+    senders = np.unique(numbers[(numbers >> shift) == np.uint64(NumberKind.SENDER)]).tolist()
+    texts = {str(number): names[number] for number in senders if number in names}
+    return [("names", orjson.dumps(texts))] if texts else []

@@ -1,0 +1,171 @@
+"""Snapshots: a partition's state on disk, usable by whichever worker takes it next.
+
+    <store>/<cluster>-<topic id>/<partition>/<offset, 20 digits>/
+        manifest.json   format, feature hash, identity, partition, offset, checksums
+        <name>.npy      one array each
+
+A snapshot at offset s holds the state of exactly the rows before s, which is a pure function
+of the log: so any snapshot with s at or below the committed offset is as good as any other,
+and the ordinary loop replays the rest. It is written beside, fsynced and renamed: a folder
+with its final name is whole, and its checksums say if it stays so.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from detector.errors import SnapshotError
+
+FORMAT = 1
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""Named arrays; together they are a partition's state."""
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a snapshot is of, and how to know it whole."""
+
+    format: int
+    features: str
+    identity: str
+    partition: int
+    offset: int
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The snapshots of one internal topic, in a folder that every detect worker reaches."""
+
+    root: Path
+    identity: str
+    """`cluster id/topic id`: a topic that was made anew has no snapshots."""
+    features: str
+    """Hash of the feature catalogue and the settings that state depends on."""
+    kept: int = 3
+
+    def folder(self, partition: int) -> Path:
+        """Where the snapshots of `partition` are."""
+        return self.root / self.identity.replace("/", "-") / str(partition)
+
+    def offsets(self, partition: int) -> list[int]:
+        """Offsets of the finished snapshots of `partition`, newest first."""
+        folder = self.folder(partition)
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+
+    def save(self, partition: int, offset: int, arrays: Arrays) -> Path:
+        """A snapshot at `offset` is on disk, and the oldest beyond those kept are gone.
+
+        1. Write every array and the manifest into a folder with a temporary name, fsync each.
+        2. Rename the folder to its final name, fsync the folder above.
+        3. Remove what is older than the newest `kept`, and what a dead process left half written.
+        """
+        folder = self.folder(partition)
+        final = folder / f"{offset:020d}"
+        if final.exists():
+            return final
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = folder / f"tmp-{offset}-{os.getpid()}"  # 1
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        try:
+            sums = {name: _write(beside / f"{name}.npy", _npy(array)) for name, array in arrays.items()}
+            manifest = Manifest(FORMAT, self.features, self.identity, partition, offset, sums)
+            _write(beside / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
+            _sync(beside)
+            try:
+                beside.rename(final)  # 2
+            except OSError:
+                if not final.exists():
+                    raise
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        _sync(folder)
+        for old in self.offsets(partition)[self.kept :]:  # 3
+            shutil.rmtree(folder / f"{old:020d}", ignore_errors=True)
+        return final
+
+    def load(self, partition: int, offset: int) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of the snapshot at `offset`; `SnapshotError` names what differs."""
+        folder = self.folder(partition) / f"{offset:020d}"
+        try:
+            manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+        except (OSError, msgspec.DecodeError) as error:
+            raise SnapshotError(f"{folder}/manifest.json: wanted a manifest ({error})") from error
+        for field, wanted in (
+            ("format", FORMAT),
+            ("features", self.features),
+            ("identity", self.identity),
+            ("partition", partition),
+            ("offset", offset),
+        ):
+            got = getattr(manifest, field)
+            if got != wanted:
+                raise SnapshotError(f"{folder}/manifest.json: {field}: wanted {wanted!r} (got {got!r})")
+        return {name: _read(folder / f"{name}.npy", sha256) for name, sha256 in manifest.sha256.items()}
+
+    def newest(self, partition: int, committed: int) -> "Found":
+        """The newest snapshot at or below `committed` that is whole, and why newer ones were passed over."""
+        passed: list[str] = []
+        for offset in self.offsets(partition):
+            if offset > committed:
+                passed.append(f"{offset}: beyond the committed offset {committed}")
+                continue
+            try:
+                return Found(offset, self.load(partition, offset), tuple(passed))
+            except SnapshotError as error:
+                passed.append(str(error))
+        return Found(None, {}, tuple(passed))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search for a usable snapshot gave."""
+
+    offset: int | None
+    arrays: dict[str, npt.NDArray[Any]]
+    passed_over: tuple[str, ...]
+
+
+def _npy(array: npt.NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> str:
+    """`content` is on disk at `path`; returns its SHA-256."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read(path: Path, sha256: str) -> npt.NDArray[Any]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SnapshotError(f"{path}: wanted a readable file (got {error.strerror})") from error
+    got = hashlib.sha256(content).hexdigest()
+    if got != sha256:
+        raise SnapshotError(f"{path}: wanted SHA-256 {sha256} (got {got})")
+    array: npt.NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    return array
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

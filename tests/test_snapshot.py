@@ -1,0 +1,88 @@
+"""Snapshots: whole or refused, and the newest usable one is found."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.errors import SnapshotError
+from detector.snapshot import Store
+
+ARRAYS = {"state.tiles": np.arange(12, dtype="<u2").reshape(3, 4), "coverage.span": np.array([1, 2], "<i8")}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path, identity="cluster/topic", features="abc", kept=3)
+
+
+def test_a_snapshot_comes_back_as_it_was(store: Store) -> None:
+    """Names, dtypes, shapes and bytes are the same."""
+    store.save(3, 100, ARRAYS)
+    loaded = store.load(3, 100)
+    assert loaded.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        assert loaded[name].dtype == array.dtype
+        np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_the_newest_at_or_below_the_committed_offset_is_taken(store: Store) -> None:
+    """A snapshot beyond the committed offset holds rows whose decisions may never have been published."""
+    for offset in (10, 20, 30):
+        store.save(0, offset, ARRAYS)
+    assert store.newest(0, committed=29).offset == 20
+    assert store.newest(0, committed=30).offset == 30
+    assert store.newest(0, committed=9).offset is None
+    assert "beyond the committed offset 29" in store.newest(0, committed=29).passed_over[0]
+
+
+def test_three_are_kept(store: Store) -> None:
+    """Older ones go when a newer one is whole."""
+    for offset in (10, 20, 30, 40, 50):
+        store.save(0, offset, ARRAYS)
+    assert store.offsets(0) == [50, 40, 30]
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "manifest", "half"])
+def test_a_damaged_snapshot_is_passed_over_for_an_older_one(store: Store, harm: str) -> None:
+    """A flipped bit, a short file, a missing file, a broken manifest, a folder half written."""
+    store.save(0, 10, ARRAYS)
+    folder = store.save(0, 20, ARRAYS)
+    file = folder / "state.tiles.npy"
+    if harm == "flip":
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+    elif harm == "truncate":
+        file.write_bytes(file.read_bytes()[:-3])
+    elif harm == "remove":
+        file.unlink()
+    elif harm == "manifest":
+        (folder / "manifest.json").write_bytes(b"{")
+    else:
+        folder.rename(folder.parent / "tmp-20-1")
+    found = store.newest(0, committed=25)
+    assert found.offset == 10
+    assert len(found.passed_over) == (0 if harm == "half" else 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [("features", Store(Path(), "cluster/topic", "xyz")), ("identity", Store(Path(), "c/t2", "abc"))],
+)
+def test_a_snapshot_of_other_features_or_another_topic_is_refused(store: Store, field: str, other: Store) -> None:
+    """The message names the field, what was wanted and what was got."""
+    store.save(0, 10, ARRAYS)
+    stranger = Store(store.root, other.identity, other.features)
+    stranger.folder(0).mkdir(parents=True, exist_ok=True)
+    if field == "identity":
+        (store.folder(0) / f"{10:020d}").rename(stranger.folder(0) / f"{10:020d}")
+    with pytest.raises(SnapshotError, match=rf"{field}: wanted '{getattr(other, field)}' \(got"):
+        stranger.load(0, 10)
+
+
+def test_what_a_dead_process_left_half_written_is_not_a_snapshot(store: Store) -> None:
+    """Only a folder with its final name counts."""
+    (store.folder(0) / "tmp-40-7").mkdir(parents=True)
+    assert store.offsets(0) == []
+    assert store.newest(0, committed=100).offset is None
