@@ -9,8 +9,10 @@ into batches.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from detector.config import Settings
@@ -19,8 +21,7 @@ from detector.features.coverage import SOURCES, Coverage
 from detector.features.state import State, Status
 from detector.ingest.commands import Command, read_command
 from detector.ingest.rows import unpack_message
-from detector.records import Bools, I64s, Rows
-from detector.snapshot import Arrays
+from detector.records import Arrays, Bools, I64s, Rows
 from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge, Moment
 from detector.verdict.memory import Memory
@@ -52,7 +53,7 @@ class Part:
     committed: int = 0
     """Messages from this offset on may decide."""
 
-    def arrays(self) -> dict[str, object]:
+    def arrays(self) -> Arrays:
         """What a snapshot keeps: state and coverage. Memory is the decisions topic itself."""
         arrays = {f"state.{name}": array for name, array in self.state.arrays().items()}
         return arrays | {f"coverage.{name}": array for name, array in self.coverage.arrays().items()}
@@ -60,7 +61,7 @@ class Part:
     @staticmethod
     def restore(number: int, arrays: Arrays, memory: Memory, shadow: Memory, committed: int) -> "Part":
         """The partition as `arrays` kept it, going on byte for byte the same."""
-        rooms: dict[str, dict[str, np.ndarray]] = {"state": {}, "coverage": {}}
+        rooms: dict[str, dict[str, npt.NDArray[Any]]] = {"state": {}, "coverage": {}}
         for name, array in arrays.items():
             room, _, rest = name.partition(".")
             if room not in rooms:

@@ -10,6 +10,7 @@ short code or an extension behind a leading 1 (so that leading zeros survive), o
 hash of an alphanumeric sender id, whose text travels in a message header.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum, IntFlag
 from hashlib import blake2b
 from typing import Any, Final
@@ -54,6 +55,8 @@ Rows = npt.NDArray[np.void]
 U64s = npt.NDArray[np.uint64]
 I64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""Named arrays; together they are what a snapshot keeps of a partition."""
 
 
 class Kind(IntEnum):

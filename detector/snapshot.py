@@ -14,7 +14,6 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.errors import SnapshotError
+from detector.records import Arrays
 
 FORMAT = 1
-Arrays = Mapping[str, npt.NDArray[Any]]
-"""Named arrays; together they are a partition's state."""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from detector.features.state import Status
 from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
 from detector.pipeline import Detector, Entry, Outcome, Part
+from detector.records import Arrays
 from detector.service.outbox import ATTEMPTS, Outbox, Output
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
@@ -222,7 +223,7 @@ class DetectRole:
         ages = [now - held.snapshot_at for held in self._held.values()]
         self._metrics.snapshot_age.set(max(ages, default=0.0))
 
-    def _timed_save(self, partition: int, offset: int, arrays: Mapping[str, np.ndarray]) -> float:
+    def _timed_save(self, partition: int, offset: int, arrays: Arrays) -> float:
         began = time.perf_counter()
         self._store.save(partition, offset, arrays)
         return time.perf_counter() - began
