@@ -1,0 +1,137 @@
+"""Bundle: a model as a folder of files that say what they are, and are refused when they are not.
+
+    model.skops      the estimator, in types of a fixed list only (`modelfile`)
+    reference.npz    honest numbers: `quantiles` f64[101, features], `medians` f64[features]
+    manifest.json    everything else (`manifest`), with the SHA-256 of the two files
+
+The same estimator and manifest give the same bytes.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from detector.errors import SnapshotError
+from detector.features.catalogue import NAMES, feature_hash
+from detector.verdict.manifest import Calibration, Data, Golden, Manifest, Thresholds, check_manifest, running_versions
+from detector.verdict.modelfile import archive, dump_estimator, load_estimator
+from detector.verdict.trees import Vectors
+
+MODEL: Final = "model.skops"
+REFERENCE: Final = "reference.npz"
+MANIFEST: Final = "manifest.json"
+
+
+def save_bundle(
+    path: Path,
+    estimator: Any,
+    *,
+    name: str,
+    data: Data,
+    metrics: Mapping[str, float],
+    thresholds: Thresholds,
+    activity_floor: int,
+    calibration: Calibration,
+    honest_quantiles: npt.NDArray[np.float64],
+    golden: Vectors,
+    honest_medians: npt.NDArray[np.float64] | None = None,
+) -> Manifest:
+    """The bundle of a fitted estimator lies in the folder `path`; returns its manifest.
+
+    `honest_quantiles` f64[101, features]: percentiles 0 to 100 of honest numbers, NaN left out of
+    each column; `honest_medians` f64[features]: its row 50 unless given, NaN where most honest
+    numbers have none. `golden`: some vectors, finite or NaN, whose margins the manifest keeps.
+    """
+    features = len(NAMES)
+    medians = honest_quantiles[50] if honest_medians is None else honest_medians
+    for what, array, shape in (
+        ("honest_quantiles", honest_quantiles, (101, features)),
+        ("honest_medians", medians, (features,)),
+        ("golden", golden, (len(golden), features)),
+    ):
+        if array.shape != shape:
+            raise ValueError(f"{what}: wanted shape {shape} (got {array.shape})")
+    if not len(golden) or np.isinf(golden).any():
+        raise ValueError("golden: wanted at least one vector, of finite numbers and NaN (got none, or infinity)")
+    model = dump_estimator(estimator)
+    reference = archive(
+        {f"{key}.npy": _npy(value) for key, value in (("quantiles", honest_quantiles), ("medians", medians))}
+    )
+    digest = sha256(model).hexdigest()
+    manifest = Manifest(
+        format="bundle-1",
+        name=name,
+        version=f"{name}-{digest[:8]}",
+        features=tuple(NAMES),
+        feature_hash=feature_hash(),
+        data=data,
+        metrics={key: float(value) for key, value in sorted(metrics.items())},
+        thresholds=thresholds,
+        activity_floor=activity_floor,
+        calibration=calibration,
+        versions=running_versions(),
+        files={MODEL: digest, REFERENCE: sha256(reference).hexdigest()},
+        golden=Golden(
+            vectors=tuple(tuple(None if np.isnan(x) else float(x) for x in vector) for vector in golden),
+            margins=tuple(float(estimator.decision_function(vector[None])[0]) for vector in golden),
+        ),
+    )
+    path.mkdir(parents=True, exist_ok=True)
+    (path / MODEL).write_bytes(model)
+    (path / REFERENCE).write_bytes(reference)
+    (path / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+    return manifest
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the bundle in `path`, its files and features checked; `SnapshotError` says what differs."""
+    where = path / MANIFEST
+    try:
+        manifest = msgspec.json.decode(where.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise SnapshotError(f"{where}: wanted a readable file (got {error.strerror})") from error
+    except msgspec.DecodeError as error:
+        raise SnapshotError(f"{where}: {error}") from error
+    if {MODEL, REFERENCE} != set(manifest.files):
+        raise SnapshotError(f"{where}: files: wanted {MODEL} and {REFERENCE} (got {sorted(manifest.files)})")
+    for name, wanted in manifest.files.items():
+        try:
+            got = sha256((path / name).read_bytes()).hexdigest()
+        except OSError as error:
+            raise SnapshotError(f"{path / name}: wanted a readable file (got {error.strerror})") from error
+        if got != wanted:
+            raise SnapshotError(f"{path / name}: wanted SHA-256 {wanted} (got {got}): not the file that was saved")
+    check_manifest(manifest, where)
+    return manifest
+
+
+def read_estimator(path: Path) -> Any:
+    """The estimator of the bundle in `path`; `SnapshotError` when its file is not wholly of known types."""
+    return load_estimator((path / MODEL).read_bytes(), str(path / MODEL))
+
+
+def read_reference(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """`quantiles` f64[101, features] and `medians` f64[features] of honest numbers."""
+    where = path / REFERENCE
+    try:
+        with np.load(where, allow_pickle=False) as arrays:
+            quantiles, medians = arrays["quantiles"], arrays["medians"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise SnapshotError(f"{where}: wanted arrays `quantiles` and `medians` (got {error})") from error
+    for name, array, shape in (("quantiles", quantiles, (101, len(NAMES))), ("medians", medians, (len(NAMES),))):
+        if array.shape != shape or array.dtype != np.float64:
+            raise SnapshotError(f"{where}: {name}: wanted f64{list(shape)} (got {array.dtype}{list(array.shape)})")
+    return quantiles, medians
+
+
+def _npy(array: npt.NDArray[np.float64]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array, dtype=np.float64), allow_pickle=False)
+    return buffer.getvalue()
