@@ -1,0 +1,54 @@
+# Everything runs in a virtual environment of its own; `make` alone says what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+KAFKA_JARS := .kafka/.fetched
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-fast kafka model lint format clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "wanted Python 3.11 or newer (got %s): make PYTHON=python3.12" % sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+venv: $(INSTALLED) ## install everything into .venv
+
+demo: $(INSTALLED) ## a simulated day with fraud hidden in it, on a broker in memory
+	$(BIN)/detector demo $(ARGS)
+
+$(KAFKA_JARS): kafka/pom.xml $(INSTALLED)
+	$(BIN)/python -m detector.broker.local fetch
+	touch $@
+
+test: $(INSTALLED) ## every test, those on a real Kafka included (Java 17, Maven)
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory $(KAFKA_JARS); \
+	else echo "java or mvn is missing: the tests on a real Kafka will be skipped"; fi
+	$(BIN)/pytest
+
+test-fast: $(INSTALLED) ## the daily tests: no Java, nothing slow
+	$(BIN)/pytest -q -m 'not kafka and not slow'
+
+kafka: $(INSTALLED) $(KAFKA_JARS) ## a local single-node Kafka, until Ctrl-C
+	$(BIN)/python -m detector.broker.local run
+
+model: $(INSTALLED) ## train the shipped bundle again, bit for bit
+	$(BIN)/detector fit
+
+lint: $(INSTALLED) ## formatter, linter and types, changing nothing
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy --strict
+
+format: $(INSTALLED) ## put every file into the house's format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## remove what was made, but not snapshots in var/
+	rm -rf $(VENV) .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
