@@ -1,0 +1,526 @@
+"""The broker that is this process: for the demo, replays and fast tests.
+
+Logs, transactions, groups and fencing as in Kafka, without files, sockets or clocks of its own:
+equal calls in equal order give equal offsets, assignments and batches. A crash is an object that
+is no longer used: its transaction stays open, and hides what lies behind it, until a producer
+takes the same transactional id.
+
+It differs from Kafka in that a member that leaves or joins changes the group at once, that a
+member never times out by itself (`expire` does it), and that nothing is deleted by age (`trim`
+and `truncate` do it).
+"""
+
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import Condition
+from typing import Final, NamedTuple, TypeVar, cast
+
+from detector.broker import Assignment, Message, TopicPartition, TopicSpec
+from detector.errors import Abort, ConfigError, Fatal, Fenced, Recoverable
+
+LOG_APPEND_TIME: Final = 2
+PENDING_S: Final = 10.0
+"""Longest wait of a reader for an open transaction to end: what Kafka's transaction timeout is to us."""
+READ_CHUNK: Final = 4_096
+
+T = TypeVar("T")
+Headers = list[tuple[str, bytes]] | None
+
+
+class StoredMessage:
+    """A message of a log, with confluent-kafka's methods."""
+
+    __slots__ = ("_headers", "_key", "_offset", "_timestamp_ms", "_value", "_where")
+
+    def __init__(
+        self,
+        where: TopicPartition,
+        offset: int,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+    ) -> None:
+        self._where = where
+        self._offset = offset
+        self._timestamp_ms = timestamp_ms
+        self._key = key
+        self._value = value
+        self._headers = headers
+
+    def topic(self) -> str:
+        return self._where.topic
+
+    def partition(self) -> int:
+        return self._where.partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return LOG_APPEND_TIME, self._timestamp_ms
+
+    def key(self) -> bytes | None:
+        return self._key
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def headers(self) -> Headers:
+        return self._headers
+
+
+class _Log:
+    """One partition. `entries[i]` has offset `base + i`; None is a marker or an aborted message."""
+
+    __slots__ = ("base", "entries", "open", "where")
+
+    def __init__(self, where: TopicPartition) -> None:
+        self.where = where
+        self.base = 0
+        self.entries: list[StoredMessage | None] = []
+        self.open: dict[str, int] = {}
+        """Transactional id -> offset of the first message of its open transaction."""
+
+    @property
+    def end(self) -> int:
+        return self.base + len(self.entries)
+
+    @property
+    def stable(self) -> int:
+        """The last stable offset: readers stop before the first message that is not decided."""
+        return min(self.open.values()) if self.open else self.end
+
+    def append(self, timestamp_ms: int, pairs: Iterable[tuple[bytes | None, bytes | None]], headers: Headers) -> None:
+        where, offset = self.where, self.end
+        self.entries += [
+            StoredMessage(where, i, timestamp_ms, key, value, headers) for i, (key, value) in enumerate(pairs, offset)
+        ]
+
+    def committed(self, start: int, most: int, stop: int) -> tuple[list[StoredMessage], int]:
+        """Up to `most` committed messages of `[start, stop)`, and the next offset to read."""
+        found: list[StoredMessage] = []
+        stop = min(stop, self.stable)
+        while start < stop and len(found) < most:
+            upto = min(stop, start + most - len(found))
+            part = self.entries[start - self.base : upto - self.base]
+            found += [entry for entry in part if entry is not None] if None in part else cast(list[StoredMessage], part)
+            start = upto
+        return found, start
+
+    def drop_below(self, offset: int) -> None:
+        base = max(self.base, min(offset, self.stable))
+        del self.entries[: base - self.base]
+        self.base = base
+
+
+class GroupMetadata(NamedTuple):
+    """Who committed, and in which generation of its group."""
+
+    group: str
+    instance: str
+    member: int
+    generation: int
+
+
+class _Group:
+    """Members by instance name, who owns what now, and who is to own it."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.members: dict[str, MemoryConsumer] = {}
+        self.owners: dict[TopicPartition, str] = {}
+        self.targets: dict[TopicPartition, str] = {}
+        self.offsets: dict[TopicPartition, int] = {}
+
+    def rebalance(self, logs: Mapping[TopicPartition, _Log]) -> None:
+        """A new generation: an even share for each member, keeping what it has where that is fair."""
+        self.generation += 1
+        self.owners = {where: owner for where, owner in self.owners.items() if owner in self.members and where in logs}
+        before, self.targets = self.owners, {}
+        for topic in sorted({topic for member in self.members.values() for topic in member.topics}):
+            names = sorted(name for name, member in self.members.items() if topic in member.topics)
+            partitions = sorted(where for where in logs if where.topic == topic)
+            fewest, more = divmod(len(partitions), len(names))
+            held = {name: [where for where in partitions if before.get(where) == name] for name in names}
+            # Those who hold most take the larger shares, so that the fewest partitions move.
+            ranked = sorted(names, key=lambda name: (-len(held[name]), name))
+            room = {name: fewest + (rank < more) for rank, name in enumerate(ranked)}
+            for name in ranked:
+                for where in held[name][: room[name]]:
+                    self.targets[where] = name
+                room[name] -= min(room[name], len(held[name]))
+            free = [where for where in partitions if where not in self.targets]
+            spare = [name for name in names for _ in range(room[name])]
+            self.targets.update(zip(free, spare, strict=True))
+
+
+class MemoryConsumer:
+    """A member of a group; see `detector.broker.Consumer`."""
+
+    def __init__(self, broker: "MemoryBroker", group: str, instance: str, earliest: bool) -> None:
+        self._broker = broker
+        self._name = group
+        self._instance = instance
+        self._earliest = earliest
+        self._assignment: Assignment | None = None
+        self._positions: dict[TopicPartition, int] = {}
+        self._turn = 0
+        self._generation = 0
+        self._number = broker._next_number()
+        self._fate = ""
+        self.topics: tuple[str, ...] = ()
+
+    def subscribe(self, topics: Sequence[str], assignment: Assignment) -> None:
+        with self._broker._changed:
+            self.topics, self._assignment = tuple(topics), assignment
+            group = self._group
+            if (former := group.members.get(self._instance)) is not None and former is not self:
+                former._fate = "fenced"
+                for where in former._positions:
+                    group.owners.pop(where, None)
+            group.members[self._instance] = self
+            group.rebalance(self._broker._logs)
+            self._broker._changed.notify_all()
+
+    @property
+    def _group(self) -> _Group:
+        return self._broker._group(self._name)
+
+    def poll(self, most: int, wait_s: float) -> list[Message]:
+        deadline = time.monotonic() + wait_s
+        while True:
+            self._follow()
+            with self._broker._changed:
+                if messages := self._take(most):
+                    return messages
+                if not self._broker._changed.wait(max(0.0, deadline - time.monotonic())):
+                    return []
+
+    def _follow(self) -> None:
+        """Bring this member to the group's generation: lose, give back, take; callbacks run without the lock."""
+        if self._fate == "fenced":
+            raise Fenced(f"poll: another consumer of group {self._name} runs as {self._instance}")
+        assignment = self._assignment
+        if assignment is None:
+            raise Fatal("poll: wanted a subscription first")
+        if self._fate == "expired":
+            gone = sorted(self._positions)
+            self._fate = ""
+            self._positions.clear()
+            _tell("losing", gone, assignment.lost)
+            self.subscribe(self.topics, assignment)
+        with self._broker._changed:
+            group = self._group
+            self._generation = group.generation
+            deleted = sorted(where for where in self._positions if where not in self._broker._logs)
+            moved = sorted(
+                where
+                for where in self._positions
+                if where not in deleted and group.targets.get(where) != self._instance
+            )
+        _tell("giving back", moved, assignment.revoked)
+        _tell("losing", deleted, assignment.lost)
+        with self._broker._changed:
+            for where in moved + deleted:
+                self._positions.pop(where, None)
+                if group.owners.get(where) == self._instance:
+                    del group.owners[where]
+            if moved:
+                self._broker._changed.notify_all()
+            mine = sorted(
+                where for where, name in group.targets.items() if name == self._instance and where not in group.owners
+            )
+            group.owners.update(dict.fromkeys(mine, self._instance))
+        given = _tell("taking", mine, assignment.assigned) or {}
+        for where in mine:
+            self._positions[where] = self._start(where, given.get(where))
+
+    def _start(self, where: TopicPartition, given: int | None) -> int:
+        offset = self._group.offsets.get(where) if given is None else given
+        if offset is not None:
+            return offset
+        if self._earliest:
+            return self._broker._log(where).base
+        raise Fatal(f"poll of {where.topic}/{where.partition}: no offset is given or committed")
+
+    def _take(self, most: int) -> list[Message]:
+        """Up to `most` messages, partition after partition, beginning behind the one that came last."""
+        found: list[StoredMessage] = []
+        held = sorted(self._positions)
+        for i in range(len(held)):
+            where = held[(self._turn + i) % len(held)]
+            if (log := self._broker._logs.get(where)) is None:
+                continue
+            start = self._positions[where]
+            if not log.base <= start <= log.end:
+                wanted = f"an offset of {log.base} to {log.end}"
+                raise Fatal(f"poll of {where.topic}/{where.partition}: wanted {wanted} (got {start})")
+            part, self._positions[where] = log.committed(start, most - len(found), log.end)
+            found += part
+            if len(found) >= most:
+                self._turn = (self._turn + i + 1) % len(held)
+                break
+        return cast(list[Message], found)
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        with self._broker._changed:
+            return {where: self._group.offsets.get(where) for where in partitions}
+
+    def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
+        for where, offset in offsets.items():
+            if where not in self._positions:
+                raise Fatal(f"seek to {where.topic}/{where.partition}@{offset}: the partition is not assigned")
+            self._positions[where] = offset
+
+    def group_metadata(self) -> object:
+        return GroupMetadata(self._name, self._instance, self._number, self._generation)
+
+    def close(self) -> None:
+        held, self._positions = sorted(self._positions), {}
+        if self._fate:
+            if held and self._assignment:
+                self._assignment.lost(held)
+            return
+        if held and self._assignment:
+            self._generation = self._group.generation
+            self._assignment.revoked(held)
+        with self._broker._changed:
+            group = self._group
+            if group.members.get(self._instance) is self:
+                del group.members[self._instance]
+                group.rebalance(self._broker._logs)
+                self._broker._changed.notify_all()
+
+
+def _tell(doing: str, partitions: list[TopicPartition], call: Callable[[Sequence[TopicPartition]], T]) -> T | None:
+    """What the callback returns. Where it fails, the member no longer knows where it stands and must end."""
+    if not partitions:
+        return None
+    try:
+        return call(partitions)
+    except Fatal:
+        raise
+    except Exception as error:
+        names = ", ".join(f"{where.topic}/{where.partition}" for where in partitions)
+        raise Fatal(f"{doing} {names}: {error}") from error
+
+
+class MemoryProducer:
+    """A transactional producer; see `detector.broker.Producer`."""
+
+    def __init__(self, broker: "MemoryBroker", transactional_id: str) -> None:
+        self._broker = broker
+        self._id = transactional_id
+        self._written: dict[_Log, list[int]] | None = None
+        self._doomed = False
+
+    def _check(self, doing: str) -> "dict[_Log, list[int]]":
+        if self._broker._producers.get(self._id) is not self:
+            raise Fenced(f"{doing}: another producer runs as {self._id}")
+        if self._written is None:
+            raise Fatal(f"{doing}: wanted a transaction that has begun")
+        if self._doomed:
+            raise Abort(f"{doing}: the transaction must be aborted")
+        return self._written
+
+    def begin(self) -> None:
+        with self._broker._changed:
+            if self._written is not None:
+                raise Fatal("begin: the last transaction has not ended")
+            self._written = {}
+            self._check("begin")
+
+    def send(
+        self,
+        topic: str,
+        partition: int | None,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers = None,
+    ) -> None:
+        with self._broker._changed:
+            written = self._check(f"send to {topic}")
+            log = self._broker._log_for(topic, partition, key)
+            log.open.setdefault(self._id, log.end)
+            written.setdefault(log, []).append(log.end)
+            log.append(self._broker._clock(), ((key, value),), headers)
+
+    def commit(self, offsets: Mapping[TopicPartition, int], group_metadata: object) -> None:
+        with self._broker._changed:
+            written = self._check("commit")
+            if offsets:
+                metadata = cast(GroupMetadata, group_metadata)
+                group = self._broker._group(metadata.group)
+                member = group.members.get(metadata.instance)
+                if member is not None and member._number > metadata.member:
+                    self._doomed = True
+                    raise Fenced(f"commit: another consumer of group {metadata.group} runs as {metadata.instance}")
+                if member is None or metadata.generation != group.generation:
+                    self._doomed = True
+                    raise Abort(f"commit: generation {metadata.generation} of group {metadata.group} has ended")
+                group.offsets.update(offsets)
+            self._end(written)
+
+    def abort(self) -> None:
+        with self._broker._changed:
+            self._doomed = False
+            written = self._check("abort")
+            for log, offsets in written.items():
+                for offset in offsets:
+                    log.entries[offset - log.base] = None
+            self._end(written)
+
+    def _end(self, written: "dict[_Log, list[int]]") -> None:
+        """Write the marker, which takes an offset as Kafka's does, and let readers past."""
+        for log in written:
+            log.entries.append(None)
+            del log.open[self._id]
+        self._written = None
+        self._broker._changed.notify_all()
+
+    def close(self) -> None:
+        """Let go: what is not committed is aborted by the successor."""
+
+
+class MemoryBroker:
+    """The way to all of the above; see `detector.broker.Broker`. `clock` gives the timestamps in UTC ms."""
+
+    reachable = True
+
+    def __init__(self, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._clock = clock
+        self._changed = Condition()
+        """Guards everything here; notified when there may be something new to read or to own."""
+        self._cluster = f"memory-{uuid.uuid4().hex}"
+        self._numbers = 0
+        self._topics: dict[str, tuple[TopicSpec, int]] = {}
+        self._logs: dict[TopicPartition, _Log] = {}
+        self._groups: dict[str, _Group] = {}
+        self._producers: dict[str, MemoryProducer] = {}
+
+    def _next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _group(self, name: str) -> _Group:
+        return self._groups.setdefault(name, _Group())
+
+    def _log(self, where: TopicPartition) -> _Log:
+        try:
+            return self._logs[where]
+        except KeyError:
+            raise Recoverable(f"{where.topic}/{where.partition}: wanted a partition that exists") from None
+
+    def _log_for(self, topic: str, partition: int | None, key: bytes | None) -> _Log:
+        """The log that a message goes to: its partition, else its key's, else the first."""
+        if partition is None and topic in self._topics:
+            partition = zlib.crc32(key or b"") % self._topics[topic][0].partitions
+        return self._log(TopicPartition(topic, partition or 0))
+
+    def consumer(self, group: str, instance: str, *, earliest: bool = False) -> MemoryConsumer:
+        return MemoryConsumer(self, group, instance, earliest)
+
+    def producer(self, transactional_id: str) -> MemoryProducer:
+        with self._changed:
+            former = self._producers.get(transactional_id)
+            if former is not None and former._written is not None:
+                former.abort()
+            self._producers[transactional_id] = MemoryProducer(self, transactional_id)
+            return self._producers[transactional_id]
+
+    def publish(
+        self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
+    ) -> None:
+        with self._changed:
+            now_ms = self._clock()
+            if partition is not None:
+                self._log(TopicPartition(topic, partition)).append(now_ms, values, None)
+            else:
+                for key, value in values:
+                    self._log_for(topic, None, key).append(now_ms, ((key, value),), None)
+            self._changed.notify_all()
+
+    def read(self, partition: TopicPartition, start: int, stop: int) -> Iterator[Message]:
+        with self._changed:
+            log = self._log(partition)
+            start, stop = max(start, log.base), min(stop, log.end)
+        while start < stop:
+            with self._changed:
+                if not self._changed.wait_for(lambda at=start: log.stable > at, PENDING_S):  # type: ignore[misc]
+                    raise Recoverable(f"reading {partition.topic}/{partition.partition}: a transaction is left open")
+                start = max(start, log.base)
+                found, start = log.committed(start, READ_CHUNK, stop)
+            yield from cast(list[Message], found)
+
+    def watermarks(self, partition: TopicPartition) -> tuple[int, int]:
+        with self._changed:
+            log = self._log(partition)
+            return log.base, log.end
+
+    def partitions(self) -> dict[str, int]:
+        with self._changed:
+            return {name: spec.partitions for name, (spec, _) in self._topics.items()}
+
+    def create(self, specs: Sequence[TopicSpec]) -> list[str]:
+        with self._changed:
+            made = [spec for spec in specs if spec.name not in self._topics]
+            for spec in made:
+                self._topics[spec.name] = (spec, self._next_number())
+                for i in range(spec.partitions):
+                    where = TopicPartition(spec.name, i)
+                    self._logs[where] = _Log(where)
+            self._rebalance_all([spec.name for spec in made])
+            return [spec.name for spec in made]
+
+    def delete(self, topics: Sequence[str]) -> None:
+        with self._changed:
+            for name in topics:
+                if name not in self._topics:
+                    raise ConfigError(f"deleting topic {name}: wanted one that exists")
+                del self._topics[name]
+            self._logs = {where: log for where, log in self._logs.items() if where.topic not in topics}
+            for group in self._groups.values():
+                group.offsets = {where: n for where, n in group.offsets.items() if where.topic not in topics}
+            self._rebalance_all(topics)
+
+    def _rebalance_all(self, topics: Sequence[str]) -> None:
+        """A new generation of every group that reads one of the topics."""
+        for group in self._groups.values():
+            if any(topic in member.topics for member in group.members.values() for topic in topics):
+                group.rebalance(self._logs)
+        self._changed.notify_all()
+
+    def identity(self, topic: str) -> str:
+        with self._changed:
+            if topic not in self._topics:
+                raise Recoverable(f"describing topic {topic}: wanted one that exists")
+            return f"{self._cluster}/{self._topics[topic][1]}"
+
+    def close(self) -> None:
+        """Nothing is held outside this process."""
+
+    def trim(self, topic: str) -> None:
+        """Drop the messages of `topic` that every group which has offsets there is past; none, if no group has."""
+        with self._changed:
+            for where, log in self._logs.items():
+                if where.topic != topic:
+                    continue
+                if past := [group.offsets[where] for group in self._groups.values() if where in group.offsets]:
+                    log.drop_below(min(past))
+
+    def truncate(self, partition: TopicPartition, offset: int) -> None:
+        """Drop what lies before `offset`, as retention does."""
+        with self._changed:
+            self._log(partition).drop_below(offset)
+
+    def expire(self, group: str, instance: str) -> None:
+        """What a session timeout does: the member is out, and learns it at its next poll, where it joins again."""
+        with self._changed:
+            members = self._group(group).members
+            if instance in members:
+                members.pop(instance)._fate = "expired"
+                self._group(group).rebalance(self._logs)
+                self._changed.notify_all()
