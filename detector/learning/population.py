@@ -104,8 +104,8 @@ def draw_population(rng: np.random.Generator, numbers: int, days: int) -> Popula
     size = len(profile)
 
     def each(name: str) -> Floats:
-        values: Floats = np.array([getattr(one, name) for one in PROFILES], dtype=np.float64)
-        return values[profile]
+        values: Floats = np.array([getattr(one, name) for one in PROFILES], dtype=np.float64)[profile]
+        return values
 
     def varied(name: str, spread: npt.ArrayLike) -> Floats:
         varying: Floats = each(name) * np.exp(np.asarray(spread) * rng.standard_normal(size))

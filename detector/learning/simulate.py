@@ -4,7 +4,7 @@ Everything follows from the scenario: equal scenarios give equal records.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -39,7 +39,7 @@ DEMO_CAMPAIGNS: Final = (
     Campaign("simbox", "mimic"),
     Campaign("smishing", "mimic"),
 )
-"""Hidden in the demo's eighth day: every kind in the open, and what is harder."""
+"""Hidden in the last day: every kind in the open, and what is harder."""
 
 Progress = Callable[[float], None]
 """Called with the share that is done, 0 to 1."""
@@ -99,7 +99,8 @@ class Traffic:
 
 
 def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
-    """The scenario's traffic. Memory: about 80 bytes a record, twice while sorting."""
+    """The scenario's traffic. Memory: 64 bytes a record, three times that while sorting."""
+    campaigns = [_dated(campaign, scenario.days) for campaign in scenario.campaigns]
     streams = np.random.SeedSequence(scenario.seed).spawn(scenario.days + len(scenario.campaigns) + 1)
     generators = [np.random.Generator(np.random.PCG64(stream)) for stream in streams]
     people = draw_population(generators[0], scenario.numbers, scenario.days)
@@ -111,7 +112,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
         if progress:
             progress((day + 1) / scenario.days)
     taken: set[int] = set()
-    for index, campaign in enumerate(scenario.campaigns):
+    for index, campaign in enumerate(campaigns):
         rng = generators[1 + scenario.days + index]
         stage = Stage(people, scenario.start_ms, scenario.days, rng, taken)
         fraud = run(campaign, index, stage)
@@ -120,10 +121,17 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
         calls = fraud[(fraud["campaign"] != HONEST) & (fraud["kind"] == 1)]
         parts.append(call_backs(people, calls, _slots(people, calls["recipient"]), scenario.start_ms, rng, share))
     records = order(join(parts))
-    names = [f"{index + 1:02d}-{campaign.name}" for index, campaign in enumerate(scenario.campaigns)]
-    plans = [(campaign.kind, campaign.stealth, name) for campaign, name in zip(scenario.campaigns, names, strict=True)]
+    names = [f"{index + 1:02d}-{campaign.name}" for index, campaign in enumerate(campaigns)]
+    plans = [(campaign.kind, campaign.stealth, name) for campaign, name in zip(campaigns, names, strict=True)]
     labels = labels_of(records, subjects(records), plans)
     return Traffic(scenario, records, labels, people)
+
+
+def _dated(campaign: Campaign, days: int) -> Campaign:
+    day = campaign.day + days if campaign.day < 0 else campaign.day
+    if not 0 <= day < days:
+        raise ValueError(f"{campaign.name}: wanted a day of a scenario of {days} days (got {campaign.day})")
+    return replace(campaign, day=day)
 
 
 def _slots(people: Population, numbers: U64s) -> I64s:

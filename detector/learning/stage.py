@@ -15,11 +15,12 @@ E164: Final = np.uint64(pack_number(NumberKind.E164, 0))
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One fraud, planned: what, how openly, and the day (0 = the scenario's first) and days it runs."""
+    """One fraud, planned: what, how openly, the day on which it begins and the days it runs."""
 
     kind: str
     stealth: Stealth = "overt"
-    day: int = 7
+    day: int = -1
+    """0 = the scenario's first day; negative from its end: -1 = the last."""
     days: int = 1
 
     @property
