@@ -1,0 +1,123 @@
+"""Tiles: a number's counters over one hop of time; a window is a run of tiles, its ring.
+
+    ring 1h, hop 5 min                             newest
+    epoch   e-12  e-11  e-10  ...   e-2   e-1    e |
+           |-----|-----|-----|-...-|-----|-----|---|
+           ^ floor(as_of - 1 h, 5 min)             ^ as_of
+
+A window reaches from `floor(as_of - span, hop)` to `as_of`: its newest edge is exact, its oldest
+lies on a hop, so that it covers between `span` and `span + hop`. Epoch `e` lives in tile
+`e mod tiles`; which epochs a ring holds follows from the number's newest event time alone.
+Counters saturate: adding is then still independent of order.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.jit import kernel
+
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
+
+SPAN_5M: Final = 5 * MINUTE_MS
+SPAN_1H: Final = HOUR_MS
+SPAN_24H: Final = DAY_MS
+SPAN_7D: Final = 7 * DAY_MS
+HOP_5M: Final = MINUTE_MS
+HOP_1H: Final = 5 * MINUTE_MS
+HOP_24H: Final = HOUR_MS
+HOP_7D: Final = DAY_MS
+TILES_5M: Final = SPAN_5M // HOP_5M + 1
+TILES_1H: Final = SPAN_1H // HOP_1H + 1
+TILES_24H: Final = SPAN_24H // HOP_24H + 1
+TILES_7D: Final = SPAN_7D // HOP_7D + 1
+"""One tile more than the span has hops: the oldest is whole while the newest is still filling."""
+
+# Columns of the tiles. The rings of the shorter windows hold the first ones only, so that one
+# list of steps per row serves all three. `_O`: the number originates, `_I`: it receives.
+BEGAN_O: Final = 0
+SMS_O: Final = 1
+CANCELLED_O: Final = 2
+RISK_O: Final = 3
+COLUMNS_5M: Final = 4
+ANSWERED_O: Final = 4
+SHORT_O: Final = 5
+FAILED_O: Final = 6
+COLUMNS_1H: Final = 7
+BEGAN_I: Final = 7
+SMS_I: Final = 8
+INTL_O: Final = 9
+UNATTESTED_O: Final = 10
+ENDED_O: Final = 11
+PHASED_O: Final = 12
+"""Rows that begin or end a call but not both: only a source with phases writes them."""
+NIGHT_O: Final = 13
+"""Calls and messages begun between 00 and 06 local time."""
+OWN_BLOCKS: Final = 14
+"""Attempts that our own enforcement rejected. In no feature."""
+COLUMNS_24H: Final = 15
+
+# Columns of the talk tiles, seconds. The ring of 1 h holds the first one only.
+RISK_TALK_O: Final = 0
+TALK_O: Final = 1
+TALK_COLUMNS_1H: Final = 1
+TALK_COLUMNS_24H: Final = 2
+
+# Columns of the day tiles.
+DAY_BEGAN_O: Final = 0
+DAY_SMS_O: Final = 1
+DAY_ANSWERED_O: Final = 2
+DAY_SHORT_O: Final = 3
+DAY_BEGAN_I: Final = 4
+DAY_SMS_I: Final = 5
+DAY_TALK_O: Final = 6
+DAY_TALK_I: Final = 7
+DAY_HOURS: Final = 8
+"""Bit h: a call or message was begun in local hour h. Merged by OR."""
+DAY_COLUMNS: Final = 9
+
+U8_MAX: Final = 0xFF
+U16_MAX: Final = 0xFFFF
+U32_MAX: Final = 0xFFFF_FFFF
+
+i64: Final = cast("Callable[[Any], int]", np.int64)
+"""In a kernel, `int` of an unsigned value stays unsigned, and with a signed one would make a float."""
+
+Tiles = npt.NDArray[Any]
+"""The ring of one number: u16 or u32[tiles, columns]."""
+
+
+@kernel
+def clear_skipped(tiles: Tiles, hop_ms: int, newest_ms: int, event_ms: int) -> None:
+    """Empty the tiles (mutated) of the epochs that `event_ms` opens beyond `newest_ms`."""
+    newest = newest_ms // hop_ms
+    opened = min(event_ms // hop_ms - newest, len(tiles))
+    for k in range(opened):
+        tiles[(event_ms // hop_ms - k) % len(tiles), :] = 0
+
+
+@kernel
+def add_steps(tiles: Tiles, hop_ms: int, newest_ms: int, event_ms: int, most: int, steps: Tiles) -> None:
+    """Add i64 `steps` to the tile (mutated, saturating at `most`) of `event_ms`, if the ring still holds it."""
+    epoch = event_ms // hop_ms
+    if epoch <= newest_ms // hop_ms - len(tiles):
+        return
+    tile = tiles[epoch % len(tiles)]
+    for c in range(len(tile)):
+        tile[c] = min(i64(tile[c]) + steps[c], most)
+
+
+@kernel
+def sum_window(tiles: Tiles, hop_ms: int, span_ms: int, newest_ms: int, as_of_ms: int, out: Tiles) -> None:
+    """out[c] (i64, written) = sum of column c over the tiles of the window that ends at `as_of_ms`."""
+    out[:] = 0
+    newest = newest_ms // hop_ms
+    first = max((as_of_ms - span_ms) // hop_ms, newest - len(tiles) + 1)
+    for epoch in range(first, newest + 1):
+        tile = tiles[epoch % len(tiles)]
+        for c in range(len(tile)):
+            out[c] += tile[c]
