@@ -127,6 +127,10 @@ class Broker(Protocol):
         """Fences any predecessor with the same id and ends the transaction it left open."""
         ...
 
+    def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """A group's offsets, asked from outside it; waits as `Consumer.committed` does."""
+        ...
+
     def publish(
         self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
     ) -> None:

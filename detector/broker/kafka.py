@@ -280,16 +280,10 @@ class KafkaConsumer:
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         if not partitions:
             return {}
-        offsets: dict[TopicPartition, int | None] = {}
         try:
-            answers = self._consumer.committed([ck.TopicPartition(*partition) for partition in partitions], ANSWER_S)
-            for answer in answers:
-                if answer.error is not None:
-                    raise KafkaException(answer.error)
-                offsets[TopicPartition(answer.topic, answer.partition)] = answer.offset if answer.offset >= 0 else None
+            return _offsets(self._consumer.committed([ck.TopicPartition(*where) for where in partitions], ANSWER_S))
         except KafkaException as exception:
             raise _meaning(_error_of(exception), "reading committed offsets") from exception
-        return offsets
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         for partition, offset in offsets.items():
@@ -431,6 +425,15 @@ class KafkaBroker:
         producer = self._client(ck.Producer, _SEND, transactions, {"transactional.id": transactional_id})
         return KafkaProducer(producer, self._health)
 
+    def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        asked = ck.ConsumerGroupTopicPartitions(group, [ck.TopicPartition(*where) for where in partitions])
+        futures = self._admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=ANSWER_S)
+        doing = f"reading committed offsets of {group}"
+        try:
+            return _offsets(_answer(futures[group], doing).topic_partitions)
+        except KafkaException as exception:
+            raise _meaning(_error_of(exception), doing) from exception
+
     def publish(
         self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
     ) -> None:
@@ -564,6 +567,15 @@ class KafkaBroker:
 
 def _plain(partitions: list[ck.TopicPartition]) -> list[TopicPartition]:
     return [TopicPartition(partition.topic, partition.partition) for partition in partitions]
+
+
+def _offsets(answers: list[ck.TopicPartition]) -> dict[TopicPartition, int | None]:
+    """Committed offsets by partition, None where there is none; raises the first error among them."""
+    for answer in answers:
+        if answer.error is not None:
+            raise KafkaException(answer.error)
+    names = _plain(answers)
+    return {name: answer.offset if answer.offset >= 0 else None for name, answer in zip(names, answers, strict=True)}
 
 
 def _answer(future: "Future[T]", doing: str) -> T:

@@ -266,8 +266,7 @@ class MemoryConsumer:
         return cast(list[Message], found)
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
-        with self._broker._changed:
-            return {where: self._group.offsets.get(where) for where in partitions}
+        return self._broker.committed(self._name, partitions)
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         for where, offset in offsets.items():
@@ -431,16 +430,24 @@ class MemoryBroker:
             self._producers[transactional_id] = MemoryProducer(self, transactional_id)
             return self._producers[transactional_id]
 
+    def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        with self._changed:
+            offsets = self._group(group).offsets
+            return {where: offsets.get(where) for where in partitions}
+
     def publish(
         self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
     ) -> None:
         with self._changed:
-            now_ms = self._clock()
-            if partition is not None:
-                self._log(TopicPartition(topic, partition)).append(now_ms, values, None)
+            by_log: dict[_Log, list[tuple[bytes | None, bytes | None]]] = {}
+            if partition is not None or all(key is None for key, _ in values):
+                by_log[self._log_for(topic, partition, None)] = list(values)
             else:
                 for key, value in values:
-                    self._log_for(topic, None, key).append(now_ms, ((key, value),), None)
+                    by_log.setdefault(self._log_for(topic, None, key), []).append((key, value))
+            now_ms = self._clock()
+            for log, pairs in by_log.items():
+                log.append(now_ms, pairs, None)
             self._changed.notify_all()
 
     def read(self, partition: TopicPartition, start: int, stop: int) -> Iterator[Message]:
