@@ -3,21 +3,45 @@
 Flags: `nogil` so that another thread can work meanwhile; `cache` so that a process starts in
 milliseconds; no `fastmath`, for NaN means "cannot be known" in our features and must survive;
 `boundscheck` off (the tests run the kernels plain, with NUMBA_DISABLE_JIT=1).
-The cache needs a writable directory: NUMBA_CACHE_DIR, else one in the user's cache folder.
+The cache needs a writable directory: NUMBA_CACHE_DIR, else one in the user's cache folder. In it
+each state of the sources has a folder of its own: numba looks at the file of a kernel only, not at
+the kernels and constants of other files that were compiled into it.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_PACKAGE = Path(__file__).parent
+_IMPORT = re.compile(r"^from detector\.([\w.]+) import", re.MULTILINE)
+
+
+def _sources_digest() -> str:
+    """What the files with kernels, and all that they import, say."""
+    texts = {path: path.read_text("utf-8") for path in sorted(_PACKAGE.rglob("*.py"))}
+    pending = [path for path, text in texts.items() if "jit" in _IMPORT.findall(text)]
+    reached: set[Path] = set()
+    while pending:
+        path = pending.pop()
+        if path in texts and path not in reached:
+            reached.add(path)
+            imported = (name.replace(".", "/") for name in _IMPORT.findall(texts[path]))
+            pending += [_PACKAGE / f"{name}.py" for name in imported]
+    return sha256("".join(texts[path] for path in sorted(reached)).encode()).hexdigest()[:16]
+
 
 def _cache_dir() -> str:
-    """A writable folder for compiled kernels, by user so that nobody loads another's code."""
-    wanted = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "detector" / "numba"
+    """A writable folder for kernels of these sources, by user so that nobody loads another's code."""
+    root = os.environ.get("NUMBA_CACHE_DIR") or _user_cache() / "detector" / "numba"
+    digest = _sources_digest()
+    # A child process inherits the folder that its parent has chosen already.
+    wanted = Path(root) if Path(root).name == digest else Path(root) / digest
     try:
         wanted.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=wanted):
@@ -26,7 +50,11 @@ def _cache_dir() -> str:
         return tempfile.mkdtemp(prefix="detector-numba-")
 
 
-os.environ.setdefault("NUMBA_CACHE_DIR", _cache_dir())
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+os.environ["NUMBA_CACHE_DIR"] = _cache_dir()
 
 import numba  # noqa: E402  (reads NUMBA_CACHE_DIR when it is imported)
 
