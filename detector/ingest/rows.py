@@ -1,0 +1,275 @@
+"""Records -> rows: what each record says about its originator and about its recipient.
+
+A source that witnesses the originating side gives the originator's row, and the recipient's
+only when the recipient is not ours (or nobody would); the terminating side the reverse; a
+single observation point gives both. So a call that leaves two records counts once a side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from detector.config import Settings, Source
+from detector.errors import ConfigError, Reason, Rejected
+from detector.ingest.codec import open_decoder
+from detector.ingest.columns import Floats
+from detector.ingest.facts import FactReader, Facts
+from detector.ingest.mapping import Mapping, Outcome, Phase, Side, load_mapping
+from detector.ingest.numbers import NumberTable, Trait
+from detector.ingest.zones import ZoneTable
+from detector.records import (
+    BODY_BITS,
+    ROW,
+    SCHEMA_ID,
+    UNKNOWN_DURATION,
+    UNKNOWN_RING,
+    Bools,
+    Flag,
+    I64s,
+    Kind,
+    NumberKind,
+    Role,
+    Rows,
+    U64s,
+    partition_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Messages of one source, in the order they were polled."""
+
+    values: Sequence[bytes | None]
+    partitions: Sequence[int]
+    offsets: Sequence[int]
+    timestamps_ms: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRecord:
+    """A record that gave no row; `index` is its message's place in `Raw.values`."""
+
+    index: int
+    rejected: Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What a batch of messages became."""
+
+    rows: Rows
+    """In record order, FROM before TO."""
+    names: dict[int, str]
+    """Texts of the sender ids among the rows' numbers."""
+    rejected: list[RejectedRecord]
+    records: int
+    """All that were met: those that gave rows, those skipped and those rejected."""
+    skipped: dict[str, int]
+    """Records left out on purpose, by why."""
+
+
+_FLAGS_OF_CALL: Final = np.zeros(len(Phase), np.uint16)
+for _phase, _flags in {
+    Phase.COMPLETE: Flag.BEGAN | Flag.ENDED,
+    Phase.START: Flag.BEGAN,
+    Phase.ANSWER: Flag.ANSWERED,
+    Phase.CONNECT: Flag.BEGAN | Flag.ANSWERED,
+    Phase.INTERIM: Flag.INTERIM,
+    Phase.FIRST: Flag.BEGAN | Flag.ANSWERED | Flag.INTERIM,
+    Phase.LAST: Flag.ENDED | Flag.INTERIM,
+    Phase.END: Flag.ENDED,
+}.items():
+    _FLAGS_OF_CALL[_phase] = _flags
+
+_REPORT_ANSWER: Final = ("answer", "connect", "first")
+_SCOPED: Final = (NumberKind.SENDER, NumberKind.LOCAL)
+
+
+class SourceReader:
+    """Reads the records of one source. Whatever they hold, they become rows or rejections."""
+
+    def __init__(self, settings: Settings, source: Source, mapping: Mapping, zones: ZoneTable):
+        self.mapping = mapping
+        self._source = source
+        self.decoder = open_decoder(mapping, f"{settings.path(source.mapping)}: fields")
+        self._facts = FactReader(settings, source, mapping, zones)
+        self._end_answers = not any(phase in _REPORT_ANSWER for phase in mapping.carries)
+        self._international = [trunk.id for trunk in source.trunks.values() if trunk.international]
+        self._interconnect = [trunk.id for trunk in source.trunks.values() if trunk.interconnect]
+
+    def read(self, raw: Raw) -> Ingested:
+        """The rows of a batch. The same records give the same rows however they are batched."""
+        decoded = self.decoder.decode(raw.values)
+        index = np.array(decoded.index, np.int64)
+        published_ms = np.array(raw.timestamps_ms, np.int64)[index]
+        with np.errstate(invalid="ignore", over="ignore"):
+            facts, faults = self._facts.read(decoded, published_ms, self._source.max_future_s)
+        table = self._facts.table
+        subjects = self._subjects(facts, table)
+        keep = self._kept(facts, subjects, table)
+        keep[faults.bad] = False
+        given = keep[:, Role.FROM] | keep[:, Role.TO]
+        faults.mark(~given, Reason.NO_SUBJECT, "wanted a known originator, or a recipient whom this side speaks for")
+        rows = self._rows(facts, subjects, table)
+        rows["offset"] = np.array(raw.offsets, np.uint64)[index][:, None]
+        rows["partition"] = (np.array(raw.partitions, np.int64)[index] & 0xFFFF)[:, None]
+        names = self._names(facts, subjects, keep, table)
+        rejected = [RejectedRecord(i, why) for i, why in decoded.rejected]
+        rejected += [RejectedRecord(int(index[i]), why) for i, why in faults.found.items()]
+        rejected.sort(key=lambda record: record.index)
+        return Ingested(
+            rows=rows.reshape(-1)[keep.reshape(-1)],
+            names=names,
+            rejected=rejected,
+            records=len(index) + len(decoded.rejected) + decoded.skipped["header"],
+            skipped=dict(decoded.skipped),
+        )
+
+    def _subjects(self, facts: Facts, table: NumberTable) -> U64s:
+        """Numbers of originator and recipient, shape (records, 2), with the scope they have."""
+        numbers = np.stack([table.number[facts.originator], table.number[facts.recipient]], axis=1)
+        kinds = numbers >> np.uint64(BODY_BITS + 10)
+        behind = np.where(facts.account > 0, facts.account, facts.trunk)
+        scope = np.where(np.isin(kinds, _SCOPED), behind[:, None], 0)
+        spoofable = self._unattested(facts) & (kinds[:, Role.FROM] == NumberKind.E164)
+        scope[:, Role.FROM] = np.where(spoofable, facts.trunk, scope[:, Role.FROM])
+        return numbers | scope.astype(np.uint64) << np.uint64(BODY_BITS)
+
+    def _unattested(self, facts: Facts) -> Bools:
+        """Another network's traffic whose originator nobody vouched for."""
+        unattested: Bools = np.isin(facts.trunk, self._interconnect) & ~facts.attested
+        return unattested
+
+    @staticmethod
+    def _own(subjects: U64s, traits: I64s) -> Bools:
+        """Whether each subject is ours. An unattested number is nobody's until proven."""
+        scoped = (subjects >> np.uint64(BODY_BITS) & np.uint64(1023)) > 0
+        local = subjects >> np.uint64(BODY_BITS + 10) == NumberKind.LOCAL
+        own: Bools = (traits & int(Trait.OWN) > 0) & (local | ~scoped)
+        return own
+
+    def _traits(self, facts: Facts, table: NumberTable) -> I64s:
+        return np.stack([table.traits[facts.originator], table.traits[facts.recipient]], axis=1).astype(np.int64)
+
+    def _kept(self, facts: Facts, subjects: U64s, table: NumberTable) -> Bools:
+        """Which of the two rows each record gives."""
+        traits = self._traits(facts, table)
+        foreign = ~self._own(subjects, traits)
+        keep = np.ones(subjects.shape, np.bool_)
+        keep[:, Role.FROM] = (facts.side != Side.TERMINATING) | foreign[:, Role.FROM]
+        keep[:, Role.TO] = (facts.side != Side.ORIGINATING) | foreign[:, Role.TO]
+        # Emergency numbers are never subjects, and whoever answers for one is not either.
+        keep[:, Role.TO] &= ~facts.emergency
+        kept: Bools = keep & (subjects > 0) & (traits & int(Trait.EMERGENCY) == 0)
+        return kept
+
+    def _rows(self, facts: Facts, subjects: U64s, table: NumberTable) -> Rows:
+        """Both rows of every record, shape (records, 2)."""
+        traits = self._traits(facts, table)
+        rows = np.zeros(subjects.shape, ROW)
+        both = rows[:, 0]
+        both["event_ms"] = np.nan_to_num(facts.event_ms, nan=0, posinf=0, neginf=0)
+        both["source"] = self._source.id
+        both["kind"] = facts.kind
+        both["flags"] = self._flags(facts, traits)
+        both["duration_s"] = _rounded(facts.talk_s, UNKNOWN_DURATION)
+        both["ring_ds"] = _rounded(facts.ring_s * 10, UNKNOWN_RING)
+        both["device"] = facts.device
+        both["cell"] = facts.cell
+        both["trunk"] = np.where(facts.trunk > 0, facts.trunk, facts.account)
+        both["zone"] = table.zone[facts.recipient]
+        both["cause"] = facts.cause
+        both["record_id"] = facts.record_id
+        rows[:, 1] = both
+        rows["number"] = subjects
+        rows["other"] = subjects[:, ::-1]
+        rows["role"] = (Role.FROM, Role.TO)
+        rows["flags"] |= np.where(self._own(subjects, traits), int(Flag.OWN), 0).astype(np.uint16)
+        # A switch sees the device and cell of the party it serves: the other must not be taken for it.
+        witnessed = facts.side == Side.TERMINATING
+        for field in ("device", "cell"):
+            rows[field][witnessed, Role.FROM] = 0
+            rows[field][~witnessed, Role.TO] = 0
+        return rows
+
+    def _flags(self, facts: Facts, traits: I64s) -> I64s:
+        """The facts that stand in both rows."""
+        call = facts.kind == Kind.CALL
+        flags = np.where(call, _FLAGS_OF_CALL[facts.phase], int(Flag.BEGAN)).astype(np.int64)
+        tells = facts.phase == Phase.COMPLETE
+        if self._end_answers:
+            tells |= facts.phase == Phase.END
+        ended = call & (flags & Flag.ENDED > 0)
+        to = traits[:, Role.TO]
+        for flag, where in (
+            (Flag.ANSWERED, facts.answered & tells),
+            (Flag.CANCELLED, ended & (facts.outcome == Outcome.CANCELLED)),
+            (Flag.FAILED, ended & (facts.outcome == Outcome.FAILED)),
+            (Flag.UNATTESTED, self._unattested(facts)),
+            (Flag.INTERNATIONAL, to & Trait.INTERNATIONAL > 0),
+            (Flag.OWN_BLOCK, facts.outcome == Outcome.BLOCKED),
+            (Flag.EMERGENCY, facts.emergency | (traits & Trait.EMERGENCY > 0).any(axis=1)),
+            (Flag.RESTRICTED, facts.restricted),
+            (Flag.INTL_TRUNK, np.isin(facts.trunk, self._international)),
+            (Flag.ROAMING, facts.roaming),
+            (Flag.RISK, to & Trait.RISK > 0),
+        ):
+            flags |= np.where(where, int(flag), 0)
+        return flags
+
+    @staticmethod
+    def _names(facts: Facts, subjects: U64s, keep: Bools, table: NumberTable) -> dict[int, str]:
+        given = keep[:, Role.FROM] | keep[:, Role.TO]
+        used = given[:, None] & (subjects >> np.uint64(BODY_BITS + 10) == NumberKind.SENDER)
+        if not used.any():
+            return {}
+        entries = np.stack([facts.originator, facts.recipient], axis=1)
+        # The first spelling that the batch has stands for all.
+        pairs = zip(subjects[used].tolist()[::-1], entries[used].tolist()[::-1], strict=True)
+        return {number: table.name(entry) for number, entry in pairs}
+
+
+def _rounded(values: Floats, unknown: int) -> I64s:
+    """To whole units, at most one below `unknown`, which stands for NaN."""
+    capped = np.clip(np.nan_to_num(values, nan=0, posinf=0, neginf=0), 0, unknown - 1)
+    return np.where(np.isnan(values), unknown, np.floor(capped + 0.5)).astype(np.int64)
+
+
+def open_source(settings: Settings, source: Source) -> SourceReader:
+    """The reader of a source, its mapping and zones loaded; `ConfigError` says what is wrong where."""
+    for number in settings.home.emergency:
+        if not (number.isascii() and number.isdecimal() and len(number) <= 14):
+            raise ConfigError(f"home.emergency: wanted numbers of at most 14 digits (got {number!r})")
+    zones = ZoneTable.load(settings.path(settings.home.zones))
+    return SourceReader(settings, source, load_mapping(settings.path(source.mapping)), zones)
+
+
+def scatter(rows: Rows, partitions: int) -> list[tuple[int, Rows]]:
+    """The rows of each partition that has any, in the order they had."""
+    if not len(rows):
+        return []
+    at = partition_of(rows["number"], partitions).astype(np.uint16)
+    order = np.argsort(at, kind="stable")
+    counts = np.bincount(at, minlength=partitions)
+    ends = np.cumsum(counts)
+    ordered = rows[order]
+    return [(p, ordered[ends[p] - counts[p] : ends[p]]) for p in np.flatnonzero(counts).tolist()]
+
+
+def pack_message(rows: Rows) -> bytes:
+    """The value of an internal message."""
+    return rows.tobytes()
+
+
+def unpack_message(value: bytes | None, headers: Sequence[tuple[str, bytes]] | None) -> Rows | Rejected:
+    """The rows of an internal message, read-only; `Rejected` when its schema or size is not ours."""
+    schema = dict(headers or ()).get("schema")
+    if schema != SCHEMA_ID:
+        return Rejected(Reason.WRONG_SHAPE, f"header schema: wanted {SCHEMA_ID!r} (got {schema!r})")
+    if not value:
+        return Rejected(Reason.EMPTY, "wanted rows (got an empty message)")
+    if len(value) % ROW.itemsize:
+        return Rejected(Reason.WRONG_SHAPE, f"wanted a multiple of {ROW.itemsize} bytes (got {len(value)})")
+    return np.frombuffer(value, ROW)
