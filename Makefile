@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-KAFKA_JARS := .kafka/.fetched
+FETCH_KAFKA := $(BIN)/python -c 'from detector.broker.local import fetch; fetch()'
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-fast kafka model lint format clean
@@ -23,20 +23,16 @@ venv: $(INSTALLED) ## install everything into .venv
 demo: $(INSTALLED) ## a simulated day with fraud hidden in it, on a broker in memory
 	$(BIN)/detector demo $(ARGS)
 
-$(KAFKA_JARS): kafka/pom.xml $(INSTALLED)
-	$(BIN)/python -m detector.broker.local fetch
-	touch $@
-
 test: $(INSTALLED) ## every test, those on a real Kafka included (Java 17, Maven)
-	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(MAKE) --no-print-directory $(KAFKA_JARS); \
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(FETCH_KAFKA); \
 	else echo "java or mvn is missing: the tests on a real Kafka will be skipped"; fi
 	$(BIN)/pytest
 
 test-fast: $(INSTALLED) ## the daily tests: no Java, nothing slow
 	$(BIN)/pytest -q -m 'not kafka and not slow'
 
-kafka: $(INSTALLED) $(KAFKA_JARS) ## a local single-node Kafka, until Ctrl-C
-	$(BIN)/python -m detector.broker.local run
+kafka: $(INSTALLED) ## a local single-node Kafka at 127.0.0.1:9092, until Ctrl-C
+	$(BIN)/python -m detector.broker.local
 
 model: $(INSTALLED) ## train the shipped bundle again, bit for bit
 	$(BIN)/detector fit

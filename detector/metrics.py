@@ -7,6 +7,8 @@ one that a role never touches has no series, or stands at zero.
 Counters carry whole batches: a role adds once a batch, never once a record.
 """
 
+from collections import Counter as Counts
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -154,7 +156,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("why",),
         "decisions",
         "blocks that became flags, by what held them back",
-        "budget: an attack or a bad rule, decide which; silent: mend the feed; warm_up: wait a week",
+        "budget: an attack or a bad rule, decide which; source_silent: mend the feed; warm_up: wait a week",
     ),
     _gauge(
         "blocks_budget_left",
@@ -342,15 +344,23 @@ class Metrics:
             setattr(self, metric.attribute, _build(metric, self.registry))
 
     def value(self, attribute: str, **labels: str) -> float:
-        """The sum of a counter's or gauge's samples that carry `labels`; 0 where there is none."""
+        """The sum of a counter's or gauge's series that carry `labels`; 0 where there is none."""
+        return sum(value for found, value in self._series(attribute) if labels.items() <= found.items())
+
+    def by_label(self, attribute: str, label: str) -> Counts[str]:
+        """A counter's or gauge's value for each value of `label`, summed over its other labels."""
+        counts: Counts[str] = Counts()
+        for found, value in self._series(attribute):
+            counts[found[label]] += int(value)
+        return counts
+
+    def _series(self, attribute: str) -> Iterator[tuple[dict[str, str], float]]:
         metric = next(metric for metric in METRICS if metric.attribute == attribute)
         collector: MetricWrapperBase = getattr(self, attribute)
-        return sum(
-            sample.value
-            for family in collector.collect()
-            for sample in family.samples
-            if sample.name == metric.exposed and labels.items() <= sample.labels.items()
-        )
+        for family in collector.collect():
+            for sample in family.samples:
+                if sample.name == metric.exposed:
+                    yield sample.labels, sample.value
 
 
 def _build(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:

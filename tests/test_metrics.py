@@ -47,6 +47,7 @@ def test_value_sums_the_series_that_carry_the_labels() -> None:
     metrics.decisions.labels("flag", "r1", "voice").inc(5)
     assert metrics.value("decisions", rule="r1") == 7
     assert metrics.value("decisions", action="block") == 2
+    assert metrics.by_label("decisions", "action") == {"block": 2, "flag": 5}
 
 
 def test_objectives_are_bucket_edges() -> None:
@@ -64,6 +65,6 @@ def test_readme_table_is_current() -> None:
     """Between its markers the README holds `detector metrics-table` word for word."""
     begin, end = "<!-- metrics:begin -->\n", "<!-- metrics:end -->"
     text = Path(ROOT, "README.md").read_text(encoding="utf-8")
-    if begin not in text:
+    if not text.partition(begin)[2].partition(end)[0].strip():
         pytest.skip("the README has no table of metrics yet")
     assert text.split(begin)[1].split(end)[0].strip() == metrics_markdown().strip()
