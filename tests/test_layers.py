@@ -11,6 +11,7 @@ from detector.config import ROOT
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli", "commands"}),
     frozenset({"demo"}),
+    frozenset({"replay"}),
     frozenset({"supervisor", "service", "learning"}),
     frozenset({"admin", "snapshot", "broker"}),
     frozenset({"pipeline"}),
@@ -64,7 +65,8 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide the layer"
             base = node.module or ""
-            yield from ([f"detector.{alias.name}" for alias in node.names] if base == "detector" else [base])
+            names = [f"detector.{alias.name}" for alias in node.names if not alias.name.startswith("__")]
+            yield from names if base == "detector" else [base]
 
 
 def module_of(path: Path) -> str:
