@@ -1,0 +1,56 @@
+"""Simulated records go where they are wanted, the same ones everywhere."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from detector.cli import main
+
+SMALL = ["--numbers", "150", "--days", "2", "--seed", "5"]
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """A small network's records, as written to a file."""
+    path = tmp_path_factory.mktemp("simulated") / "records.jsonl"
+    assert main(["simulate", "--to", "jsonl", "--out", str(path), *SMALL]) == 0
+    return path.read_bytes().splitlines()
+
+
+def test_jsonl_holds_a_record_a_line_in_our_plain_form(lines: list[bytes]) -> None:
+    """Each line has what every record must have."""
+    records = [json.loads(line) for line in lines]
+    assert len(records) > 300
+    assert all({"id", "type", "from", "to"} <= record.keys() for record in records)
+    assert len({record["id"] for record in records}) == len(records)
+
+
+def test_standard_output_gives_the_same_bytes(lines: list[bytes], capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Equal seeds, equal bytes; progress stays out of them."""
+    assert main(["simulate", *SMALL]) == 0
+    assert capfdbinary.readouterr().out.splitlines() == lines
+
+
+def test_parquet_holds_every_field_of_every_record(lines: list[bytes], tmp_path: Path) -> None:
+    """A column for each field; what a record does not say is null."""
+    path = tmp_path / "records.parquet"
+    assert main(["simulate", "--to", "parquet", "--out", str(path), *SMALL]) == 0
+    rows = pq.read_table(path).to_pylist()
+    assert [{k: v for k, v in row.items() if v is not None} for row in rows] == [json.loads(line) for line in lines]
+
+
+def test_labels_name_the_fraudsters(tmp_path: Path) -> None:
+    """Who did it, from when until when."""
+    path = tmp_path / "labels.jsonl"
+    assert main(["simulate", "--to", "jsonl", "--out", str(tmp_path / "r"), "--labels", str(path), *SMALL]) == 0
+    labels = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert labels
+    assert all(label["active_from_ms"] < label["active_until_ms"] for label in labels)
+
+
+def test_a_file_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--to jsonl` without `--out` says so, and exits with 2."""
+    assert main(["simulate", "--to", "jsonl", *SMALL]) == 2
+    assert capsys.readouterr().err == "detector: --to jsonl: wanted --out FILE (got none)\n"
