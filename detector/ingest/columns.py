@@ -92,7 +92,7 @@ def sip_user(text: str) -> str:
     return unquote(found.group(1)) if found else text.partition("@")[0].strip()
 
 
-def raw_column(value: Value, columns: dict[str, Column], count: int, decode: bool) -> Column:
+def raw_column(value: Value, columns: dict[str, Column], count: int) -> Column:
     """The raw values of a field: the first path with one, else the joined texts, else the constant."""
     paths = value.paths()
     if not paths and not value.join:
@@ -104,7 +104,7 @@ def raw_column(value: Value, columns: dict[str, Column], count: int, decode: boo
         pieces = [columns[path] for path in value.join]
         joined = ["|".join([text_of(piece) or "" for piece in row]) for row in zip(*pieces, strict=True)]
         if not paths:
-            return [unquote(text) for text in joined] if decode else joined
+            return joined
         column = [b if a is None or a == "" else a for a, b in zip(column, joined, strict=True)]
     if value.const is not None:
         column = [value.const if a is None or a == "" else a for a in column]

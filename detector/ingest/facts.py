@@ -164,7 +164,7 @@ class FactReader:
         return parse
 
     def _raw(self, name: str, columns: dict[str, Column], count: int) -> Column:
-        return raw_column(self._values[name], columns, count, self._decode)
+        return raw_column(self._values[name], columns, count)
 
     def read(self, decoded: Decoded, published_ms: I64s, max_future_s: int | None) -> tuple[Facts, Faults]:
         """Facts of a batch, and which records are faulty; those to be skipped are so without a reason.
@@ -238,7 +238,7 @@ class FactReader:
     def _skipped(self, decoded: Decoded, count: int) -> Bools:
         skipped = np.zeros(count, np.bool_)
         for why, value, memo in self._skips:
-            hits = ints(memo, raw_column(value, decoded.columns, count, self._decode)).astype(np.bool_) & ~skipped
+            hits = ints(memo, raw_column(value, decoded.columns, count)).astype(np.bool_) & ~skipped
             if hits.any():
                 decoded.skipped[why] += int(hits.sum())
                 skipped |= hits

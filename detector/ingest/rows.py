@@ -157,6 +157,9 @@ class SourceReader:
         """Which of the two rows each record gives."""
         traits = self._traits(facts, table)
         foreign = ~self._own(subjects, traits)
+        # Whatever an account of ours sends, its submit is on record: the delivery must not say it again.
+        submitted = (facts.account > 0) & ~np.isin(facts.account, self._interconnect)
+        foreign[:, Role.FROM] &= ~submitted
         keep = np.ones(subjects.shape, np.bool_)
         keep[:, Role.FROM] = (facts.side != Side.TERMINATING) | foreign[:, Role.FROM]
         keep[:, Role.TO] = (facts.side != Side.ORIGINATING) | foreign[:, Role.TO]
