@@ -116,10 +116,17 @@ class Producer(Protocol):
 class Broker(Protocol):
     """The way to all of the above."""
 
+    @property
+    def reachable(self) -> bool:
+        """Whether the broker answered when it was last heard of: for readiness."""
+        ...
+
     def consumer(self, group: str, instance: str, *, earliest: bool = False) -> Consumer:
         """A static member (`group.instance.id`) that reads committed messages and never commits by itself.
 
-        A partition without an offset that is given or committed raises `Fatal` unless `earliest`.
+        A partition whose offset is neither given nor committed raises `Fatal` from `poll`, or starts at its first
+        message when `earliest`. An offset that the log no longer (or not yet) holds raises `Fatal` always.
+        What `Assignment` raises comes out of `poll` as `Fatal`: the member no longer knows where it stands.
         """
         ...
 
@@ -146,7 +153,7 @@ class Broker(Protocol):
         ...
 
     def watermarks(self, partition: TopicPartition) -> tuple[int, int]:
-        """First offset kept, and the high watermark."""
+        """First offset kept, and the high watermark: past every message stored, committed or not."""
         ...
 
     def partitions(self) -> dict[str, int]:

@@ -11,12 +11,12 @@ to librdkafka; those that the guarantees rest on (DESIGN section 6) are refused.
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from detector.broker import Assignment, Message, TopicPartition, TopicSpec
@@ -99,6 +99,8 @@ _FENCED: Final = frozenset(
         KafkaError.FENCED_INSTANCE_ID,
     }
 )
+_FENCED_TEXT: Final = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
+"""A consumer's fatal error carries its cause in words only."""
 _AWAY: Final = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
@@ -139,13 +141,21 @@ def _error_of(exception: KafkaException) -> KafkaError:
 def _meaning(error: KafkaError, doing: str) -> DetectorError:
     """The error of ours that a KafkaError is."""
     text = f"{doing}: {error.str()} ({error.name()})"
-    if error.code() in _FENCED:
+    if error.code() in _FENCED or (error.code() == KafkaError._FATAL and _FENCED_TEXT in error.str()):
         return Fenced(text)
     if error.fatal():
         return Fatal(text)
     if error.txn_requires_abort():
         return Abort(text)
     return Recoverable(text) if error.retriable() or error.code() in _AWAY else Fatal(text)
+
+
+def _called(doing: str, call: Callable[[], T]) -> T:
+    """What `call` returns; what it raises, as ours."""
+    try:
+        return call()
+    except KafkaException as exception:
+        raise _meaning(_error_of(exception), doing) from exception
 
 
 def _insist(call: Callable[[float], object], doing: str, limit_s: float) -> None:
@@ -169,7 +179,7 @@ class _Health:
         self.reachable = True
 
     def on_error(self, error: KafkaError) -> None:
-        """librdkafka's error callback: it goes on trying by itself, so that this is news and no exception."""
+        """librdkafka's error callback: news and no exception, for it goes on trying by itself."""
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION):
             self.reachable = False
         _LOG.warning("broker: %s (%s)", error.str(), error.name())
@@ -243,10 +253,7 @@ class KafkaConsumer:
         return messages
 
     def _consume(self, most: int, wait_s: float) -> list[Message]:
-        try:
-            batch = self._consumer.consume(most, wait_s)
-        except KafkaException as exception:
-            raise _meaning(_error_of(exception), "poll") from exception
+        batch = _called("poll", lambda: self._consumer.consume(most, wait_s))
         if self._failure is not None:
             raise self._failure
         good = [message for message in batch if message.error() is None]
@@ -280,18 +287,13 @@ class KafkaConsumer:
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         if not partitions:
             return {}
-        try:
-            return _offsets(self._consumer.committed([ck.TopicPartition(*where) for where in partitions], ANSWER_S))
-        except KafkaException as exception:
-            raise _meaning(_error_of(exception), "reading committed offsets") from exception
+        asked = [ck.TopicPartition(*where) for where in partitions]
+        return _called("reading committed offsets", lambda: _offsets(self._consumer.committed(asked, ANSWER_S)))
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
-        for partition, offset in offsets.items():
-            where = f"seek to {partition.topic}/{partition.partition}@{offset}"
-            try:
-                self._consumer.seek(ck.TopicPartition(*partition, offset))
-            except KafkaException as exception:
-                raise _meaning(_error_of(exception), where) from exception
+        for where, offset in offsets.items():
+            target = ck.TopicPartition(*where, offset)
+            _called(f"seek to {where.topic}/{where.partition}@{offset}", partial(self._consumer.seek, target))
 
     def group_metadata(self) -> object:
         return self._consumer.consumer_group_metadata()
@@ -314,8 +316,8 @@ class KafkaProducer:
         _insist(producer.init_transactions, "taking the transactional id", ANSWER_S)
 
     def begin(self) -> None:
-        self._producer.poll(0)
-        self._call("begin", lambda: self._producer.begin_transaction())
+        _called("begin", lambda: self._producer.poll(0))
+        _called("begin", self._producer.begin_transaction)
 
     def send(
         self,
@@ -326,20 +328,14 @@ class KafkaProducer:
         headers: list[tuple[str, bytes]] | None = None,
     ) -> None:
         where = -1 if partition is None else partition
-        while True:
-            try:
-                # Typed as a list of str or bytes values, which lists of bytes values are not to mypy.
-                self._producer.produce(topic, value, key, where, headers=cast(Any, headers))
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as exception:
-                error = _error_of(exception)
-                if error.code() == KafkaError._STATE:
-                    # An earlier message could not be delivered; librdkafka takes nothing more until the abort.
-                    raise Abort(f"send to {topic}: {error.str()}") from exception
-                raise _meaning(error, f"send to {topic}") from exception
-            else:
-                return
+        try:
+            _queue(self._producer, topic, value, key, where, headers=headers)
+        except KafkaException as exception:
+            error = _error_of(exception)
+            if error.code() == KafkaError._STATE:
+                # An earlier message could not be delivered; librdkafka takes nothing more until the abort.
+                raise Abort(f"send to {topic}: {error.str()}") from exception
+            raise _meaning(error, f"send to {topic}") from exception
 
     def commit(self, offsets: Mapping[TopicPartition, int], group_metadata: object) -> None:
         positions = [ck.TopicPartition(*partition, offset) for partition, offset in offsets.items()]
@@ -363,17 +359,14 @@ class KafkaProducer:
         except Recoverable as error:
             raise Fatal(f"{error}: the outcome is not known after {OUTCOME_S:.0f} s") from error
 
-    @staticmethod
-    def _call(doing: str, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except KafkaException as exception:
-            raise _meaning(_error_of(exception), doing) from exception
-
     def close(self) -> None:
         """Let go without waiting: what is not committed is aborted by the successor or by its timeout."""
-        self._producer.purge()
-        self._producer.flush(0)
+        try:
+            self._producer.purge()
+            self._producer.flush(0)
+        except KafkaException as exception:
+            # It was fenced or is dead, which the call that met it has raised.
+            _LOG.info("closing a producer: %s", exception)
 
 
 class KafkaBroker:
@@ -422,17 +415,15 @@ class KafkaBroker:
 
     def producer(self, transactional_id: str) -> KafkaProducer:
         transactions = {"transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS}
-        producer = self._client(ck.Producer, _SEND, transactions, {"transactional.id": transactional_id})
+        identity = {"transactional.id": transactional_id}
+        producer = self._client(ck.Producer, _SEND, transactions, identity)
         return KafkaProducer(producer, self._health)
 
     def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         asked = ck.ConsumerGroupTopicPartitions(group, [ck.TopicPartition(*where) for where in partitions])
         futures = self._admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=ANSWER_S)
         doing = f"reading committed offsets of {group}"
-        try:
-            return _offsets(_answer(futures[group], doing).topic_partitions)
-        except KafkaException as exception:
-            raise _meaning(_error_of(exception), doing) from exception
+        return _called(doing, lambda: _offsets(futures[group].result().topic_partitions))
 
     def publish(
         self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
@@ -447,18 +438,11 @@ class KafkaBroker:
             if error is not None:
                 failed.append(error)
 
+        doing = f"publish to {topic}"
         for key, value in values:
-            while True:
-                try:
-                    producer.produce(topic, value, key, where, on_delivery=on_delivery)
-                except BufferError:
-                    producer.poll(0.1)
-                except KafkaException as exception:
-                    raise _meaning(_error_of(exception), f"publish to {topic}") from exception
-                else:
-                    break
+            _called(doing, partial(_queue, producer, topic, value, key, where, on_delivery=on_delivery))
         deadline = time.monotonic() + OUTCOME_S
-        while producer.flush(STEP_S) and time.monotonic() < deadline:
+        while _called(doing, lambda: producer.flush(STEP_S)) and time.monotonic() < deadline:
             pass
         if failed:
             raise _meaning(failed[0], f"publish to {topic} ({len(failed)} of {len(values)} failed)")
@@ -492,15 +476,13 @@ class KafkaBroker:
         return self._client(ck.Consumer, _FETCH, reading)
 
     def watermarks(self, partition: TopicPartition) -> tuple[int, int]:
-        reader = self._readers.pop() if self._readers else self._reader()
-        try:
-            return reader.get_watermark_offsets(ck.TopicPartition(*partition), ANSWER_S)
-        except KafkaException as exception:
-            raise _meaning(
-                _error_of(exception), f"watermarks of {partition.topic}/{partition.partition}"
-            ) from exception
-        finally:
-            self._readers.append(reader)
+        # A consumer's question would take its isolation level along, and stop short of an open transaction.
+        at = ck.TopicPartition(*partition)
+        doing = f"watermarks of {partition.topic}/{partition.partition}"
+        how = {"isolation_level": ck.IsolationLevel.READ_UNCOMMITTED, "request_timeout": ANSWER_S}
+        first = self._admin.list_offsets({at: OffsetSpec.earliest()}, **how)[at]  # type: ignore[no-untyped-call]
+        last = self._admin.list_offsets({at: OffsetSpec.latest()}, **how)[at]  # type: ignore[no-untyped-call]
+        return _called(doing, lambda: (first.result().offset, last.result().offset))
 
     def partitions(self) -> dict[str, int]:
         metadata = self._metadata()
@@ -542,7 +524,7 @@ class KafkaBroker:
 
     def delete(self, topics: Sequence[str]) -> None:
         for name, future in self._admin.delete_topics(list(topics)).items():
-            _answer(future, f"deleting topic {name}")
+            _called(f"deleting topic {name}", future.result)
         self._until(lambda known: not any(name in known for name in topics), "waiting until the topics are gone")
 
     def _until(self, done: Callable[[dict[str, int]], bool], doing: str) -> None:
@@ -555,7 +537,7 @@ class KafkaBroker:
     def identity(self, topic: str) -> str:
         cluster = self._metadata().cluster_id
         futures = self._admin.describe_topics(ck.TopicCollection([topic]))
-        return f"{cluster}/{_answer(futures[topic], f'describing topic {topic}').topic_id}"
+        return f"{cluster}/{_called(f'describing topic {topic}', futures[topic].result).topic_id}"
 
     def close(self) -> None:
         for reader in self._readers:
@@ -563,6 +545,17 @@ class KafkaBroker:
         self._readers.clear()
         if self._plain is not None:
             self._plain.flush(STEP_S)
+
+
+def _queue(producer: ck.Producer, *message: Any, **more: Any) -> None:
+    """`producer.produce`, waiting while the queue is full."""
+    while True:
+        try:
+            producer.produce(*message, **more)
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            return
 
 
 def _plain(partitions: list[ck.TopicPartition]) -> list[TopicPartition]:
@@ -576,13 +569,6 @@ def _offsets(answers: list[ck.TopicPartition]) -> dict[TopicPartition, int | Non
             raise KafkaException(answer.error)
     names = _plain(answers)
     return {name: answer.offset if answer.offset >= 0 else None for name, answer in zip(names, answers, strict=True)}
-
-
-def _answer(future: "Future[T]", doing: str) -> T:
-    try:
-        return future.result()
-    except KafkaException as exception:
-        raise _meaning(_error_of(exception), doing) from exception
 
 
 def _between(reader: ck.Consumer, partition: TopicPartition, start: int, stop: int) -> Iterator[Message]:

@@ -387,8 +387,6 @@ class MemoryProducer:
 class MemoryBroker:
     """The way to all of the above; see `detector.broker.Broker`. `clock` gives the timestamps in UTC ms."""
 
-    reachable = True
-
     def __init__(self, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self._clock = clock
         self._changed = Condition()
@@ -399,6 +397,10 @@ class MemoryBroker:
         self._logs: dict[TopicPartition, _Log] = {}
         self._groups: dict[str, _Group] = {}
         self._producers: dict[str, MemoryProducer] = {}
+
+    @property
+    def reachable(self) -> bool:
+        return True
 
     def _next_number(self) -> int:
         self._numbers += 1

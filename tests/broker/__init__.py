@@ -1,0 +1,1 @@
+"""Both brokers, held to one contract."""
