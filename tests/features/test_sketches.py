@@ -107,7 +107,7 @@ def test_repeated_peers_are_told_from_strangers(loyal: int) -> None:
     state = State(1, 0)
     for day in range(6):
         state.update(traffic(strangers(loyal, 1), MONDAY_MS + day * DAY_MS))
-    state.update(traffic(strangers(loyal, 20), MONDAY_MS + 5 * DAY_MS))
+    state.update(traffic(strangers(loyal, 20), MONDAY_MS + 5 * DAY_MS + HOUR_MS))
     assert vector(state)[INDEX["repeat_peers_7d"]] == pytest.approx(0.5, abs=0.06)
 
 
