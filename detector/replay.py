@@ -61,7 +61,7 @@ class Replay:
         self._broker.publish(topic, [(None, value) for value in values])
 
     def settle(self, after_step: Callable[[], None] = lambda: None) -> None:
-        """Everything published has been worked through, by both roles."""
+        """Everything published has been worked through by both roles, and is no longer kept."""
         while True:
             handled = 0
             for role in self._roles:
@@ -69,7 +69,9 @@ class Replay:
                 self.metrics.last_step_timestamp.set_to_current_time()
                 after_step()
             if not handled:
-                return
+                break
+        for topic in (self.settings.topics.events, *(source.topic for source in self.settings.sources)):
+            self._broker.trim(topic)
 
     def decisions(self) -> list[Decision]:
         """What has been decided since this was last asked, in order of the events' time."""

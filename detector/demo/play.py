@@ -53,7 +53,8 @@ def play(settings: Settings, traffic: Traffic, metrics: Metrics, screen: Screen)
 
         def after_step() -> None:
             status.elapsed_s = time.perf_counter() - began_s
-            status.behind = published - int(metrics.value("records") - before[0])
+            status.records = int(metrics.value("records") - before[0])
+            status.behind = published - status.records
             status.numbers = int(metrics.value("numbers"))
             screen.show(status)
 
@@ -63,7 +64,6 @@ def play(settings: Settings, traffic: Traffic, metrics: Metrics, screen: Screen)
             replay.publish(topic, encode(traffic.records[start:stop], start))
             published += stop - start
             replay.settle(after_step)
-            status.records = published
             for decision in replay.decisions():
                 decisions.append(decision)
                 status.decided[decision.action] += 1

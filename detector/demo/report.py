@@ -38,9 +38,11 @@ def totals(score: Score, played: Played, honest: int) -> str:
     blocked = sum(touched.action == "block" for touched in score.touched)
     actions = Counter(decision.action for decision in played.decisions)
     decided = ", ".join(f"{count:,} {action}" for action, count in actions.most_common()) or "none"
+    warming = len(score.touched_in_warm_up)
     return (
         f"fraudulent numbers caught: {numbers - missed:,} of {numbers:,}; "
         f"honest numbers touched: {len(score.touched):,} of {honest:,}, {blocked:,} of them blocked\n"
+        f"in the warm-up week, while windows fill and nothing may block: {warming:,} honest numbers touched\n"
         f"decisions: {decided}; records: {played.records:,}, {played.rejected:,} of them rejected\n"
         f"throughput: {played.rate:,.0f} records/s over {played.elapsed_s:.1f} s, from JSON to committed decisions"
     )

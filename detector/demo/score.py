@@ -3,6 +3,8 @@
 A fraudster's number is caught by the first decision against it from its first fraudulent event
 on. Every other decision against a number touches an honest one; a hijacked subscriber is honest
 before the first fraudulent event, a SIM bought for fraud is neither.
+
+The warm-up week is counted apart: while windows fill, everybody looks new, and nothing may block.
 """
 
 from collections import defaultdict
@@ -16,6 +18,8 @@ from detector.learning.simulate import Traffic
 from detector.records import number_text, parse_number
 from detector.verdict.decisions import Decision
 
+WARM_UP_MS: Final = 7 * 24 * 3_600_000
+"""The longest window."""
 AGAINST: Final = ("block", "warn", "flag")
 """Actions that touch a number, the gravest first; release and allow are in its favour."""
 
@@ -85,6 +89,9 @@ class Score:
 
     campaigns: tuple[CampaignScore, ...]
     touched: tuple[Touched, ...]
+    """Honest numbers that something was decided against once the windows were full."""
+    touched_in_warm_up: tuple[Touched, ...] = ()
+    """The same, while they were filling."""
 
 
 def score(traffic: Traffic, decisions: Sequence[Decision]) -> Score:
@@ -96,12 +103,18 @@ def score(traffic: Traffic, decisions: Sequence[Decision]) -> Score:
     campaigns: dict[str, list[Label]] = defaultdict(list)
     for label in traffic.labels:
         campaigns[label.campaign].append(label)
+    warm_ms = traffic.scenario.start_ms + WARM_UP_MS
+    early, late = (
+        {number: [d for d in found if (d.issued_at < warm_ms) == is_early] for number, found in against.items()}
+        for is_early in (True, False)
+    )
     return Score(
         campaigns=tuple(
             CampaignScore(labels[0].type, labels[0].stealth, tuple(_catch(label, against) for label in labels))
             for labels in campaigns.values()
         ),
-        touched=tuple(_touched(traffic, against)),
+        touched=tuple(_touched(traffic, late)),
+        touched_in_warm_up=tuple(_touched(traffic, early)),
     )
 
 

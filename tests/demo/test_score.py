@@ -1,19 +1,12 @@
 """The score says who was caught, how late, and who was touched wrongly."""
 
-from detector.demo.score import score
+from detector.demo.score import WARM_UP_MS, score
 from detector.records import number_text
 from tests.demo.stories import TRAFFIC, decision
 
 LABEL = next(label for label in TRAFFIC.labels if label.events > 20 and label.type == "robocall")
 FRAUDSTER = number_text(LABEL.number)
 HONEST = next(int(n) for n in TRAFFIC.people.numbers if int(n) not in TRAFFIC.frauds)
-
-
-def catch_of(*decisions: object) -> object:
-    """How the fraudster fared."""
-    result = score(TRAFFIC, decisions)  # type: ignore[arg-type]
-    (catch,) = (c for campaign in result.campaigns for c in campaign.catches if c.number == FRAUDSTER)
-    return catch
 
 
 def test_nothing_decided_is_everything_missed() -> None:
@@ -45,11 +38,23 @@ def test_a_release_is_not_held_against_anybody() -> None:
 def test_an_honest_number_is_touched_once_by_the_gravest() -> None:
     """Its profile, the gravest action and the rule that took it."""
     number = number_text(HONEST)
-    result = score(TRAFFIC, [decision(number, 1_000), decision(number, 2_000, "block", rule="r2")])
+    at_ms = LABEL.active_from_ms
+    result = score(TRAFFIC, [decision(number, at_ms), decision(number, at_ms + 1, "block", rule="r2")])
     (touched,) = result.touched
-    assert (touched.number, touched.action, touched.rule, touched.at_ms) == (number, "block", "r2", 2_000)
+    assert (touched.number, touched.action, touched.rule, touched.at_ms) == (number, "block", "r2", at_ms + 1)
     assert touched.profile == TRAFFIC.profile_of(HONEST)
     assert all(campaign.missed == len(campaign.catches) for campaign in result.campaigns)
+
+
+def test_the_warm_up_week_is_counted_apart() -> None:
+    """Half open: what is decided at the end of the seventh day already counts."""
+    warm_ms = TRAFFIC.scenario.start_ms + WARM_UP_MS
+    number = number_text(HONEST)
+    result = score(TRAFFIC, [decision(number, warm_ms - 1), decision(number, warm_ms, "warn")])
+    assert ([one.action for one in result.touched_in_warm_up], [one.action for one in result.touched]) == (
+        ["flag"],
+        ["warn"],
+    )
 
 
 def test_a_hijacked_subscriber_is_honest_before_the_hijacking() -> None:
