@@ -226,10 +226,12 @@ class FactReader:
         )
         self._check_order(facts, times, raw, faults)
         self._check_event(facts.event_ms, published_ms, max_future_s, faults)
+        # What a faulty record has for a time may not even be a number.
+        facts.event_ms = np.where(faults.bad, 0.0, facts.event_ms)
         interim = phase == Phase.INTERIM
         if interim.any():
             # Partial records of one call share its id: their time tells them from each other.
-            moments = np.where(faults.bad, 0, facts.event_ms).astype(np.int64)
+            moments = facts.event_ms.astype(np.int64)
             for i in np.flatnonzero(interim & ~faults.bad).tolist():
                 record_id[i] = crc32(b"|%d" % moments[i], int(record_id[i]))
         facts.restricted |= originator == WITHHELD

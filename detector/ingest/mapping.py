@@ -272,10 +272,10 @@ def _mistakes(mapping: Mapping) -> Iterator[tuple[str, str, str]]:
         if isinstance(value, Time) and value.zone:
             try:
                 ZoneInfo(value.zone)
-            except (OSError, ValueError):
+            except (OSError, ValueError, KeyError):
                 yield where + ".zone", "an IANA time zone", repr(value.zone)
     for path in sorted(flags & others):
-        yield "fields", f"{path} read either as yes or no or as something else", "both"
+        yield "fields", f"to read {path} as yes or no, or as something else", "both"
 
 
 def _bad_paths(mapping: Mapping, where: str, paths: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:

@@ -173,7 +173,7 @@ class SourceReader:
         traits = self._traits(facts, table)
         rows = np.zeros(subjects.shape, ROW)
         both = rows[:, 0]
-        both["event_ms"] = np.nan_to_num(facts.event_ms, nan=0, posinf=0, neginf=0)
+        both["event_ms"] = facts.event_ms
         both["source"] = self._source.id
         both["kind"] = facts.kind
         both["flags"] = self._flags(facts, traits)

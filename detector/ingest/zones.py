@@ -35,17 +35,22 @@ CLASS_BITS: Final = 4
 NO_ZONE: Final = 0
 
 # ITU-T E.164: zones 1 and 7 have one digit, these codes have two, every other one has three.
-_TWO_DIGITS: Final = frozenset(
-    "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 "
-    "60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98".split()
-)
+_LAST_OF_TWO: Final = {
+    "2": "07",
+    "3": "0123469",
+    "4": "013456789",
+    "5": "12345678",
+    "6": "0123456",
+    "8": "1246",
+    "9": "0123458",
+}
 
 
 def calling_code(digits: str) -> str:
     """The country calling code that the digits of an E.164 number begin with."""
     if digits[0] in "17":
         return digits[0]
-    return digits[:2] if digits[:2] in _TWO_DIGITS else digits[:3]
+    return digits[:2] if digits[1:2] in _LAST_OF_TWO.get(digits[0], "x") else digits[:3]
 
 
 class ZoneTable:
