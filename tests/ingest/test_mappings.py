@@ -134,7 +134,7 @@ class TestEveryMapping:
     """Laws that hold for each file, with nothing but its own."""
 
     @given(data=st.data())
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     def test_any_bytes_give_rows_or_rejections(self, path: Path, data: st.DataObject) -> None:
         """Nothing that a source may send comes out as an exception."""
         values = data.draw(
@@ -143,14 +143,14 @@ class TestEveryMapping:
         obeys(reader(path).read(raw_of(values)), len(values))
 
     @given(data=st.data())
-    @settings(max_examples=150)
+    @settings(max_examples=60)
     def test_any_values_in_its_own_fields_give_rows_or_rejections(self, path: Path, data: st.DataObject) -> None:
         """However wrong the values are, and whatever stands beside them."""
         values = data.draw(messages(path))
         obeys(reader(path).read(raw_of(values)), len(values))
 
     @given(data=st.data())
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     def test_batches_do_not_matter(self, path: Path, data: st.DataObject) -> None:
         """One by one or all at once, before or after others: the same rows, names and rejections."""
         values = data.draw(messages(path))
