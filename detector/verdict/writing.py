@@ -12,7 +12,7 @@ from detector.config import Settings
 from detector.features.catalogue import FEATURES
 from detector.ingest.commands import Command
 from detector.ingest.zones import ZoneClass, zone_class, zone_country
-from detector.records import Flag, NumberKind, Role, number_digits, number_kind, number_text, number_trunk
+from detector.records import Flag, Kind, NumberKind, Role, number_digits, number_kind, number_text, number_trunk
 from detector.verdict.decisions import Action, Decision, Evidence, Hold, Position, ReasonGiven, Score, Service
 from detector.verdict.facts import Moment
 from detector.verdict.holds import reachable
@@ -185,8 +185,9 @@ class Writer:
 
     def _evidence(self, moment: Moment, row: int, counts: dict[str, float]) -> Evidence:
         record: Any = moment.rows[row]
-        source = "commands" if int(moment.offsets[row]) in moment.commands else self._sources.get(int(record["source"]))
-        at = Position(source or str(int(record["source"])), int(record["partition"]), int(record["offset"]))
+        name = self._sources.get(int(record["source"]), str(int(record["source"])))
+        source = "commands" if record["kind"] == Kind.COMMAND else name
+        at = Position(source, int(record["partition"]), int(record["offset"]))
         return Evidence(event_ms=int(record["event_ms"]), counts=counts, records=(at,))
 
     def _party(self, number: int) -> Literal["own", "foreign"]:
@@ -196,7 +197,7 @@ class Writer:
     def _point(self, case: Case, moment: Moment, row: int) -> str:
         """Where the case can be enforced."""
         record: Any = moment.rows[row]
-        command = int(moment.offsets[row]) in moment.commands
+        command = record["kind"] == Kind.COMMAND
         trunk = number_trunk(case.number) or (0 if command or record["role"] != Role.FROM else int(record["trunk"]))
         name = self._trunks.get((int(record["source"]), trunk), str(trunk))
         if number_kind(case.number) is NumberKind.SENDER:

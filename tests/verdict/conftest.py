@@ -1,11 +1,20 @@
 """One bundle for all tests of the verdict."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from detector.verdict.model import Model
 from tests.verdict import models
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """On a busy machine scikit-learn's threads wait for each other far longer than these small models take."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from detector.features.catalogue import NAMES
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
+from detector.features.catalogue import NAMES
 from detector.verdict.bundle import save_bundle
 from detector.verdict.manifest import Calibration, Data, Manifest, Thresholds
 from detector.verdict.trees import Vectors
@@ -28,9 +29,11 @@ def samples(size: int, seed: int = SEED) -> tuple[Vectors, npt.NDArray[np.bool_]
 def fitted(trees: int = 20, leaves: int = 15) -> Any:
     """Boosted trees on `samples`."""
     vectors, fraud = samples(3_000)
-    return HistGradientBoostingClassifier(
+    estimator = HistGradientBoostingClassifier(
         max_iter=trees, max_leaf_nodes=leaves, early_stopping=False, random_state=SEED
-    ).fit(vectors, fraud)
+    )
+    with threadpool_limits(1):
+        return estimator.fit(vectors, fraud)
 
 
 def save(path: Path, estimator: Any, kind: Any = "real", floor: int = 5) -> Manifest:

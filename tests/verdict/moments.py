@@ -89,9 +89,10 @@ def moment(
     places = np.arange(first, first + len(entries), dtype=np.int64)
     rows = np.zeros(len(entries), ROW)
     commands = {}
-    for row, entry, place in zip(rows, entries, places.tolist(), strict=True):
+    for i, (entry, place) in enumerate(zip(entries, places.tolist(), strict=True)):
+        row = rows[i : i + 1]
         if entry.command is not None:
-            row[...] = command_row(entry.command, entry.at_ms, 3, place)[0]
+            rows[i : i + 1] = command_row(entry.command, entry.at_ms, 3, place)
             commands[place // message] = entry.command
             continue
         row["number"], row["event_ms"], row["kind"], row["role"] = entry.number, entry.at_ms, entry.kind, entry.role
