@@ -10,8 +10,9 @@ When a new day opens, all stamps shrink by a day: they never wrap, and shifting 
 Peers by day are masks: bit 7 is the newest day, bit 0 the oldest.
 """
 
+from collections.abc import Callable
 from math import log
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,10 @@ SPARE_SLOTS: Final = 16
 MINUTES_A_DAY: Final = DAY_MS // MINUTE_MS
 HOURS_A_DAY: Final = DAY_MS // HOUR_MS
 NEWEST_DAY_BIT: Final = TILES_7D - 1
+
+u8: Final = cast("Callable[[Any], Any]", np.uint8)
+u16: Final = cast("Callable[[Any], Any]", np.uint16)
+"""Counting in 16 bits, which hold any number of slots, is four times as fast as in 64: narrow lanes."""
 
 Stamps = npt.NDArray[Any]
 """The slots of one number: u16 minutes or u8 hours."""
@@ -70,20 +75,29 @@ def age_days(days: Stamps, elapsed: int) -> None:
 
 
 @kernel
-def count_since(stamps: Stamps, edge: Any) -> int:
-    """Slots seen at `edge` or later. `edge` has the dtype of `stamps`, which keeps the loop in narrow lanes."""
-    seen = 0
+def count_since(stamps: Stamps, edge: Any) -> Any:
+    """Slots seen at `edge` or later; `edge` has the dtype of `stamps`."""
+    seen = u16(0)
     for i in range(len(stamps)):
-        seen += stamps[i] >= edge
+        seen = u16(seen + (stamps[i] >= edge))
     return seen
 
 
 @kernel
-def count_either(minutes: Stamps, minute_edge: Any, hours: Stamps, hour_edge: Any) -> int:
+def count_either(minutes: Stamps, minute_edge: Any, hours: Stamps, hour_edge: Any) -> Any:
     """Slots seen since its edge in one of two arrays of the same hash."""
-    seen = 0
+    seen = u16(0)
     for i in range(len(minutes)):
-        seen += (minutes[i] >= minute_edge) | (hours[i] >= hour_edge)
+        seen = u16(seen + ((minutes[i] >= minute_edge) | (hours[i] >= hour_edge)))
+    return seen
+
+
+@kernel
+def count_days(days: Stamps, kept: Any, mask: Any) -> Any:
+    """Slots whose mask, of the bits that are `kept`, is `mask`; all three are u8."""
+    seen = u16(0)
+    for i in range(len(days)):
+        seen = u16(seen + ((days[i] & kept) == mask))
     return seen
 
 
@@ -96,15 +110,13 @@ def repeat_share(days: Stamps, later: int) -> float:
     s_d such peers leave `k_d = E (exp(s_d / m) - 1)` of those, hence `sum s_d = m ln prod(1 + k_d / E)`
     peers of a single day among all `m ln(m / E)`. NaN without peers, or when saturated.
     """
-    free = 0
-    for i in range(len(days)):
-        free += (days[i] >> later) == 0
+    # Days that have left the window by now stand in the lowest bits.
+    kept = u8(0xFF << min(later, TILES_7D) & 0xFF)
+    free = i64(count_days(days, kept, u8(0)))
     if free < SPARE_SLOTS or free == len(days):
         return np.nan
     growth = 1.0
     for day in range(TILES_7D):
-        alone = 0
-        for i in range(len(days)):
-            alone += (days[i] >> later) == (1 << day)
-        growth *= 1.0 + alone / free
+        if kept >> day & 1:
+            growth *= 1.0 + i64(count_days(days, kept, u8(1 << day))) / free
     return min(max(1.0 - log(growth) / log(len(days) / free), 0.0), 1.0)

@@ -20,6 +20,8 @@ from detector.features.sketches import (
     count_either,
     count_since,
     repeat_share,
+    u8,
+    u16,
 )
 from detector.features.tables import Tables
 from detector.features.tiles import (
@@ -281,12 +283,12 @@ def write_sets(tables: Tables, slot: int, as_of_ms: int, sums: Sums, out: Vector
     oldest_ms = (newest_day - TILES_7D + 1) * DAY_MS
     start_24h = window_start(as_of_ms, SPAN_24H, HOP_24H)
     start_7d = window_start(as_of_ms, SPAN_7D, HOP_7D)
-    minute_5m = np.uint16(edge(window_start(as_of_ms, SPAN_5M, HOP_5M), oldest_ms, MINUTE_MS, U16_MAX))
-    minute_1h = np.uint16(edge(window_start(as_of_ms, SPAN_1H, HOP_1H), oldest_ms, MINUTE_MS, U16_MAX))
-    minute_24h = np.uint16(edge(start_24h, oldest_ms, MINUTE_MS, U16_MAX))
-    minute_7d = np.uint16(edge(start_7d, oldest_ms, MINUTE_MS, U16_MAX))
-    hour_24h = np.uint8(edge(start_24h, oldest_ms, HOUR_MS, U8_MAX))
-    hour_7d = np.uint8(edge(start_7d, oldest_ms, HOUR_MS, U8_MAX))
+    minute_5m = u16(edge(window_start(as_of_ms, SPAN_5M, HOP_5M), oldest_ms, MINUTE_MS, U16_MAX))
+    minute_1h = u16(edge(window_start(as_of_ms, SPAN_1H, HOP_1H), oldest_ms, MINUTE_MS, U16_MAX))
+    minute_24h = u16(edge(start_24h, oldest_ms, MINUTE_MS, U16_MAX))
+    minute_7d = u16(edge(start_7d, oldest_ms, MINUTE_MS, U16_MAX))
+    hour_24h = u8(edge(start_24h, oldest_ms, HOUR_MS, U8_MAX))
+    hour_7d = u8(edge(start_7d, oldest_ms, HOUR_MS, U8_MAX))
 
     peers_out, peers_in = tables.peers_out[slot], tables.peers_in[slot]
     seen_5m = count_since(peers_out, minute_5m)
