@@ -3,7 +3,7 @@
 Facts are the source's own words made uniform. Which rows follow from them is `rows`' business.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from detector.config import Settings, Source
 from detector.errors import Reason
+from detector.ingest import moments
 from detector.ingest.codec import Column, Decoded
 from detector.ingest.columns import (
     MISSING,
@@ -35,33 +36,11 @@ from detector.ingest.numbers import ABSENT, BAD, WITHHELD, NumberPlan, NumberTab
 from detector.ingest.zones import ZoneTable
 from detector.records import Bools, I64s, Kind
 
-EARLIEST_MS: Final = 946_684_800_000.0
-"""2000-01-01: a clock that says less was never set."""
-LATEST_MS: Final = 4_102_444_800_000.0
-"""2100-01-01: a value beyond is in another unit."""
-LONGEST_S: Final = 30 * 86_400.0
-"""No call lasts 30 days; switches end one after hours."""
 UNDECLARED: Final = 512
 """Trunk groups that the settings do not name hash to 512..1023."""
 
-_NOT_ANSWERED: Final = (Outcome.NO_ANSWER, Outcome.BUSY, Outcome.CANCELLED, Outcome.FAILED, Outcome.BLOCKED)
 _CALL_PHASES: Final = np.isin(np.arange(len(Phase)), (Phase.SUBMIT, Phase.DELIVER, Phase.RECEIPT), invert=True)
 _SMS_PHASES: Final = np.isin(np.arange(len(Phase)), (Phase.COMPLETE, Phase.SUBMIT, Phase.DELIVER, Phase.RECEIPT))
-_END_FIRST: Final = np.isin(np.arange(len(Phase)), (Phase.COMPLETE, Phase.END, Phase.LAST))
-_BY_ANSWER: Final = np.isin(np.arange(len(Phase)), (Phase.ANSWER, Phase.CONNECT))
-
-# What a cause says of an unanswered call where the source has no outcome: Q.850 below 128, SIP above.
-_CAUSES: Final[Mapping[int, Outcome]] = {
-    1: Outcome.FAILED,
-    28: Outcome.FAILED,
-    404: Outcome.FAILED,
-    484: Outcome.FAILED,
-    604: Outcome.FAILED,
-    17: Outcome.BUSY,
-    486: Outcome.BUSY,
-    600: Outcome.BUSY,
-    487: Outcome.CANCELLED,
-}
 
 
 @dataclass(slots=True)
@@ -203,8 +182,8 @@ class FactReader:
         spans = {name: self._span(name, raw[name], faults) for name in SPANS}
         cause = ints(self._causes, raw["cause"])
         faults.mark(cause < 0, Reason.WRONG_TYPE, "cause: wanted 0 to 65535", raw["cause"])
-        answered = self._answered(outcome, times["answer"], spans["duration"], kind)
-        outcome = self._told_by_cause(outcome, cause, answered)
+        answered = moments.was_answered(outcome, times["answer"], spans["duration"], kind)
+        outcome = moments.told_by_cause(outcome, cause, answered)
         facts = Facts(
             kind=kind,
             phase=phase,
@@ -213,9 +192,9 @@ class FactReader:
             answered=answered,
             originator=originator,
             recipient=recipient,
-            event_ms=self._event(phase, kind, answered, times, spans),
-            talk_s=self._talk(phase, kind, answered, times, spans["duration"]),
-            ring_s=self._ring(phase, answered, times, spans["ring"]),
+            event_ms=moments.event_ms(phase, kind, answered, times, spans),
+            talk_s=moments.talk_s(phase, kind, answered, times, spans["duration"]),
+            ring_s=moments.ring_s(phase, answered, times, spans["ring"]),
             cause=np.maximum(cause, 0),
             device=ints(self._hashes["device"], raw["device"]),
             cell=ints(self._hashes["cell"], raw["cell"]),
@@ -224,16 +203,19 @@ class FactReader:
             record_id=record_id,
             **{name: self._flag(name, raw[name]) for name in FLAGS},
         )
-        self._check_order(facts, times, raw, faults)
-        self._check_event(facts.event_ms, published_ms, max_future_s, faults)
+        moments.check_order(facts.outcome, times, raw, faults)
+        faults.mark(
+            facts.talk_s > moments.LONGEST_S, Reason.BAD_DURATION, "duration: wanted at most 30 days", facts.talk_s
+        )
+        moments.check_event(facts.event_ms, published_ms, max_future_s, faults)
         # What a faulty record has for a time may not even be a number.
         facts.event_ms = np.where(faults.bad, 0.0, facts.event_ms)
         interim = phase == Phase.INTERIM
         if interim.any():
             # Partial records of one call share its id: their time tells them from each other.
-            moments = facts.event_ms.astype(np.int64)
+            happened = facts.event_ms.astype(np.int64)
             for i in np.flatnonzero(interim & ~faults.bad).tolist():
-                record_id[i] = crc32(b"|%d" % moments[i], int(record_id[i]))
+                record_id[i] = crc32(b"|%d" % happened[i], int(record_id[i]))
         facts.restricted |= originator == WITHHELD
         return facts, faults
 
@@ -307,7 +289,7 @@ class FactReader:
         found = self._times[name](column)
         # NaN compares false: a time that is not there is neither too early nor too late.
         faults.mark(
-            (found < EARLIEST_MS) | (found >= LATEST_MS),
+            (found < moments.EARLIEST_MS) | (found >= moments.LATEST_MS),
             Reason.BAD_TIME,
             f"{name}: wanted a time from 2000 to 2099",
             column,
@@ -317,7 +299,7 @@ class FactReader:
     def _span(self, name: str, column: Column, faults: Faults) -> Floats:
         found = self._spans[name](column)
         faults.mark(
-            (found < 0) | (found > LONGEST_S),
+            (found < 0) | (found > moments.LONGEST_S),
             Reason.BAD_DURATION,
             f"{name}: wanted 0 s to 30 days",
             column,
@@ -326,103 +308,6 @@ class FactReader:
 
     def _flag(self, name: str, column: Column) -> Bools:
         return np.fromiter(map(self._flags[name].__getitem__, column), np.bool_, len(column))
-
-    @staticmethod
-    def _answered(outcome: I64s, answer: Floats, talk: Floats, kind: I64s) -> Bools:
-        """Whether a call was answered: the outcome says, else an answer time or talk time shows it."""
-        shows = (outcome == Outcome.UNKNOWN) & (~np.isnan(answer) | (talk > 0))
-        answered: Bools = ((outcome == Outcome.ANSWERED) | shows) & (kind == Kind.CALL)
-        return answered
-
-    @staticmethod
-    def _told_by_cause(outcome: I64s, cause: I64s, answered: Bools) -> I64s:
-        open_ = (outcome == Outcome.UNKNOWN) & ~answered & (cause > 0)
-        if not open_.any():
-            return outcome
-        outcome = outcome.copy()
-        for value, told in _CAUSES.items():
-            outcome[open_ & (cause == value)] = told
-        return outcome
-
-    @staticmethod
-    def _event(phase: I64s, kind: I64s, answered: Bools, times: dict[str, Floats], spans: dict[str, Floats]) -> Floats:
-        """When the reported event happened: the end of a finished call, else the moment itself."""
-        talk_ms = spans["duration"] * 1000
-        ended = _first(
-            times["end"], np.where(answered, times["answer"] + talk_ms, np.nan), times["time"], times["start"] + talk_ms
-        )
-        moment = _first(times["time"], times["start"], times["end"])
-        answer = _first(times["time"], times["answer"], times["start"])
-        message = _first(times["time"], times["end"], times["start"])
-        call = np.where(
-            _END_FIRST[phase],
-            _first(ended, times["start"]),
-            np.where(_BY_ANSWER[phase], answer, np.where(phase == Phase.START, moment, message)),
-        )
-        return np.where(kind == Kind.CALL, call, message)
-
-    @staticmethod
-    def _talk(phase: I64s, kind: I64s, answered: Bools, times: dict[str, Floats], given: Floats) -> Floats:
-        """Talk seconds that the record adds: none where nothing was answered or the call has just begun."""
-        whole = (phase == Phase.COMPLETE) | (phase == Phase.END)
-        between = np.where(whole, (_first(times["end"], times["time"]) - times["answer"]) / 1000, np.nan)
-        adds = _first(given, between)
-        silent = np.isin(phase, (Phase.START, Phase.ANSWER, Phase.CONNECT)) | (kind != Kind.CALL)
-        return np.where(silent | ((phase == Phase.COMPLETE) & ~answered), 0.0, adds)
-
-    @staticmethod
-    def _ring(phase: I64s, answered: Bools, times: dict[str, Floats], given: Floats) -> Floats:
-        until = np.where(answered, times["answer"], np.where(phase == Phase.COMPLETE, times["end"], np.nan))
-        return _first(given, (until - times["start"]) / 1000)
-
-    @staticmethod
-    def _check_order(facts: Facts, times: dict[str, Floats], raw: dict[str, Column], faults: Faults) -> None:
-        """Start, answer and end come in this order, and not a month apart."""
-        # An answer time on an unanswered call is the time of its last word, not of an answer.
-        answer = np.where(np.isin(facts.outcome, _NOT_ANSWERED), np.nan, times["answer"])
-        pairs = (("start", "end", times["end"]), ("start", "answer", answer), ("answer", "end", times["end"]))
-        for first, second, later in pairs:
-            earlier = answer if first == "answer" else times[first]
-            faults.mark(
-                later < earlier,
-                Reason.END_BEFORE_START,
-                f"{second}: wanted {first} or later",
-                raw[second],
-            )
-        faults.mark(
-            times["end"] - times["start"] > LONGEST_S * 1000,
-            Reason.BAD_DURATION,
-            "end: wanted within 30 days of start",
-            raw["end"],
-        )
-
-    @staticmethod
-    def _check_event(event_ms: Floats, published_ms: I64s, max_future_s: int | None, faults: Faults) -> None:
-        faults.mark(np.isnan(event_ms), Reason.MISSING_FIELD, "time: wanted when it happened")
-        faults.mark(
-            (event_ms < EARLIEST_MS) | (event_ms >= LATEST_MS),
-            Reason.BAD_TIME,
-            "time: wanted a time from 2000 to 2099",
-            event_ms,
-        )
-        if max_future_s is not None:
-            faults.mark(
-                event_ms > published_ms + max_future_s * 1000.0,
-                Reason.FUTURE,
-                f"time: wanted at most {max_future_s} s after the message was published",
-                event_ms,
-            )
-
-
-def _first(*choices: Floats) -> Floats:
-    """The first of several values that is there."""
-    found = choices[0]
-    for other in choices[1:]:
-        gaps = np.isnan(found)
-        if not gaps.any():
-            break
-        found = np.where(gaps, other, found)
-    return found
 
 
 def _skip_parser(among: tuple[str, ...], unless: tuple[str, ...], decode: bool) -> Callable[[Any], int]:

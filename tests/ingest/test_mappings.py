@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from detector.errors import Reason
 from detector.ingest.codec import types_by_path
-from detector.ingest.facts import EARLIEST_MS, LATEST_MS
 from detector.ingest.mapping import load_mapping
+from detector.ingest.moments import EARLIEST_MS, LATEST_MS
 from detector.ingest.rows import Ingested, SourceReader
 from detector.records import NO_NUMBER, UNKNOWN_DURATION, Kind, NumberKind, Role, number_kind
 from tests.ingest.tools import FIXTURES, MAPPINGS, raw_of, reader_of
