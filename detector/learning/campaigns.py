@@ -34,7 +34,7 @@ def run(campaign: Campaign, index: int, stage: Stage) -> Records:
     records = _KINDS[campaign.kind](campaign, stage)
     records = records[(records["start_ms"] >= stage.start_ms) & (records["start_ms"] < stage.end(campaign))]
     records["campaign"] = index
-    return join([records, _traces(campaign, stage, records)])
+    return join([records, _besides(campaign, stage, records)])
 
 
 def _wangiri(campaign: Campaign, stage: Stage) -> Records:
@@ -263,28 +263,46 @@ def _in_box(stage: Stage, records: Records, owner: I64s, devices: int, cells: in
     records["cell"] = (near + rng.integers(0, cells, len(owner))) % stage.people.cells + 1
 
 
-def _traces(campaign: Campaign, stage: Stage, records: Records) -> Records:
-    """What a campaign's own SIMs do and get besides: a test call in the days before, a code, a welcome."""
+def _besides(campaign: Campaign, stage: Stage, records: Records) -> Records:
+    """What the fraudsters' own numbers do and get besides, before and during: codes, tests, calls with their like.
+
+    Real fraud numbers are not silent otherwise: half of them receive most of their messages, and a
+    quarter make more than half of their calls to numbers they know (CALIBRATION).
+    """
     rng, people = stage.rng, stage.people
-    sims, at = np.unique(records["originator"][records["device"] > 0], return_index=True)
-    sims, at = sims[~np.isin(sims, people.numbers)], at[~np.isin(sims, people.numbers)]
-    device = records["device"][records["device"] > 0][at]
-    cell = records["cell"][records["device"] > 0][at]
-    days = min(campaign.days, stage.days - campaign.day)
-    got = np.repeat(np.arange(len(sims)), rng.poisson((0.5 if campaign.stealth == "overt" else 1.5) * days, len(sims)))
+    ours = records[records["trunk"] == 0]
+    numbers, at, volumes = np.unique(ours["originator"], return_index=True, return_counts=True)
+    own = ~np.isin(numbers, people.numbers)
+    numbers, at, volumes = numbers[own], at[own], volumes[own]
+    begin = ours["start_ms"][at] - (rng.uniform(0, 6, len(numbers)) * DAY_MS).astype(np.int64)
+    begin = np.maximum(begin, stage.start_ms)
+    days = (stage.end(campaign) - begin) / DAY_MS
+
+    def times(which: I64s) -> I64s:
+        drawn: I64s = begin[which] + (rng.random(len(which)) * days[which] * DAY_MS).astype(np.int64)
+        return drawn
+
+    got = np.repeat(
+        np.arange(len(numbers)),
+        rng.poisson(2.0 * np.exp(rng.standard_normal(len(numbers))) * days * (ours["device"][at] > 0)),
+    )
     codes = blank(len(got), SMS)
     sender = rng.integers(0, len(SENDERS), len(got))
-    codes["originator"] = SENDERS[sender]
+    codes["originator"], codes["recipient"] = SENDERS[sender], numbers[got]
     codes["trunk"] = np.array(ACCOUNTS)[sender % len(ACCOUNTS)]
-    codes["recipient"] = sims[got]
-    codes["start_ms"] = codes["end_ms"] = stage.start_ms + (
-        (campaign.day + rng.random(len(got)) * days) * DAY_MS
-    ).astype(np.int64)
-    tests = np.repeat(np.arange(len(sims)), rng.poisson(rng.choice((0.0, 4.0)), len(sims)))
-    calls = blank(len(tests), CALL)
-    calls["originator"], calls["device"], calls["cell"] = sims[tests], device[tests], cell[tests]
-    calls["recipient"] = people.numbers[people.own[rng.integers(0, len(people.own), len(tests))]]
-    before = campaign.day - rng.random(len(tests)) * min(4, campaign.day)
-    calls["start_ms"] = stage.start_ms + (before * DAY_MS).astype(np.int64)
-    settle(rng, calls, answered=0.7, cancelled=0.1, talk_s=30, spread=1.0)
-    return join([codes, calls])
+    codes["start_ms"] = codes["end_ms"] = times(got)
+
+    share = np.minimum(0.2 * np.exp(1.2 * rng.standard_normal(len(numbers))), 1.5)
+    known = np.repeat(np.arange(len(numbers)), rng.poisson(share * np.minimum(volumes, 150)))
+    friends = people.numbers[people.own[rng.integers(0, len(people.own), (len(numbers), 4))]]
+    # The first friend gets most of it.
+    friend = friends[known, np.minimum(rng.geometric(0.6, len(known)) - 1, 3)]
+    company = blank(len(known), CALL)
+    incoming = rng.random(len(known)) < rng.uniform(0.1, 0.7)
+    company["originator"] = np.where(incoming, friend, numbers[known])
+    company["recipient"] = np.where(incoming, numbers[known], friend)
+    for name in ("device", "cell"):
+        company[name] = np.where(incoming, 0, ours[name][at][known])
+    company["start_ms"] = times(known)
+    settle(rng, company, answered=0.7, cancelled=0.1, talk_s=35, spread=1.2)
+    return join([codes, company])

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.learning.cdr import ACCOUNTS, CALL, SENDERS, SMS, Outcome, Records, blank, join, settle
-from detector.learning.population import DAY_MS, HOUR_MS, Floats, Population, sender_weights
+from detector.learning.population import DAY_MS, HOUR_MS, Floats, Population
 from detector.learning.profiles import PROFILES, RHYTHMS, Home
 from detector.records import I64s, NumberKind, pack_digits
 
@@ -67,14 +67,14 @@ def _calls(
     profile = people.profile[slots]
     recipients = people.contacts.draw(slots, rng.random(len(slots)))
     u = rng.random(len(slots))
-    strange = (u < _STRANGERS[profile]) | (recipients < 0)
+    strange = (u < people.strangers[slots]) | (recipients < 0)
     anybody = np.where(
         rng.random(len(slots)) < 0.75,
         people.own[rng.integers(0, len(people.own), len(slots))],
         rng.integers(0, len(people), len(slots)),
     )
     recipients = np.where(strange, anybody, recipients)
-    service = ~strange & (u < _STRANGERS[profile] + _SERVICE[profile])
+    service = ~strange & (u < people.strangers[slots] + _SERVICE[profile])
     wanted = rng.random(len(slots)) * people.hub_weight[-1]
     hubs = people.hubs[np.minimum(np.searchsorted(people.hub_weight, wanted), len(people.hubs) - 1)]
     recipients = np.where(service, hubs, recipients)
@@ -161,8 +161,7 @@ def _app_messages(people: Population, day_ms: int, start_ms: int, rng: np.random
     first_day = alive & (start_ms + people.alive_ms >= day_ms) & (people.alive_ms > 0)
     rate = people.app_messages * alive * np.where(first_day, 3, 1) * np.isin(people.home, (Home.MOBILE, Home.ROAMER))
     to = np.repeat(np.arange(len(people)), rng.poisson(rate))
-    weights = sender_weights(np.random.default_rng(len(people)))
-    sender = np.searchsorted(weights, rng.random(len(to)) * weights[-1])
+    sender = np.searchsorted(people.sender_weight, rng.random(len(to)) * people.sender_weight[-1])
     records = blank(len(to), SMS)
     records["originator"] = SENDERS[sender]
     records["trunk"] = np.array(ACCOUNTS, dtype=np.uint8)[sender % len(ACCOUNTS)]

@@ -40,6 +40,8 @@ class Population:
     talk_s: Floats
     answered: Floats
     cancelled: Floats
+    strangers: Floats
+    """Share of its calls that go to people it does not know."""
     chats: Floats
     app_messages: Floats
     alive_ms: I64s
@@ -60,6 +62,8 @@ class Population:
     hubs: I64s = field(repr=False)
     hub_weight: Floats = field(repr=False)
     """Cumulative popularity of `hubs`."""
+    sender_weight: Floats = field(repr=False)
+    """Cumulative share of messages of each application: a few send most, many send a little."""
     mobile_block: int
     """First number of our mobile block; `IN_USE` of it is allocated."""
     block_size: int
@@ -124,11 +128,12 @@ def draw_population(rng: np.random.Generator, numbers: int, days: int) -> Popula
         profile=profile,
         home=home,
         calls=varied("calls", each("calls_spread")),
-        talk_s=varied("talk_s", 0.35),
+        talk_s=varied("talk_s", 0.45),
         answered=answered,
         cancelled=np.clip(varied("cancelled", 0.6), 0, 0.95 - answered),
-        chats=varied("chats", 0.8),
-        app_messages=varied("app_messages", 0.5),
+        strangers=np.minimum(varied("strangers", np.where(each("strangers") < 0.5, 0.9, 0.05)), 0.97),
+        chats=varied("chats", 0.9),
+        app_messages=varied("app_messages", 0.8),
         alive_ms=((lives[:, 0] + rng.random(size) * (lives[:, 1] - lives[:, 0])) * days * DAY_MS).astype(np.int64),
         device=_devices(rng, home),
         second_device=_devices(rng, home),
@@ -147,6 +152,7 @@ def draw_population(rng: np.random.Generator, numbers: int, days: int) -> Popula
         own=own,
         hubs=hubs,
         hub_weight=np.cumsum(popularity[hubs]),
+        sender_weight=np.cumsum(rng.permutation(1.0 / np.arange(1, len(SENDERS) + 1) ** 1.1)),
         mobile_block=block,
         block_size=block_size,
     )
@@ -198,7 +204,9 @@ def _contacts(
     size = len(profile)
     median = np.array([one.contacts for one in PROFILES])[profile]
     flat = np.array([one.flat for one in PROFILES])[profile]
-    degree = np.maximum(1, median * np.exp(np.where(flat, 0.2, 0.5) * rng.standard_normal(size))).astype(np.int64)
+    degree = np.maximum(1, median * np.exp(np.where(flat, 0.2, 0.8) * rng.standard_normal(size))).astype(np.int64)
+    # Some are called by everybody, some by nobody: a tenth of real numbers show outgoing calls only.
+    drawn_to = np.exp(0.8 * rng.standard_normal(size)) * np.where(rng.random(size) < 0.08, 0.02, 1.0)
     source = np.repeat(np.arange(size), degree)
     rank = np.arange(len(source)) - np.repeat(np.cumsum(degree) - degree, degree)
     near = (source + np.rint(20 * rng.standard_normal(len(source))).astype(np.int64)) % size
@@ -214,10 +222,5 @@ def _contacts(
     pairs_to = np.concatenate([target[known], source[known]])
     by_source = np.argsort(pairs_from, kind="stable")
     first = np.searchsorted(pairs_from[by_source], np.arange(size + 1))
-    return Contacts(first, pairs_to[by_source], np.cumsum(np.tile(strength[known], 2)[by_source]))
-
-
-def sender_weights(rng: np.random.Generator) -> Floats:
-    """Cumulative weight of each of `SENDERS`: a few send most, many send a little."""
-    weights = 1.0 / np.arange(1, len(SENDERS) + 1) ** 1.1
-    return np.cumsum(rng.permutation(weights))
+    ties = np.tile(strength[known], 2) * drawn_to[pairs_to]
+    return Contacts(first, pairs_to[by_source], np.cumsum(ties[by_source]))

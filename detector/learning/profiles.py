@@ -59,8 +59,8 @@ class Profile:
     """Of the scenario's `numbers`."""
     home: Home = Home.MOBILE
     rhythm: Rhythm = Rhythm.SOCIAL
-    calls: float = 2.8
-    calls_spread: float = 0.95
+    calls: float = 2.2
+    calls_spread: float = 1.15
     weekend: float = 0.9
     """Activity on Saturday and Sunday against other days."""
     contacts: float = 8
@@ -83,7 +83,7 @@ class Profile:
     """Single messages to strangers ("I am downstairs")."""
     notices: float = 0.0
     """Probability a working day of a message to every contact."""
-    app_messages: float = 3.0
+    app_messages: float = 2.5
     cells: float = 4
     """Cells visited besides home and work."""
     lives: tuple[float, float] = (0.0, 0.0)
