@@ -15,8 +15,8 @@ import numpy.typing as npt
 from detector.errors import SnapshotError
 from detector.features.catalogue import FEATURES
 from detector.features.index import ABSENT, Index
+from detector.features.past import Pasts, blank_pasts, copied_pasts, grown_pasts
 from detector.features.steps import Steps, advance, blank_steps, count_row, dedupe_key, is_late, is_recent, remember
-from detector.features.tables import Tables, blank_tables, grown_tables, tables_of
 from detector.features.tiles import BEGAN_O, HOP_24H, MINUTE_MS, OWN_BLOCKS, SMS_O, SPAN_24H, i64, sum_window
 from detector.features.vectors import Sums, Vectors, blank_sums, write_vector
 from detector.jit import kernel
@@ -58,7 +58,7 @@ class Updated:
 
 @kernel
 def apply_rows(
-    tables: Tables,
+    pasts: Pasts,
     rows: Rows,
     slots: I64s,
     admit: Bools,
@@ -75,56 +75,57 @@ def apply_rows(
 ) -> None:
     """Count each row in order; take a vector where it is wanted.
 
-    Mutated: `tables` (at `slots`), `steps` and `sums` (scratch). Written: `status[i]`, `as_of_ms[i]`;
+    Mutated: `pasts` (at `slots`), `steps` and `sums` (scratch). Written: `status[i]`, `as_of_ms[i]`;
     `scored[k]` and `vectors[k]` for k < `taken[0]`.
     """
     for i in range(len(rows)):
-        row, slot = rows[i], slots[i]
+        row = rows[i]
         event_ms = i64(row["event_ms"])
         as_of_ms[i] = event_ms
         status[i] = _IGNORED
-        if slot == ABSENT:
+        if slots[i] == ABSENT:
             continue
+        past = pasts[slots[i]]
         if admit[i]:
             key = dedupe_key(i64(row["record_id"]), i64(row["role"]))
-            if is_recent(tables, slot, key):
+            if is_recent(past, key):
                 status[i] = _DUPLICATE
-            elif is_late(tables, slot, event_ms):
+            elif is_late(past, event_ms):
                 status[i] = _LATE
             else:
                 status[i] = _COUNTED
-                remember(tables, slot, key)
-                advance(tables, slot, event_ms)
-                count_row(tables, slot, row, utc_offset_ms, steps)
-        newest_ms = tables.newest_ms[slot]
+                remember(past, key)
+                advance(past, event_ms)
+                count_row(past, row, utc_offset_ms, steps)
+        newest_ms = past["newest_ms"]
         as_of_ms[i] = max(event_ms, newest_ms)
         if not moments[i] or status[i] != _COUNTED or i64(row["flags"]) & _OWN_BLOCK != 0:
             continue
         if floor > 0:
-            sum_window(tables.tiles_24h[slot], HOP_24H, SPAN_24H, newest_ms, newest_ms, sums.ring_24h)
+            sum_window(past["tiles_24h"], HOP_24H, SPAN_24H, newest_ms, newest_ms, sums.ring_24h)
             if sums.ring_24h[BEGAN_O] + sums.ring_24h[SMS_O] < floor:
                 continue
-        write_vector(tables, slot, newest_ms, sums, vectors[taken[0]])
+        write_vector(past, newest_ms, sums, vectors[taken[0]])
         scored[taken[0]] = i
         taken[0] += 1
 
 
 @kernel
-def take_vectors(tables: Tables, slots: I64s, as_of_ms: I64s, sums: Sums, out: Vectors) -> None:
+def take_vectors(pasts: Pasts, slots: I64s, as_of_ms: I64s, sums: Sums, out: Vectors) -> None:
     """out[i] (written) = the features of `slots[i]` at `as_of_ms[i]`, or at its newest time if that is later."""
     for i in range(len(slots)):
-        slot = slots[i]
-        write_vector(tables, slot, max(as_of_ms[i], tables.newest_ms[slot]), sums, out[i])
+        past = pasts[slots[i]]
+        write_vector(past, max(as_of_ms[i], past["newest_ms"]), sums, out[i])
 
 
 @kernel
-def sum_own_blocks(tables: Tables, slots: I64s, as_of_ms: I64s, sums: Sums, out: I64s) -> None:
+def sum_own_blocks(pasts: Pasts, slots: I64s, as_of_ms: I64s, sums: Sums, out: I64s) -> None:
     """out[i] (written) = attempts of `slots[i]` that our enforcement rejected in the 24 h up to `as_of_ms[i]`."""
     for i in range(len(slots)):
-        slot = slots[i]
-        newest_ms = tables.newest_ms[slot]
+        past = pasts[slots[i]]
+        newest_ms = past["newest_ms"]
         as_of = max(as_of_ms[i], newest_ms)
-        sum_window(tables.tiles_24h[slot], HOP_24H, SPAN_24H, newest_ms, as_of, sums.ring_24h)
+        sum_window(past["tiles_24h"], HOP_24H, SPAN_24H, newest_ms, as_of, sums.ring_24h)
         out[i] = sums.ring_24h[OWN_BLOCKS]
 
 
@@ -142,7 +143,7 @@ class State:
     def __init__(self, capacity: int, utc_offset_minutes: int) -> None:
         """Room for `capacity` numbers, doubled when needed; local time is UTC plus `utc_offset_minutes`."""
         self._index = Index(capacity)
-        self._tables = blank_tables(capacity + 1)
+        self._pasts = blank_pasts(capacity + 1)
         self._utc_offset_minutes = utc_offset_minutes
         self._steps = blank_steps()
         self._sums = blank_sums()
@@ -154,7 +155,7 @@ class State:
     @property
     def nbytes(self) -> int:
         """Bytes set aside, room to grow included."""
-        return self._index.nbytes + sum(table.nbytes for table in self._tables)
+        return self._index.nbytes + self._pasts.nbytes
 
     def update(self, rows: Rows, moments: Bools | None = None, floor: int = 0) -> Updated:
         """Count `rows`, in order.
@@ -169,7 +170,7 @@ class State:
         wanted = np.zeros(len(rows), np.bool_) if moments is None else moments
         admit = countable(rows)
         slots = self._index.place(np.ascontiguousarray(rows["number"]), admit)
-        self._tables = grown_tables(self._tables, len(self) + 1)
+        self._pasts = grown_pasts(self._pasts, len(self) + 1)
         status = np.empty(len(rows), np.uint8)
         as_of_ms = np.empty(len(rows), np.int64)
         room = int(np.count_nonzero(wanted))
@@ -177,7 +178,7 @@ class State:
         vectors = np.empty((room, len(FEATURES)))
         taken = np.zeros(1, np.int64)
         apply_rows(
-            self._tables,
+            self._pasts,
             rows,
             slots,
             admit,
@@ -201,31 +202,30 @@ class State:
         is known has the features of one that has been silent.
         """
         out = np.empty((len(numbers), len(FEATURES)))
-        take_vectors(self._tables, self._slots(numbers), _times(as_of_ms, len(numbers)), self._sums, out)
+        take_vectors(self._pasts, self._slots(numbers), _times(as_of_ms, len(numbers)), self._sums, out)
         return out
 
     def own_blocks(self, numbers: U64s, as_of_ms: I64s | int | None = None) -> I64s:
         """Attempts of each number that our own enforcement rejected in the 24 h window: i64[n]."""
         out = np.empty(len(numbers), np.int64)
-        sum_own_blocks(self._tables, self._slots(numbers), _times(as_of_ms, len(numbers)), self._sums, out)
+        sum_own_blocks(self._pasts, self._slots(numbers), _times(as_of_ms, len(numbers)), self._sums, out)
         return out
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All that is remembered, by name. Views: to be written or copied before the next update."""
-        held = {name: table[: len(self)] for name, table in zip(Tables._fields, self._tables, strict=True)}
         offset = np.array([self._utc_offset_minutes], np.int64)
-        return {"numbers": self._index.numbers, "utc_offset_minutes": offset, **held}
+        return {"numbers": self._index.numbers, "utc_offset_minutes": offset, "past": self._pasts[: len(self)]}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> "State":
         """A state that goes on exactly where `arrays` were taken; else raises `SnapshotError`."""
-        missing = {"numbers", "utc_offset_minutes"} - arrays.keys()
+        missing = {"numbers", "utc_offset_minutes", "past"} - arrays.keys()
         if missing:
             raise SnapshotError(f"state arrays: wanted {sorted(missing)}, got {sorted(arrays)}")
         numbers = np.ascontiguousarray(arrays["numbers"])
         state = cls(0, int(arrays["utc_offset_minutes"][0]))
         state._index.place(numbers, np.ones(len(numbers), np.bool_))
-        state._tables = tables_of(arrays, len(numbers))
+        state._pasts = copied_pasts(arrays["past"], len(numbers))
         return state
 
     def _slots(self, numbers: U64s) -> I64s:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from detector.features.past import DEDUPE_WINDOW, Past
 from detector.features.sketches import (
     HOURS_A_DAY,
     MINUTES_A_DAY,
@@ -21,7 +22,6 @@ from detector.features.sketches import (
     age_stamps,
     hash_slot,
 )
-from detector.features.tables import DEDUPE_WINDOW, Tables
 from detector.features.tiles import (
     ANSWERED_O,
     BEGAN_I,
@@ -110,9 +110,9 @@ def dedupe_key(record_id: int, role: int) -> int:
 
 
 @kernel
-def is_recent(tables: Tables, slot: int, key: int) -> bool:
+def is_recent(past: Past, key: int) -> bool:
     """Whether `key` is among the last rows of the number."""
-    recent = tables.recent[slot]
+    recent = past["recent"]
     matches = 0
     for i in range(DEDUPE_WINDOW):
         matches += recent[i] == key
@@ -120,41 +120,41 @@ def is_recent(tables: Tables, slot: int, key: int) -> bool:
 
 
 @kernel
-def is_late(tables: Tables, slot: int, event_ms: int) -> bool:
+def is_late(past: Past, event_ms: int) -> bool:
     """Whether `event_ms` lies before every tile of the number."""
-    oldest_day: int = tables.newest_ms[slot] // DAY_MS - NEWEST_DAY_BIT
+    oldest_day: int = past["newest_ms"] // DAY_MS - NEWEST_DAY_BIT
     return event_ms // DAY_MS < oldest_day
 
 
 @kernel
-def remember(tables: Tables, slot: int, key: int) -> None:
-    """Put `key` in the place of the oldest one (tables are mutated)."""
-    at = i64(tables.recent_next[slot])
-    tables.recent[slot, at] = key
-    tables.recent_next[slot] = (at + 1) % DEDUPE_WINDOW
+def remember(past: Past, key: int) -> None:
+    """Put `key` in the place of the oldest one (`past` is mutated)."""
+    at = i64(past["recent_next"])
+    past["recent"][at] = key
+    past["recent_next"] = (at + 1) % DEDUPE_WINDOW
 
 
 @kernel
-def advance(tables: Tables, slot: int, event_ms: int) -> None:
-    """Move the number's newest time to `event_ms`, if later, and drop what leaves its rings (tables are mutated)."""
-    newest_ms = tables.newest_ms[slot]
+def advance(past: Past, event_ms: int) -> None:
+    """Move the number's newest time to `event_ms`, if later, and drop what leaves its rings (`past` is mutated)."""
+    newest_ms = past["newest_ms"]
     if event_ms <= newest_ms:
         return
-    tables.newest_ms[slot] = event_ms
-    clear_skipped(tables.tiles_5m[slot], HOP_5M, newest_ms, event_ms)
-    clear_skipped(tables.tiles_1h[slot], HOP_1H, newest_ms, event_ms)
-    clear_skipped(tables.talk_1h[slot], HOP_1H, newest_ms, event_ms)
-    clear_skipped(tables.tiles_24h[slot], HOP_24H, newest_ms, event_ms)
-    clear_skipped(tables.talk_24h[slot], HOP_24H, newest_ms, event_ms)
-    clear_skipped(tables.tiles_7d[slot], HOP_7D, newest_ms, event_ms)
+    past["newest_ms"] = event_ms
+    clear_skipped(past["tiles_5m"], HOP_5M, newest_ms, event_ms)
+    clear_skipped(past["tiles_1h"], HOP_1H, newest_ms, event_ms)
+    clear_skipped(past["talk_1h"], HOP_1H, newest_ms, event_ms)
+    clear_skipped(past["tiles_24h"], HOP_24H, newest_ms, event_ms)
+    clear_skipped(past["talk_24h"], HOP_24H, newest_ms, event_ms)
+    clear_skipped(past["tiles_7d"], HOP_7D, newest_ms, event_ms)
     days = event_ms // DAY_MS - newest_ms // DAY_MS
     if days > 0:
-        age_stamps(tables.peers_out[slot], days * MINUTES_A_DAY)
-        age_stamps(tables.peers_in[slot], days * HOURS_A_DAY)
-        age_stamps(tables.devices[slot], days * HOURS_A_DAY)
-        age_stamps(tables.cells[slot], days * HOURS_A_DAY)
-        age_stamps(tables.zones[slot], days * HOURS_A_DAY)
-        age_days(tables.peer_days[slot], days)
+        age_stamps(past["peers_out"], days * MINUTES_A_DAY)
+        age_stamps(past["peers_in"], days * HOURS_A_DAY)
+        age_stamps(past["devices"], days * HOURS_A_DAY)
+        age_stamps(past["cells"], days * HOURS_A_DAY)
+        age_stamps(past["zones"], days * HOURS_A_DAY)
+        age_days(past["peer_days"], days)
 
 
 @kernel
@@ -206,31 +206,31 @@ def write_steps(row: Any, local_hour: int, steps: Steps) -> None:
 
 
 @kernel
-def count_row(tables: Tables, slot: int, row: Any, utc_offset_ms: int, steps: Steps) -> None:
-    """Add `row` to the number's tiles and sketches (tables are mutated; `steps` is scratch).
+def count_row(past: Past, row: Any, utc_offset_ms: int, steps: Steps) -> None:
+    """Add `row` to the number's tiles and sketches (`past` is mutated; `steps` is scratch).
 
     The number's newest time is at or after the row's, and the row is not late.
     """
     event_ms = i64(row["event_ms"])
-    newest_ms = tables.newest_ms[slot]
+    newest_ms = past["newest_ms"]
     if i64(row["flags"]) & _OWN_BLOCK != 0:
         steps.tiles[:] = 0
         steps.tiles[OWN_BLOCKS] = 1
-        add_steps(tables.tiles_24h[slot], HOP_24H, newest_ms, event_ms, U16_MAX, steps.tiles)
+        add_steps(past["tiles_24h"], HOP_24H, newest_ms, event_ms, U16_MAX, steps.tiles)
         return
     local_hour = (event_ms + utc_offset_ms) // HOUR_MS % 24
     write_steps(row, local_hour, steps)
-    add_steps(tables.tiles_5m[slot], HOP_5M, newest_ms, event_ms, U16_MAX, steps.tiles)
-    add_steps(tables.tiles_1h[slot], HOP_1H, newest_ms, event_ms, U16_MAX, steps.tiles)
-    add_steps(tables.tiles_24h[slot], HOP_24H, newest_ms, event_ms, U16_MAX, steps.tiles)
-    add_steps(tables.talk_1h[slot], HOP_1H, newest_ms, event_ms, U32_MAX, steps.talk)
-    add_steps(tables.talk_24h[slot], HOP_24H, newest_ms, event_ms, U32_MAX, steps.talk)
-    add_steps(tables.tiles_7d[slot], HOP_7D, newest_ms, event_ms, U32_MAX, steps.days)
+    add_steps(past["tiles_5m"], HOP_5M, newest_ms, event_ms, U16_MAX, steps.tiles)
+    add_steps(past["tiles_1h"], HOP_1H, newest_ms, event_ms, U16_MAX, steps.tiles)
+    add_steps(past["tiles_24h"], HOP_24H, newest_ms, event_ms, U16_MAX, steps.tiles)
+    add_steps(past["talk_1h"], HOP_1H, newest_ms, event_ms, U32_MAX, steps.talk)
+    add_steps(past["talk_24h"], HOP_24H, newest_ms, event_ms, U32_MAX, steps.talk)
+    add_steps(past["tiles_7d"], HOP_7D, newest_ms, event_ms, U32_MAX, steps.days)
     outgoing = steps.days[DAY_BEGAN_O] + steps.days[DAY_SMS_O]
     if outgoing > 0:
-        day = tables.tiles_7d[slot, event_ms // HOP_7D % TILES_7D]
+        day = past["tiles_7d"][event_ms // HOP_7D % TILES_7D]
         day[DAY_HOURS] = i64(day[DAY_HOURS]) | (1 << local_hour)
-    note_sets(tables, slot, row, outgoing > 0)
+    note_sets(past, row, outgoing > 0)
 
 
 @kernel
@@ -240,23 +240,23 @@ def see(stamps: Any, at: int, stamp: int) -> None:
 
 
 @kernel
-def note_sets(tables: Tables, slot: int, row: Any, outgoing: bool) -> None:
-    """Put the row's peer, device, cell and zone into the number's sketches (tables are mutated)."""
+def note_sets(past: Past, row: Any, outgoing: bool) -> None:
+    """Put the row's peer, device, cell and zone into the number's sketches (`past` is mutated)."""
     event_ms = i64(row["event_ms"])
-    day = event_ms // DAY_MS - tables.newest_ms[slot] // DAY_MS + NEWEST_DAY_BIT
+    day = event_ms // DAY_MS - past["newest_ms"] // DAY_MS + NEWEST_DAY_BIT
     minute = day * MINUTES_A_DAY + event_ms % DAY_MS // MINUTE_MS + 1
     hour = day * HOURS_A_DAY + event_ms % DAY_MS // HOUR_MS + 1
     peer = hash_slot(row["other"], PEER_SLOTS)
     if row["role"] != _FROM:
         if i64(row["flags"]) & _BEGAN != 0 and row["other"] != 0:
-            see(tables.peers_in[slot], peer, hour)
+            see(past["peers_in"], peer, hour)
         return
     if outgoing and row["other"] != 0:
-        see(tables.peers_out[slot], peer, minute)
-        tables.peer_days[slot, peer] = i64(tables.peer_days[slot, peer]) | (1 << day)
+        see(past["peers_out"], peer, minute)
+        past["peer_days"][peer] = i64(past["peer_days"][peer]) | (1 << day)
     if outgoing and row["zone"] != 0:
-        see(tables.zones[slot], hash_slot(row["zone"], ZONE_SLOTS), hour)
+        see(past["zones"], hash_slot(row["zone"], ZONE_SLOTS), hour)
     if row["device"] != 0:
-        see(tables.devices[slot], hash_slot(row["device"], THING_SLOTS), hour)
+        see(past["devices"], hash_slot(row["device"], THING_SLOTS), hour)
     if row["cell"] != 0:
-        see(tables.cells[slot], hash_slot(row["cell"], THING_SLOTS), hour)
+        see(past["cells"], hash_slot(row["cell"], THING_SLOTS), hour)

@@ -1,6 +1,6 @@
 """Vectors: the sixty features of one number at one moment, from its tiles and sketches.
 
-`write_vector` is what training and serving call. It reads the tables and never changes them. The
+`write_vector` is what training and serving call. It reads a past and never changes it. The
 as-of time is at or after the number's newest event, so that tiles and stamps hold every window.
 """
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from detector.features import tiles
 from detector.features.catalogue import columns
+from detector.features.past import Past
 from detector.features.sketches import (
     PEER_SLOTS,
     PEERS,
@@ -23,7 +24,6 @@ from detector.features.sketches import (
     u8,
     u16,
 )
-from detector.features.tables import Tables
 from detector.features.tiles import (
     ANSWERED_O,
     BEGAN_I,
@@ -150,15 +150,15 @@ def share(part: float, whole: float) -> float:
 
 
 @kernel
-def sum_rings(tables: Tables, slot: int, as_of_ms: int, sums: Sums) -> None:
+def sum_rings(past: Past, as_of_ms: int, sums: Sums) -> None:
     """Write the sums (mutated) of the windows that end at `as_of_ms`."""
-    newest_ms = tables.newest_ms[slot]
-    sum_window(tables.tiles_5m[slot], HOP_5M, SPAN_5M, newest_ms, as_of_ms, sums.ring_5m)
-    sum_window(tables.tiles_1h[slot], HOP_1H, SPAN_1H, newest_ms, as_of_ms, sums.ring_1h)
-    sum_window(tables.tiles_24h[slot], HOP_24H, SPAN_24H, newest_ms, as_of_ms, sums.ring_24h)
-    sum_window(tables.tiles_7d[slot], HOP_7D, SPAN_7D, newest_ms, as_of_ms, sums.ring_7d)
-    sum_window(tables.talk_1h[slot], HOP_1H, SPAN_1H, newest_ms, as_of_ms, sums.talk_1h)
-    sum_window(tables.talk_24h[slot], HOP_24H, SPAN_24H, newest_ms, as_of_ms, sums.talk_24h)
+    newest_ms = past["newest_ms"]
+    sum_window(past["tiles_5m"], HOP_5M, SPAN_5M, newest_ms, as_of_ms, sums.ring_5m)
+    sum_window(past["tiles_1h"], HOP_1H, SPAN_1H, newest_ms, as_of_ms, sums.ring_1h)
+    sum_window(past["tiles_24h"], HOP_24H, SPAN_24H, newest_ms, as_of_ms, sums.ring_24h)
+    sum_window(past["tiles_7d"], HOP_7D, SPAN_7D, newest_ms, as_of_ms, sums.ring_7d)
+    sum_window(past["talk_1h"], HOP_1H, SPAN_1H, newest_ms, as_of_ms, sums.talk_1h)
+    sum_window(past["talk_24h"], HOP_24H, SPAN_24H, newest_ms, as_of_ms, sums.talk_24h)
 
 
 @kernel
@@ -221,10 +221,10 @@ def write_shares(sums: Sums, out: Vectors) -> None:
 
 
 @kernel
-def write_rhythm(tables: Tables, slot: int, as_of_ms: int, out: Vectors) -> None:
+def write_rhythm(past: Past, as_of_ms: int, out: Vectors) -> None:
     """out (f64[60], mutated): which hours and days of its windows the number originated in."""
-    newest_ms = tables.newest_ms[slot]
-    hours = tables.tiles_24h[slot]
+    newest_ms = past["newest_ms"]
+    hours = past["tiles_24h"]
     newest = newest_ms // HOP_24H
     active, busiest, total = 0, 0, 0
     for epoch in range(max((as_of_ms - SPAN_24H) // HOP_24H, newest - len(hours) + 1), newest + 1):
@@ -235,7 +235,7 @@ def write_rhythm(tables: Tables, slot: int, as_of_ms: int, out: Vectors) -> None
         total += outgoing
     out[ACTIVE_HOURS_24H] = min(active, SPAN_24H // HOP_24H)
     out[PEAK_HOUR_SHARE_24H] = share(busiest, total)
-    days = tables.tiles_7d[slot]
+    days = past["tiles_7d"]
     newest = newest_ms // HOP_7D
     active, hours_seen = 0, 0
     for epoch in range(max((as_of_ms - SPAN_7D) // HOP_7D, newest - len(days) + 1), newest + 1):
@@ -277,9 +277,9 @@ def edge(start_ms: int, oldest_ms: int, step_ms: int, most: int) -> int:
 
 
 @kernel
-def write_sets(tables: Tables, slot: int, as_of_ms: int, sums: Sums, out: Vectors) -> None:
+def write_sets(past: Past, as_of_ms: int, sums: Sums, out: Vectors) -> None:
     """out (f64[60], mutated): what the sketches tell."""
-    newest_day = tables.newest_ms[slot] // DAY_MS
+    newest_day = past["newest_ms"] // DAY_MS
     oldest_ms = (newest_day - TILES_7D + 1) * DAY_MS
     start_24h = window_start(as_of_ms, SPAN_24H, HOP_24H)
     start_7d = window_start(as_of_ms, SPAN_7D, HOP_7D)
@@ -290,7 +290,7 @@ def write_sets(tables: Tables, slot: int, as_of_ms: int, sums: Sums, out: Vector
     hour_24h = u8(edge(start_24h, oldest_ms, HOUR_MS, U8_MAX))
     hour_7d = u8(edge(start_7d, oldest_ms, HOUR_MS, U8_MAX))
 
-    peers_out, peers_in = tables.peers_out[slot], tables.peers_in[slot]
+    peers_out, peers_in = past["peers_out"], past["peers_in"]
     seen_5m = count_since(peers_out, minute_5m)
     seen_1h = count_since(peers_out, minute_1h)
     seen_24h = count_since(peers_out, minute_24h)
@@ -318,20 +318,20 @@ def write_sets(tables: Tables, slot: int, as_of_ms: int, sums: Sums, out: Vector
     either_7d = count_either(peers_out, minute_7d, peers_in, hour_7d)
     out[RECIPROCITY_24H] = reciprocity(seen_24h, count_since(peers_in, hour_24h), either_24h)
     out[RECIPROCITY_7D] = reciprocity(seen_7d, seen_in_7d, either_7d)
-    out[REPEAT_PEERS_7D] = repeat_share(tables.peer_days[slot], as_of_ms // DAY_MS - newest_day)
+    out[REPEAT_PEERS_7D] = repeat_share(past["peer_days"], as_of_ms // DAY_MS - newest_day)
 
-    out[DEVICES_24H] = THINGS[count_since(tables.devices[slot], hour_24h)]
-    out[DEVICES_7D] = THINGS[count_since(tables.devices[slot], hour_7d)]
-    out[CELLS_24H] = THINGS[count_since(tables.cells[slot], hour_24h)]
-    out[CELLS_7D] = THINGS[count_since(tables.cells[slot], hour_7d)]
-    out[ZONES_24H] = ZONES[count_since(tables.zones[slot], hour_24h)]
+    out[DEVICES_24H] = THINGS[count_since(past["devices"], hour_24h)]
+    out[DEVICES_7D] = THINGS[count_since(past["devices"], hour_7d)]
+    out[CELLS_24H] = THINGS[count_since(past["cells"], hour_24h)]
+    out[CELLS_7D] = THINGS[count_since(past["cells"], hour_7d)]
+    out[ZONES_24H] = ZONES[count_since(past["zones"], hour_24h)]
 
 
 @kernel
-def write_vector(tables: Tables, slot: int, as_of_ms: int, sums: Sums, out: Vectors) -> None:
-    """out (f64[60], written) = the features of `slot` at `as_of_ms`; `sums` is scratch."""
-    sum_rings(tables, slot, as_of_ms, sums)
+def write_vector(past: Past, as_of_ms: int, sums: Sums, out: Vectors) -> None:
+    """out (f64[60], written) = the features at `as_of_ms`; `sums` is scratch."""
+    sum_rings(past, as_of_ms, sums)
     write_flows(as_of_ms, sums, out)
     write_shares(sums, out)
-    write_rhythm(tables, slot, as_of_ms, out)
-    write_sets(tables, slot, as_of_ms, sums, out)
+    write_rhythm(past, as_of_ms, out)
+    write_sets(past, as_of_ms, sums, out)

@@ -8,8 +8,8 @@ import pytest
 
 from detector.features import catalogue
 from detector.features.catalogue import FEATURES, INDEX, NAMES, WINDOWS, columns, feature_hash
+from detector.features.past import blank_pasts
 from detector.features.state import take_vectors
-from detector.features.tables import blank_tables
 from detector.features.vectors import blank_sums
 
 
@@ -23,7 +23,7 @@ def test_there_are_sixty_features_of_different_names() -> None:
 def test_the_vector_function_writes_every_feature() -> None:
     """No column keeps what was in it before, and none is written beyond the last."""
     out = np.full((1, len(FEATURES) + 1), -1.0)
-    take_vectors(blank_tables(1), np.zeros(1, np.int64), np.zeros(1, np.int64), blank_sums(), out)
+    take_vectors(blank_pasts(1), np.zeros(1, np.int64), np.zeros(1, np.int64), blank_sums(), out)
     assert [name for name, value in zip(NAMES, out[0, :-1], strict=True) if value == -1.0] == []
     assert out[0, -1] == -1.0
 
