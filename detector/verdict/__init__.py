@@ -1,0 +1,12 @@
+"""Verdict: vectors become decisions.
+
+    bundle -> Model ------ vectors -> margins --+
+                                                v
+    policy file -> Policy -> rules --------> Judge -> Decision -> enforcement, analysts
+                                              |  ^                    |
+                            Holds, reasons ---+  +----- Memory <------+  (the decisions topic)
+
+`trees`, `manifest`, `modelfile` and `bundle` make and check the model; `expression`, `lists` and `facts`
+are what rules are made of; `holds` says what turns a block into a flag; `writing` and `reasons` put a
+decision into words. Nothing here knows a clock or a broker.
+"""

@@ -15,7 +15,7 @@ Basis = Literal["analytics", "deterministic", "operator", "court"]
 Hold = Literal[
     "mode", "never_block", "hold_out", "warm_up", "source_silent", "simulated_model", "budget"
 ]  # in the order in which they are listed
-"""Why a block became a flag."""
+"""What keeps a rule from blocking: it flags instead."""
 
 SEVERITY: Final[dict[str, int]] = {"release": 0, "allow": 0, "flag": 1, "warn": 2, "block": 3}
 """A decision in force is superseded only by one that is higher here, or by an operator."""
@@ -106,7 +106,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     reason: Annotated[str, _help("the rule's text, or the operator's")]
     reasons: tuple[ReasonGiven, ...] = ()
     rule: str
-    held_back: Annotated[tuple[Hold, ...], _help("what turned a block into this flag")] = ()
+    held_back: Annotated[tuple[Hold, ...], _help("what kept a block from being decided")] = ()
     mode: Annotated[
         Literal["shadow", "flag", "enforce"],
         _help("shadow: nobody acts on it; an operator's decision is always enforce"),

@@ -124,18 +124,22 @@ class Judge:
             current = memory.in_force(case, as_of_ms)
             gravest = SEVERITY[current.action] if current else SEVERITY["allow"]
             shielded = memory.protected(case, as_of_ms) or live.protected(case, as_of_ms)
-            best: tuple[Rule, Action, tuple[Hold, ...]] | None = None
+            held_back: tuple[Hold, ...] = ()
+            best: tuple[Rule, Action] | None = None
             for rule in candidates:
                 action: Action = rule.text.action
                 if SEVERITY[action] <= gravest or (shielded and rule.text.basis == "analytics"):
                     continue
                 holds = self._holds.of(rule, case.number, moment, row, memory) if action == "block" else ()
+                held_back = held_back or holds
                 action = "flag" if holds else action
                 if SEVERITY[action] > gravest:
-                    gravest, best = SEVERITY[action], (rule, action, holds)
+                    gravest, best = SEVERITY[action], (rule, action)
             if best is not None:
-                rule, action, holds = best
-                yield self._writer.by_rule(rule, case, action, holds, moment, row, memory.latest(case, as_of_ms))
+                rule, action = best
+                # A milder rule may win over the flag of a block that is held back: it says so all the same.
+                held = () if action == "block" else held_back
+                yield self._writer.by_rule(rule, case, action, held, moment, row, memory.latest(case, as_of_ms))
 
     def _renew(self, moment: Moment, row: int, memory: Memory) -> Iterator[Decision]:
         """2. The blocks that the attempt met live on, while their rules may still block."""

@@ -349,6 +349,15 @@ def test_what_is_only_flagged_or_warned_of_is_never_held_back(policy: Policy, mo
     assert (decision.action, decision.held_back) == ("warn", ())
 
 
+def test_a_warning_that_wins_over_a_held_back_block_says_what_held_it(
+    policy: Policy, model: Model, block: float
+) -> None:
+    """Otherwise nobody would learn that there would have been a block."""
+    judge = judge_of(policy, model, settings_with(mode="flag"))
+    (decision,) = judge.judge(moment([Entry(margin=block, features={"calls_out_24h": 100.0})]), Memory())
+    assert (decision.rule, decision.action, decision.held_back) == ("label", "warn", ("mode",))
+
+
 # --- renewal ----------------------------------------------------------------------------------
 
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from detector.features.catalogue import NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from detector.verdict.trees import Trees, flatten
+from detector.features.catalogue import NAMES
+from detector.verdict.trees import Trees, descend, flatten
 from tests.verdict import models
 
 ESTIMATOR = models.fitted()
@@ -46,6 +46,26 @@ def test_margins_of_a_full_sized_model_equal_the_decision_function() -> None:
     """100 trees of 31 leaves, a batch that is no multiple of the block."""
     vectors, _ = models.samples(1_003, seed=3)
     assert (WIDE.decision_function(vectors) == trees_of(WIDE).margins(vectors)).all()
+
+
+def test_the_plain_kernel_equals_the_compiled_one() -> None:
+    """The same lines, run by Python: what the compiler made of them is what they say."""
+    vectors, _ = models.samples(11, seed=5)
+    trees = trees_of(ESTIMATOR)
+    out = np.full(len(vectors), trees.baseline)
+    plain = getattr(descend, "py_func", descend)
+    plain(
+        vectors,
+        trees.feature,
+        trees.threshold,
+        trees.nan_left,
+        trees.children,
+        trees.value,
+        trees.roots,
+        trees.depths,
+        out,
+    )
+    assert out.tobytes() == trees.margins(vectors).tobytes()
 
 
 def test_margin_of_a_vector_does_not_depend_on_its_batch() -> None:
