@@ -28,7 +28,7 @@ def _fit(arguments: argparse.Namespace) -> int:
 
     report = fit(arguments.out, seed=arguments.seed, say=say)
     out(
-        f"{arguments.out}: {report.manifest.version}, fitted on {report.training_vectors:,} vectors, "
-        f"thresholds from {report.validation_number_days:,} number-days"
+        f"{arguments.out}: {report.manifest.version}, fitted on {report.manifest.data.vectors:,} vectors, "
+        f"thresholds from {report.honest_number_days:,} honest number-days"
     )
     return 0

@@ -2,7 +2,7 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +22,8 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "replay",
         _replay,
         "put files of records through the whole pipeline and print what is decided",
-        "Files are read in the order given, each split into the messages that its source would have published.\n"
-        "Nothing is kept: neither topics nor snapshots.",
+        "Each file is split into the messages that its source would have published; all of them are taken in order\n"
+        "of their events' time, whatever the order of the files. Nothing is kept: neither topics nor snapshots.",
     )
     add_config(parser)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
@@ -34,6 +34,9 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
     parser.add_argument(
         "--accept-simulated", action="store_true", help="let a model that was trained on simulated traffic only block"
+    )
+    parser.add_argument(
+        "--as-filed", action="store_true", help="take records in the order of the files: what is late there is late"
     )
     parser.add_argument("--quiet", action="store_true", help="print the summary only")
 
@@ -46,8 +49,9 @@ def _replay(arguments: argparse.Namespace) -> int:
     metrics = Metrics()
     actions: Counter[str] = Counter()
     with Replay(settings, metrics) as replay:
-        for values in _messages(settings, arguments.files):
-            replay.publish(settings.sources[0].topic, values)
+        values = _messages(settings, arguments.files, by_time=not arguments.as_filed)
+        for start in range(0, len(values), CHUNK):
+            replay.publish(settings.sources[0].topic, values[start : start + CHUNK])
             replay.settle()
             for decision in replay.decisions():
                 actions[decision.action] += 1
@@ -75,27 +79,36 @@ def _for_files(settings: Settings, arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _messages(settings: Settings, files: list[Path]) -> Iterator[list[bytes]]:
-    """The messages of the files, some thousand at a time."""
-    from detector.ingest.rows import open_source
+def _messages(settings: Settings, files: Sequence[Path], *, by_time: bool) -> list[bytes]:
+    """The messages of all files, in order."""
+    import numpy as np
 
-    decoder = open_source(settings, settings.sources[0]).decoder
+    from detector.ingest.rows import Raw, open_source
+
+    reader = open_source(settings, settings.sources[0])
+    values: list[bytes] = []
     for file in files:
         try:
-            values = decoder.split(file.read_bytes())
+            values += reader.decoder.split(file.read_bytes())
         except OSError as error:
             raise ConfigError(f"{file}: wanted a readable file (got {error.strerror or error})") from error
-        for start in range(0, len(values), CHUNK):
-            yield values[start : start + CHUNK]
+    if not by_time:
+        return values
+    count = len(values)
+    rows = reader.read(Raw(values, [0] * count, range(count), [0] * count)).rows
+    # What gives no row has no time; it comes first, where it can be rejected.
+    event_ms = np.zeros(count, np.int64)
+    event_ms[rows["offset"].astype(np.int64)] = rows["event_ms"]
+    return [values[i] for i in np.argsort(event_ms, kind="stable").tolist()]
 
 
 def _summary(metrics: Metrics, actions: Counter[str]) -> str:
     """What became of the records, in two lines."""
-    rejects = metrics.by_label("rejects", "reason")
-    rows = metrics.by_label("rows", "status")
+    rejects, skipped = metrics.by_label("rejects", "reason"), metrics.by_label("skipped", "why")
     return (
-        f"records: {metrics.value('records'):,.0f}; rejected: {_counted(rejects)}; rows: {_counted(rows)}; "
-        f"scored: {metrics.value('scored'):,.0f}; numbers: {metrics.value('numbers'):,.0f}\n"
+        f"records: {metrics.value('records'):,.0f}; rejected: {_counted(rejects)}; skipped: {_counted(skipped)}; "
+        f"rows: {_counted(metrics.by_label('rows', 'status'))}; scored: {metrics.value('scored'):,.0f}; "
+        f"numbers: {metrics.value('numbers'):,.0f}\n"
         f"decisions: {_counted(actions)}; held back by: {_counted(metrics.by_label('held_back', 'why'))}"
     )
 
