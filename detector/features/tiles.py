@@ -114,10 +114,17 @@ def add_steps(tiles: Tiles, hop_ms: int, newest_ms: int, event_ms: int, most: in
 @kernel
 def sum_window(tiles: Tiles, hop_ms: int, span_ms: int, newest_ms: int, as_of_ms: int, out: Tiles) -> None:
     """out[c] (i64, written) = sum of column c over the tiles of the window that ends at `as_of_ms`."""
-    out[:] = 0
     newest = newest_ms // hop_ms
-    first = max((as_of_ms - span_ms) // hop_ms, newest - len(tiles) + 1)
+    first = (as_of_ms - span_ms) // hop_ms
+    if first == newest - len(tiles) + 1:
+        # As of the newest hop, as in serving, every tile is in the window: a sum by column runs in wide lanes.
+        for c in range(tiles.shape[1]):
+            total = 0
+            for tile in range(len(tiles)):
+                total += i64(tiles[tile, c])
+            out[c] = total
+        return
+    out[:] = 0
     for epoch in range(first, newest + 1):
-        tile = tiles[epoch % len(tiles)]
-        for c in range(len(tile)):
-            out[c] += tile[c]
+        for c in range(tiles.shape[1]):
+            out[c] += tiles[epoch % len(tiles), c]
