@@ -113,8 +113,8 @@ def score(traffic: Traffic, decisions: Sequence[Decision]) -> Score:
             CampaignScore(labels[0].type, labels[0].stealth, tuple(_catch(label, against) for label in labels))
             for labels in campaigns.values()
         ),
-        touched=tuple(_touched(traffic, late)),
-        touched_in_warm_up=tuple(_touched(traffic, early)),
+        touched=_touched(traffic, late),
+        touched_in_warm_up=_touched(traffic, early),
     )
 
 
@@ -129,7 +129,9 @@ def _catch(label: Label, against: Mapping[int, Sequence[Decision]]) -> Catch:
     )
 
 
-def _touched(traffic: Traffic, against: Mapping[int, Sequence[Decision]]) -> Iterable[Touched]:
+def _touched(traffic: Traffic, against: Mapping[int, Sequence[Decision]]) -> tuple[Touched, ...]:
+    """Honest numbers among those in `against`, in order of time."""
+    found = []
     for number, decisions in against.items():
         profile = traffic.profile_of(number)
         labels = traffic.frauds.get(number, [])
@@ -139,7 +141,8 @@ def _touched(traffic: Traffic, against: Mapping[int, Sequence[Decision]]) -> Ite
         wrong = [d for d in decisions if honest_until_ms is None or d.issued_at < honest_until_ms]
         if wrong:
             worst = _gravest(wrong)
-            yield Touched(worst.number, profile, worst.action, worst.rule, worst.issued_at)
+            found.append(Touched(worst.number, profile, worst.action, worst.rule, worst.issued_at))
+    return tuple(sorted(found, key=lambda touched: touched.at_ms))
 
 
 def _gravest(decisions: Sequence[Decision]) -> Decision:

@@ -57,6 +57,7 @@ def test_the_report_ends_with_totals(played: tuple[str, dict[str, Any]]) -> None
         assert part in text
 
 
+@pytest.mark.slow
 def test_equal_seeds_decide_alike(played: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
     """Another run of the same seed gives the same decisions about the same numbers."""
     path = tmp_path / "again.json"
@@ -85,6 +86,7 @@ def test_metrics_answer_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'detector_records_total{source="plain"}' in seen[1]
 
 
+@pytest.mark.slow
 def test_several_seeds_give_one_markdown_table(capsys: pytest.CaptureFixture[str]) -> None:
     """As the README shows it."""
     assert main(["demo", "--numbers", "300", "--seed", "5", "--repeat", "2"]) == 0
