@@ -18,7 +18,8 @@ from detector.features.index import ABSENT, Index
 from detector.features.past import Pasts, blank_pasts, copied_pasts, grown_pasts
 from detector.features.steps import Steps, advance, blank_steps, count_row, dedupe_key, is_late, is_recent, remember
 from detector.features.tiles import BEGAN_O, HOP_24H, MINUTE_MS, OWN_BLOCKS, SMS_O, SPAN_24H, i64, sum_window
-from detector.features.vectors import Sums, Vectors, blank_sums, write_vector
+from detector.features.vectors import Vectors, write_vector
+from detector.features.windows import Sums, blank_sums
 from detector.jit import kernel
 from detector.records import NO_NUMBER, Bools, Flag, I64s, Kind, Rows, U64s
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from detector.features import catalogue
 from detector.features.catalogue import FEATURES, INDEX, NAMES, WINDOWS, columns, feature_hash
 from detector.features.past import blank_pasts
 from detector.features.state import take_vectors
-from detector.features.vectors import blank_sums
+from detector.features.windows import blank_sums
+
+AGREED = Path(__file__).parents[3] / "shared" / "design" / "FEATURES.md"
 
 
 def test_there_are_sixty_features_of_different_names() -> None:
@@ -18,6 +21,15 @@ def test_there_are_sixty_features_of_different_names() -> None:
     assert len(FEATURES) == len(set(NAMES)) == 60
     assert [f"{feature.measure}_{feature.window}" for feature in FEATURES] == list(NAMES)
     assert [INDEX[name] for name in NAMES] == list(range(60))
+
+
+@pytest.mark.skipif(not AGREED.exists(), reason="the design documents lie beside a checkout only")
+def test_names_and_order_are_the_agreed_ones() -> None:
+    """The table of the design, row by row: measure and windows."""
+    rows = re.findall(r"^\| [\d-]+ \| (\w+) \(([^)]*)\)", AGREED.read_text("utf-8"), re.MULTILINE)
+    # The ramp is named after its first window: 24h against 7d.
+    agreed = [f"{measure}_{window}" for measure, windows in rows for window in windows.split(" against")[0].split(", ")]
+    assert agreed == list(NAMES)
 
 
 def test_the_vector_function_writes_every_feature() -> None:

@@ -1,0 +1,73 @@
+"""Windows: the sums of a number's rings, and what makes them comparable.
+
+A window covers `span` and up to a hop more; `scale` brings its flows back to `span`, so that a
+rate does not swing with the sawtooth.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.features import tiles
+from detector.features.past import Past
+from detector.features.tiles import (
+    HOP_1H,
+    HOP_5M,
+    HOP_7D,
+    HOP_24H,
+    SPAN_1H,
+    SPAN_5M,
+    SPAN_7D,
+    SPAN_24H,
+    sum_window,
+)
+from detector.jit import kernel
+
+
+class Sums(NamedTuple):
+    """Scratch: the sums of each ring over its window, i64[columns]."""
+
+    ring_5m: npt.NDArray[np.int64]
+    ring_1h: npt.NDArray[np.int64]
+    ring_24h: npt.NDArray[np.int64]
+    ring_7d: npt.NDArray[np.int64]
+    talk_1h: npt.NDArray[np.int64]
+    talk_24h: npt.NDArray[np.int64]
+
+
+def blank_sums() -> Sums:
+    """Scratch for one kernel call."""
+    columns_of = (
+        tiles.COLUMNS_5M,
+        tiles.COLUMNS_1H,
+        tiles.COLUMNS_24H,
+        tiles.DAY_COLUMNS,
+        tiles.TALK_COLUMNS_1H,
+        tiles.TALK_COLUMNS_24H,
+    )
+    return Sums(*(np.zeros(n, np.int64) for n in columns_of))
+
+
+@kernel
+def window_start(as_of_ms: int, span_ms: int, hop_ms: int) -> int:
+    """The oldest edge of the window that ends at `as_of_ms`."""
+    return (as_of_ms - span_ms) // hop_ms * hop_ms
+
+
+@kernel
+def scale(as_of_ms: int, span_ms: int, hop_ms: int) -> float:
+    """What a sum over the covered span is multiplied by to stand for `span_ms`: at most 1."""
+    return span_ms / (as_of_ms - window_start(as_of_ms, span_ms, hop_ms))
+
+
+@kernel
+def sum_rings(past: Past, as_of_ms: int, sums: Sums) -> None:
+    """Write the sums (mutated) of the windows that end at `as_of_ms`."""
+    newest_ms = past["newest_ms"]
+    sum_window(past["tiles_5m"], HOP_5M, SPAN_5M, newest_ms, as_of_ms, sums.ring_5m)
+    sum_window(past["tiles_1h"], HOP_1H, SPAN_1H, newest_ms, as_of_ms, sums.ring_1h)
+    sum_window(past["tiles_24h"], HOP_24H, SPAN_24H, newest_ms, as_of_ms, sums.ring_24h)
+    sum_window(past["tiles_7d"], HOP_7D, SPAN_7D, newest_ms, as_of_ms, sums.ring_7d)
+    sum_window(past["talk_1h"], HOP_1H, SPAN_1H, newest_ms, as_of_ms, sums.talk_1h)
+    sum_window(past["talk_24h"], HOP_24H, SPAN_24H, newest_ms, as_of_ms, sums.talk_24h)
