@@ -92,10 +92,10 @@ def markdown(scores: Sequence[Score]) -> str:
 
 
 def _campaigns(score: Score) -> Table:
-    table = Table(title="Campaigns", title_justify="left")
-    table.add_column("campaign")
-    table.add_column("variant")
-    for name in ("numbers", "blocked", "flagged", "missed", "median delay", "median victims"):
+    table = Table(title="Campaigns (delay and victims until the first decision: medians)", title_justify="left")
+    table.add_column("campaign", no_wrap=True)
+    table.add_column("variant", no_wrap=True)
+    for name in ("numbers", "blocked", "flagged", "missed", "delay", "victims"):
         table.add_column(name, justify="right")
     for campaign in score.campaigns:
         table.add_row(*_cells(campaign))

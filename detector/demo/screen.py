@@ -106,7 +106,9 @@ class LivePanel(AbstractContextManager["LivePanel"]):
     def show(self, status: Status) -> None:
         """What the next drawing shows."""
         self._status = status
-        self._progress.update(self._bar, description=status.clock, completed=status.hour, total=status.hours)
+        self._progress.update(
+            self._bar, description=status.clock, completed=status.hour + (not status.behind), total=status.hours
+        )
 
     def _draw(self) -> RenderableType:
         status = self._status
