@@ -85,7 +85,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("source",),
         "records",
         "records read from a source and committed, rejected ones included",
-        "a source that stands still while its switch works: look at the switch's exporter and at lag_records",
+        "a source that stands still while its switch works: look at the switch's exporter and at lag_seconds",
     ),
     _counter(
         "record_bytes",
@@ -218,13 +218,6 @@ METRICS: Final[tuple[Metric, ...]] = (
         "now less the newest event time committed by the role",
         "above 60 s and rising: the role is too slow (add workers) or its sources are late (compare the roles)",
     ),
-    _gauge(
-        "lag_records",
-        ("topic", "partition"),
-        "messages",
-        "messages that stand in the log behind the role's position",
-        "rising for 5 minutes: add workers up to the number of partitions; one partition alone: a stuck worker",
-    ),
     _histogram(
         "latency_seconds",
         ("role",),
@@ -326,7 +319,6 @@ class Metrics:
     snapshot_seconds: Histogram
     snapshot_age: Gauge
     lag_seconds: Gauge
-    lag_records: Gauge
     latency_seconds: Histogram
     batch_size: Histogram
     stage_seconds: Histogram

@@ -1,5 +1,6 @@
 """The table of metrics, the objects made from it and the README say the same."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,12 @@ def test_objectives_are_bucket_edges() -> None:
 def test_every_line_says_what_to_do() -> None:
     """A metric without meaning or action is noise on a pager."""
     assert [m.attribute for m in METRICS if not m.meaning or not m.action] == []
+
+
+def test_every_metric_is_set_by_a_role() -> None:
+    """What nobody sets would stand at zero for ever and look like good news."""
+    code = "".join(path.read_text(encoding="utf-8") for path in Path(ROOT, "detector", "service").glob("*.py"))
+    assert [m.attribute for m in METRICS if not re.search(rf"metrics\.{m.attribute}\b", code)] == []
 
 
 def test_readme_table_is_current() -> None:
