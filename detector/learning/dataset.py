@@ -41,13 +41,11 @@ def training_set(traffic: Traffic, floor: int) -> Dataset:
     rng = np.random.default_rng(traffic.scenario.seed)
     fraud = truth[eligible] == FRAUD_ROW
     # A fraud's first events are few, and the sooner it is caught the better: its early rows go first.
-    rank = _rank(days)
-    priority = rng.random(len(eligible)) * np.where(fraud, 10 + rank, 1)
-    place = _rank(days[np.lexsort((priority, days))])
-    taken = np.empty(len(eligible), dtype=np.int64)
-    taken[np.lexsort((priority, days))] = place
+    priority = rng.random(len(eligible)) * np.where(fraud, 10 + _rank(days), 1)
+    drawn = np.argsort(priority, kind="stable")
+    first = _rank(days[drawn]) < np.where(fraud[drawn], FRAUD_VECTORS, HONEST_VECTORS)
     wanted = np.zeros(len(records), dtype=bool)
-    wanted[eligible[taken < np.where(fraud, FRAUD_VECTORS, HONEST_VECTORS)]] = True
+    wanted[eligible[drawn[first]]] = True
     chunks = list(replay(traffic, wanted, floor))
     index = np.concatenate([chunk.records for chunk in chunks])
     return Dataset(
