@@ -50,6 +50,7 @@ class Judge:
         policy.check_sources(tuple(source.name for source in settings.sources))
         policy.check_redress(settings.verdict.redress)
         self._rules = {rule.id: rule for rule in policy.rules}
+        self._waits = policy.text.warm_up == "silent"
         self._holds = Holds(policy, model, settings)
         self._writer = Writer(policy, model, settings)
         self._surroundings = Surroundings(
@@ -69,6 +70,10 @@ class Judge:
             return np.zeros(len(rows), np.bool_)
         wanted: Bools = np.isin(rows["kind"], list(_SERVICES)) & ~_flagged(rows, Flag.OWN_BLOCK | Flag.EMERGENCY)
         return wanted if self.needs_to_vectors else wanted & np.equal(rows["role"], Role.FROM)
+
+    def budget_left(self, partition: int, memory: Memory, as_of_ms: int) -> int:
+        """Blocks that rules may still begin in the partition's hour of event time."""
+        return max(0, self._holds.budget(partition) - memory.blocks_in(as_of_ms))
 
     def judge(self, moment: Moment, memory: Memory, live: Memory | None = None) -> list[Decision]:
         """The decisions of `moment` in log order, each applied to memory at once.
@@ -105,6 +110,8 @@ class Judge:
         for rule in self._rules.values():
             wanted = judgeable & np.equal(rows["role"], Role.FROM if rule.text.on == "from" else Role.TO)
             wanted &= np.isin(rows["kind"], [Kind[kind.upper()] for kind in rule.text.kinds])
+            if self._waits and rule.text.basis == "analytics":
+                wanted &= moment.warm
             at = np.flatnonzero(wanted & (slot >= 0) if rule.needs_vector else wanted)
             if len(at):
                 facts = MomentFacts(moment, self._surroundings, at, slot[at])
@@ -128,7 +135,9 @@ class Judge:
             best: tuple[Rule, Action] | None = None
             for rule in candidates:
                 action: Action = rule.text.action
-                if SEVERITY[action] <= gravest or (shielded and rule.text.basis == "analytics"):
+                if SEVERITY[action] <= gravest:
+                    continue
+                if rule.text.basis == "analytics" and shielded:
                     continue
                 holds = self._holds.of(rule, case.number, moment, row, memory) if action == "block" else ()
                 held_back = held_back or holds

@@ -90,6 +90,8 @@ class PolicyText(Part, frozen=True, kw_only=True):
     """Who blocks, in the Reason header: Q.850 location, LN = public network serving the local user."""
     roaming_source: bool = False
     """Whether the sources say of every originator if it roams. Without that a roamer looks like a spoofed number."""
+    warm_up: Literal["flag", "silent"] = "flag"
+    """What analytics rules do before the log covers the longest window: flag only, or nothing at all."""
     operator_care: tuple[str, ...] = ()
     """Destinations that a block leaves reachable, beside emergency codes and the redress number."""
     lists: dict[str, str] = {}

@@ -341,6 +341,20 @@ def test_a_flag_that_was_held_back_becomes_a_block_when_nothing_holds_it_any_mor
     assert decisions[1].supersedes == decisions[0].decision_id
 
 
+def test_analytics_rules_can_be_told_to_say_nothing_while_windows_fill(
+    policy: Policy, model: Model, block: float
+) -> None:
+    """What a call itself proves is said all the same, and flags."""
+    silent = msgspec.structs.replace(policy.text, warm_up="silent")
+    judge = judge_of(replace(policy, text=silent), model)
+    entries = [Entry(margin=block, warm=False), from_abroad(warm=False), Entry(margin=block)]
+    decisions = judge.judge(moment(entries), Memory())
+    assert [(d.rule, d.action, d.held_back) for d in decisions] == [
+        ("spoofed", "flag", ("warm_up",)),
+        ("surge", "block", ()),
+    ]
+
+
 def test_what_is_only_flagged_or_warned_of_is_never_held_back(policy: Policy, model: Model, flag: float) -> None:
     """Nothing is taken from anybody."""
     judge = judge_of(policy, model, settings_with(mode="flag"))
