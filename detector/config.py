@@ -151,7 +151,9 @@ class Settings(Part, frozen=True):
     home: Home
     sources: tuple[Source, ...]
     instance: Annotated[str, _help("name of this host: role-instance-ordinal identifies a process")] = ""
-    group: Annotated[str, _help("prefix of consumer groups and transactional ids: one for each deployment")] = "detector"
+    group: Annotated[str, _help("prefix of consumer groups and transactional ids: one for each deployment")] = (
+        "detector"
+    )
     kafka: KafkaOptions = msgspec.field(
         default_factory=lambda: dict[str, str | int | float | bool]({"bootstrap.servers": "127.0.0.1:9092"})
     )

@@ -138,7 +138,7 @@ class Detector:
             judged=judged,
         )
         memory = part.shadow if self._settings.verdict.mode == "shadow" else part.memory
-        outcome.decisions += self.judge.judge(moment, memory)
+        outcome.decisions += self.judge.judge(moment, memory, live=part.memory)
 
 
 @dataclass(slots=True)

@@ -78,6 +78,7 @@ class DetectRole:
         )
         self._restorer = Restorer(settings, broker, self._detector, self._store, metrics)
         self._held: dict[int, Held] = {}
+        self._gauges = (metrics.numbers, metrics.state_bytes, metrics.restore_seconds, metrics.blocks_budget_left)
         self._carried: list[Message] = []
         self._writer = ThreadPoolExecutor(1, "snapshot")
         self._writing: Future[float] | None = None
@@ -114,7 +115,7 @@ class DetectRole:
         self._carried = [message for message in self._carried if message.partition() not in gone]
         for at in partitions:
             self._held.pop(at.partition, None)
-            for gauge in (self._metrics.numbers, self._metrics.state_bytes, self._metrics.restore_seconds):
+            for gauge in self._gauges:
                 gauge.remove(str(at.partition))
         self._metrics.assigned.labels(ROLE).set(len(self._held))
 
@@ -167,7 +168,7 @@ class DetectRole:
     def _decided(self, decision: Decision, partition: int) -> list[Output]:
         topics = self._settings.topics
         key, value = decision.key().encode(), decision.to_json()
-        where = (topics.shadow,) if self._settings.verdict.mode == "shadow" else (topics.decisions, topics.history)
+        where = (topics.shadow,) if decision.mode == "shadow" else (topics.decisions, topics.history)
         return [Output(topic, partition, value, key) for topic in where]
 
     def _in_force(self, part: Part) -> Output:
@@ -273,9 +274,11 @@ class DetectRole:
             for why in decision.held_back:
                 metrics.held_back.labels(why).inc()
         for partition in {message.partition() for message in messages} & self._held.keys():
-            state = self._held[partition].part.state
-            metrics.numbers.labels(str(partition)).set(len(state))
-            metrics.state_bytes.labels(str(partition)).set(state.nbytes)
+            part = self._held[partition].part
+            left = self._detector.judge.budget_left(partition, part.memory, part.coverage.newest_ms)
+            metrics.numbers.labels(str(partition)).set(len(part.state))
+            metrics.state_bytes.labels(str(partition)).set(part.state.nbytes)
+            metrics.blocks_budget_left.labels(str(partition)).set(left)
         began, polled, worked, done = at
         for stage, seconds in (("poll", polled - began), ("detect", worked - polled), ("publish", done - worked)):
             metrics.stage_seconds.labels(ROLE, stage).observe(seconds)

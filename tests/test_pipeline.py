@@ -1,0 +1,96 @@
+"""The core's law: what comes out depends on the log alone."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.config import Settings
+from detector.ingest.rows import Raw, open_source, pack_message, scatter
+from detector.pipeline import Entry, Part
+from detector.records import SCHEMA_ID, Arrays
+from detector.verdict.memory import Memory
+from tests.service.harness import detector_for, settings_for, traffic
+
+SIZE = 12_000
+ROWS_PER_MESSAGE = 61
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return settings_for(tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="module")
+def log(settings: Settings) -> list[Entry]:
+    """The internal log of one partition, in small messages with gaps between offsets."""
+    values = traffic(SIZE)
+    reader = open_source(settings, settings.sources[0])
+    rows = reader.read(Raw(values, [0] * SIZE, range(SIZE), [0] * SIZE)).rows
+    mine = dict(scatter(rows, settings.topics.partitions))[0]
+    starts = range(0, len(mine), ROWS_PER_MESSAGE)
+    headers = [("schema", SCHEMA_ID)]
+    return [Entry(3 * n, pack_message(mine[s : s + ROWS_PER_MESSAGE]), headers) for n, s in enumerate(starts)]
+
+
+def fresh(settings: Settings) -> Part:
+    return detector_for(settings).fresh(0, Memory.rebuild([]), Memory.rebuild([]))
+
+
+def assert_same_bytes(got: Arrays, expected: Arrays) -> None:
+    assert got.keys() == expected.keys()
+    for name, array in expected.items():
+        assert got[name].dtype == array.dtype, name
+        np.testing.assert_array_equal(got[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_batches_do_not_matter(settings: Settings, log: list[Entry], seed: int) -> None:
+    """Cut anywhere, the log gives the same decisions, byte for byte, and the same state."""
+    detector = detector_for(settings)
+    whole, parts = fresh(settings), fresh(settings)
+    expected = [decision.to_json() for decision in detector.process(whole, log).decisions]
+    chance = random.Random(seed)
+    got: list[bytes] = []
+    start = 0
+    while start < len(log):
+        end = start + chance.choice((1, 2, 7, 40))
+        got += [decision.to_json() for decision in detector.process(parts, log[start:end]).decisions]
+        start = end
+    assert got == expected
+    assert expected
+    assert_same_bytes(parts.arrays(), whole.arrays())
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_snapshot_and_the_rest_of_the_log_give_the_whole(settings: Settings, log: list[Entry], share: float) -> None:
+    """Saved at s, taken again with decisions up to c known, the partition ends where an undisturbed one does.
+
+    0 ........ s ............ c ............ end
+      state only, no decisions |  decisions
+    """
+    detector = detector_for(settings)
+    whole = fresh(settings)
+    expected = detector.process(whole, log).decisions
+    s = int(len(log) * share)
+    c = s + (len(log) - s) // 2
+    first = fresh(settings)
+    detector.process(first, log[:s])
+    saved = {name: array.copy() for name, array in first.arrays().items()}
+    before = [d for d in expected if int(d.decision_id.split("-")[1]) < log[c].offset]
+    memory = Memory.rebuild((decision.key().encode(), decision.to_json()) for decision in before)
+    again = Part.restore(0, saved, memory, Memory.rebuild([]), committed=log[c].offset)
+    decided = detector.process(again, log[s:]).decisions
+    assert [d.to_json() for d in before + decided] == [d.to_json() for d in expected]
+    assert_same_bytes(again.arrays(), whole.arrays())
+
+
+def test_no_vector_is_taken_below_the_committed_offset(settings: Settings, log: list[Entry], tmp_path: Path) -> None:
+    """Replay costs state only: nothing is scored, nothing decided."""
+    part = fresh(settings)
+    part.committed = log[-1].offset + 1
+    outcome = detector_for(settings).process(part, log)
+    assert outcome.scored == 0
+    assert outcome.decisions == []
+    assert len(part.state) > 0
