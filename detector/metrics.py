@@ -273,6 +273,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "sum over processes below the topic's partitions: nobody works on some; more processes than partitions idle",
     ),
     _gauge(
+        "replaying",
+        (),
+        "partitions",
+        "partitions held whose rows are still replayed from a snapshot up to the committed offset",
+        "above 0 for minutes after a start: snapshots are too rare; until 0 the process is not ready",
+    ),
+    _gauge(
         "model_info",
         ("version", "simulated"),
         "1",
@@ -326,6 +333,7 @@ class Metrics:
     transactions: Counter
     broker_up: Gauge
     assigned: Gauge
+    replaying: Gauge
     model_info: Gauge
     policy_info: Gauge
     last_step_timestamp: Gauge

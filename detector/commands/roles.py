@@ -105,6 +105,8 @@ def missing(role: str, metrics: Metrics) -> Mapping[str, str]:
         waits["broker"] = "no broker has answered yet, or the last call to it failed"
     if not metrics.value("assigned", role=role):
         waits["assigned"] = "no partition is assigned and restored yet"
+    if replaying := int(metrics.value("replaying")):
+        waits["caught up"] = f"{replaying} partitions are replayed to their committed offset"
     if role == "detect" and not metrics.value("model_info"):
         waits["model"] = "no model is loaded yet"
     return waits

@@ -144,6 +144,8 @@ class DetectRole:
         if messages:
             self._observe(messages, outcomes, published, (began, polled, worked, done))
         self._snapshot_one()
+        behind = sum(held.position < held.part.committed for held in self._held.values())
+        self._metrics.replaying.set(behind)
         return len(messages)
 
     def _poll(self, most: int) -> list[Message]:

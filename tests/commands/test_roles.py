@@ -32,5 +32,8 @@ def test_readiness_comes_when_everything_is_there_and_goes_with_the_broker() -> 
     metrics.assigned.labels("detect").set(4)
     metrics.model_info.labels("m-1", "true").set(1)
     assert missing("detect", metrics) == {}
+    metrics.replaying.set(2)
+    assert list(missing("detect", metrics)) == ["caught up"]
+    metrics.replaying.set(0)
     metrics.broker_up.set(0)
     assert list(missing("detect", metrics)) == ["broker"]
