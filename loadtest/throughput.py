@@ -1,0 +1,200 @@
+"""Throughput: a backlog of plain JSON records, worked off by one process of each role.
+
+The clock runs from the first committed ingest transaction to the moment when detect has
+committed everything: transactions, sixty features, trees and policy included, start-up not.
+"""
+
+import os
+import platform
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+from urllib.request import urlopen
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from detector.broker import TopicPartition
+from detector.broker.kafka import KafkaBroker
+from detector.broker.local import LocalKafka
+from detector.broker.topics import topic_specs
+from detector.config import ROOT, Settings, load
+from detector.errors import Fatal, Recoverable
+from detector.learning.encode import encode
+from detector.learning.simulate import Scenario, simulate
+from loadtest.processes import RoleProcess, cpu_s, peak_bytes
+
+SOURCE: Final = "records"
+SOURCE_PARTITIONS: Final = 4
+CHUNK: Final = 20_000
+POLL_S: Final = 0.05
+LIMIT_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One backlog, worked off."""
+
+    records: int
+    record_bytes: float
+    rows: int
+    scored: int
+    decisions: int
+    seconds: float
+    cpu_s: dict[str, float]
+    peak_bytes: dict[str, int]
+    machine: str
+
+    @property
+    def records_per_s(self) -> float:
+        """Records, each from JSON to its committed decisions."""
+        return self.records / self.seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for a file."""
+        return asdict(self) | {"records_per_s": self.records_per_s}
+
+
+def measure(records: int, numbers: int, seed: int) -> Run:
+    """One run on a broker of its own."""
+    values = _traffic(records, numbers, seed)
+    with tempfile.TemporaryDirectory(prefix="loadtest-") as folder, LocalKafka() as kafka:
+        config = _configure(Path(folder), kafka.address)
+        settings = load(config)
+        with closing(KafkaBroker(settings.kafka)) as broker:
+            broker.create(topic_specs(settings, source_partitions=SOURCE_PARTITIONS))
+            for number, start in enumerate(range(0, len(values), CHUNK)):
+                chunk = [(None, value) for value in values[start : start + CHUNK]]
+                broker.publish(SOURCE, chunk, number % SOURCE_PARTITIONS)
+            broker_before = cpu_s(kafka.pid)
+            with RoleProcess("ingest", config) as ingest, RoleProcess("detect", config) as detect:
+                roles = {"ingest": ingest, "detect": detect}
+                seconds, before = _work_off(broker, settings, roles, len(values))
+                cpu = {name: cpu_s(role.pid) - before[name] for name, role in roles.items()}
+                cpu["broker"] = cpu_s(kafka.pid) - broker_before
+                peak = {name: peak_bytes(role.pid) for name, role in roles.items()}
+                counted = _scrape(settings)
+    size = sum(map(len, values)) / len(values)
+    machine = f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}"
+    return Run(len(values), size, counted["rows"], counted["scored"], counted["decisions"], seconds, cpu, peak, machine)
+
+
+def _traffic(records: int, numbers: int, seed: int) -> list[bytes]:
+    """The last `records` records of a simulated stretch that is long enough."""
+    days = 2
+    while True:
+        made = simulate(Scenario(numbers=numbers, days=days, seed=seed)).records
+        if len(made) >= records:
+            return encode(made[-records:])
+        days = 1 + days * records // len(made)
+
+
+def _configure(folder: Path, address: str) -> Path:
+    """`configs/local.yaml`, on this broker, with the plain source alone and its own snapshots."""
+    tree = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text(encoding="utf-8"))
+    tree["kafka"] = {"bootstrap.servers": address}
+    tree["sources"] = [source for source in tree["sources"] if source["topic"] == SOURCE]
+    tree["instance"] = "loadtest"
+    tree["admin"] = {"port": _free_ports()}
+    tree["detect"] = {**tree.get("detect", {}), "snapshots": str(folder / "snapshots")}
+    tree["verdict"] = {**tree["verdict"], "assume_warm": True}
+    for section, field in (("home", "zones"), ("model", "bundle"), ("verdict", "policy")):
+        tree[section][field] = str((ROOT / "configs" / tree[section][field]).resolve())
+    for source in tree["sources"]:
+        source["mapping"] = str(ROOT / "configs" / source["mapping"])
+    path = folder / "loadtest.yaml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return path
+
+
+def _free_ports() -> int:
+    """A free port with a free one behind it: ingest takes the first, detect the second."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def _work_off(
+    broker: KafkaBroker, settings: Settings, roles: dict[str, RoleProcess], records: int
+) -> tuple[float, dict[str, float]]:
+    """Seconds from the first commit of ingest to the last of detect; processor time used before."""
+    sources = [TopicPartition(SOURCE, partition) for partition in range(SOURCE_PARTITIONS)]
+    events = [TopicPartition(settings.topics.events, q) for q in range(settings.topics.partitions)]
+    limit = time.monotonic() + LIMIT_S
+    began, first, before = 0.0, 0, dict.fromkeys(roles, 0.0)
+    while time.monotonic() < limit:
+        for role in roles.values():
+            role.check()
+        ingested = _committed(broker, settings, "ingest", sources)
+        if not began and ingested:
+            began, first, before = time.monotonic(), ingested, {name: cpu_s(role.pid) for name, role in roles.items()}
+        if ingested >= records and _is_done(broker, settings, events):
+            return (time.monotonic() - began) * records / (records - first), before
+        time.sleep(POLL_S)
+    raise Fatal(f"the backlog of {records:,} records was not worked off in {LIMIT_S:.0f} s")
+
+
+def _committed(broker: KafkaBroker, settings: Settings, role: str, ats: Sequence[TopicPartition]) -> int:
+    try:
+        return sum(offset or 0 for offset in broker.committed(f"{settings.group}-{role}", ats).values())
+    except Recoverable:  # a transaction is pending on them
+        return 0
+
+
+def _is_done(broker: KafkaBroker, settings: Settings, events: Sequence[TopicPartition]) -> bool:
+    """Whether at most the marker of its last transaction lies ahead of detect in every partition."""
+    try:
+        done = broker.committed(f"{settings.group}-detect", events)
+    except Recoverable:
+        return False
+    return all((done[at] or 0) >= broker.watermarks(at)[1] - 1 for at in events)
+
+
+def _scrape(settings: Settings) -> dict[str, int]:
+    """What detect says that it has done."""
+    with urlopen(f"http://{settings.admin.host}:{settings.admin.port + 1}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    counted = {"rows": 0, "scored": 0, "decisions": 0}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            for name in counted:
+                if sample.name == f"detector_{name}_total":
+                    counted[name] += int(sample.value)
+    return counted
+
+
+def table(runs: Sequence[Run]) -> str:
+    """The runs as a markdown table, medians last."""
+    lines = [
+        f"{runs[0].machine}; {runs[0].records:,} plain JSON records of {runs[0].record_bytes:.0f} bytes a run",
+        "",
+        "| run | records/s | scored | decisions | CPU s/M ingest | detect | broker | peak MB ingest | detect |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for number, run in enumerate(runs, 1):
+        per_million = [f"{run.cpu_s[name] / run.records * 1e6:.1f}" for name in ("ingest", "detect", "broker")]
+        peaks = [f"{run.peak_bytes[name] / 1e6:.0f}" for name in ("ingest", "detect")]
+        cells = [
+            f"{number}",
+            f"{run.records_per_s:,.0f}",
+            f"{run.scored:,}",
+            f"{run.decisions:,}",
+            *per_million,
+            *peaks,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    rates = [run.records_per_s for run in runs]
+    lines += ["", f"median {median(rates):,.0f} records/s, from {min(rates):,.0f} to {max(rates):,.0f}"]
+    return "\n".join(lines) + "\n"
