@@ -105,7 +105,10 @@ class Producer(Protocol):
         ...
 
     def commit(self, offsets: Mapping[TopicPartition, int], group_metadata: object) -> None:
-        """Outputs and source offsets become visible together. Raises `Abort`, `Fenced` or `Fatal`."""
+        """Outputs and source offsets become visible together. Raises `Abort`, `Fenced` or `Fatal`.
+
+        A member that another process has fenced meets `Abort` here, and `Fenced` at its next poll.
+        """
         ...
 
     def abort(self) -> None: ...

@@ -8,9 +8,11 @@ What librdkafka reports becomes one of our errors by `_meaning`. The user's sett
 to librdkafka; those that the guarantees rest on (DESIGN section 6) are refused.
 """
 
+import atexit
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
@@ -20,13 +22,16 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from confluent_kafka.cimpl import NewTopic
 
 from detector.broker import Assignment, Message, TopicPartition, TopicSpec
+from detector.broker.options import CLIENT, FETCH, READ, SEND, TRANSACTIONS, Options, check, member_options
 from detector.config import KafkaOptions
 from detector.errors import Abort, ConfigError, DetectorError, Fatal, Fenced, Recoverable
 
 _LOG: Final = logging.getLogger(__name__)
+_LIBRDKAFKA: Final = logging.getLogger(f"{__name__}.librdkafka")
+# A refused connection, several a second while a broker is away: the error callback says once that it is.
+_LIBRDKAFKA.addFilter(lambda record: not record.getMessage().startswith("FAIL ["))
 
 T = TypeVar("T")
-Client = TypeVar("Client")
 
 ANSWER_S: Final = 15.0
 """Longest wait for one answer (metadata, offsets): above the 10 s after which the coordinator ends
@@ -38,58 +43,6 @@ STEP_S: Final = 5.0
 """One attempt of those: Python's signal handlers run between two attempts."""
 PROBE_EVERY_S: Final = 1.0
 """How often an idle consumer asks a broker that went away whether it is back."""
-
-_ALWAYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "isolation.level": ("read_committed",),
-    "enable.auto.commit": ("false",),
-    "auto.offset.reset": ("error",),
-    "enable.partition.eof": ("false",),
-    "partition.assignment.strategy": ("cooperative-sticky",),
-    "enable.idempotence": ("true",),
-    "acks": ("all", "-1"),
-    "request.required.acks": ("all", "-1"),
-}
-"""Settings that may only be given the value we give them: exactly once rests on each."""
-_OURS: Final = ("group.id", "group.instance.id", "transactional.id")
-"""Settings that name a process; made of `instance`, so that a restart takes its own place again."""
-
-_CLIENT: Final[Mapping[str, str | int | bool]] = {
-    # A broker that comes back is found within a second (librdkafka's own limit is 10).
-    "reconnect.backoff.max.ms": 1_000,
-    "log.connection.close": False,
-}
-_FETCH: Final[Mapping[str, str | int | bool]] = {
-    "isolation.level": "read_committed",
-    "enable.auto.commit": False,
-    # Read ahead by about one ingest batch of small records; internal messages (up to 256 KiB each) meet the byte
-    # limit first. At that limit librdkafka pauses fetching for fetch.queue.backoff.ms, 1 s unless told.
-    "queued.min.messages": 40_000,
-    "queued.max.messages.kbytes": 65_536,
-    "fetch.queue.backoff.ms": 2,
-    # 4 MiB a partition and request: fewer requests over a backlog, and room for several packed messages.
-    "fetch.message.max.bytes": 4 << 20,
-    # Checking a CRC costs less than a wrong row does.
-    "check.crcs": True,
-}
-_MEMBER: Final[Mapping[str, str | int | bool]] = {
-    # An offset that is missing or out of range must stop us: starting elsewhere loses or doubles records.
-    "auto.offset.reset": "error",
-    "partition.assignment.strategy": "cooperative-sticky",
-    # kill -9 to publishing again within 10 s: 6 s are the least that brokers allow by default.
-    "session.timeout.ms": 6_000,
-    "heartbeat.interval.ms": 1_500,
-}
-_SEND: Final[Mapping[str, str | int | bool]] = {
-    "enable.idempotence": True,
-    "acks": "all",
-    # Commit flushes at once, so that lingering fills batches and never delays a transaction.
-    "linger.ms": 20,
-    "batch.size": 1 << 20,
-    "queue.buffering.max.kbytes": 262_144,
-    # Rows and JSON shrink to less than half at about 0.1 us a row, and stay so on the broker's disk for days.
-    "compression.type": "lz4",
-}
-_TRANSACTION_TIMEOUT_MS: Final = 10_000
 
 _FENCED: Final = frozenset(
     {
@@ -116,6 +69,7 @@ _AWAY: Final = frozenset(
         KafkaError._WAIT_COORD,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.ILLEGAL_GENERATION,
         KafkaError.LEADER_NOT_AVAILABLE,
@@ -123,9 +77,11 @@ _AWAY: Final = frozenset(
         KafkaError.NOT_COORDINATOR,
         KafkaError.NOT_ENOUGH_REPLICAS,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError.REBALANCE_IN_PROGRESS,
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.UNKNOWN_MEMBER_ID,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.UNSTABLE_OFFSET_COMMIT,
@@ -141,13 +97,16 @@ def _error_of(exception: KafkaException) -> KafkaError:
 def _meaning(error: KafkaError, doing: str) -> DetectorError:
     """The error of ours that a KafkaError is."""
     text = f"{doing}: {error.str()} ({error.name()})"
-    if error.code() in _FENCED or (error.code() == KafkaError._FATAL and _FENCED_TEXT in error.str()):
-        return Fenced(text)
-    if error.fatal():
+    fenced = error.code() in _FENCED or (error.code() == KafkaError._FATAL and _FENCED_TEXT in error.str())
+    if error.fatal() or not error.txn_requires_abort():
+        if fenced:
+            return Fenced(text)
+        if not error.fatal() and (error.retriable() or error.code() in _AWAY):
+            return Recoverable(text)
         return Fatal(text)
-    if error.txn_requires_abort():
-        return Abort(text)
-    return Recoverable(text) if error.retriable() or error.code() in _AWAY else Fatal(text)
+    # Offsets of a static member may be refused as fenced when it lost its place to nobody but itself, rejoining after
+    # its session had timed out. Where it was another process, the next poll is fenced.
+    return Abort(text)
 
 
 def _called(doing: str, call: Callable[[], T]) -> T:
@@ -156,6 +115,21 @@ def _called(doing: str, call: Callable[[], T]) -> T:
         return call()
     except KafkaException as exception:
         raise _meaning(_error_of(exception), doing) from exception
+
+
+def _asked(client: ck.Consumer | AdminClient, doing: str, ask: Callable[[], T]) -> T:
+    """The answer to a question that `client` asks, again and again for `ANSWER_S` while leaders change."""
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            return _called(doing, ask)
+        except Recoverable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+            # Or the admin client would ask with the leader epoch it knows, for ever.
+            with suppress(KafkaException):
+                client.list_topics(timeout=STEP_S)
 
 
 def _insist(call: Callable[[float], object], doing: str, limit_s: float) -> None:
@@ -181,8 +155,16 @@ class _Health:
     def on_error(self, error: KafkaError) -> None:
         """librdkafka's error callback: news and no exception, for it goes on trying by itself."""
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION):
+            if self.reachable:
+                _LOG.warning("no broker answers: %s (%s)", error.str(), error.name())
             self.reachable = False
-        _LOG.warning("broker: %s (%s)", error.str(), error.name())
+        elif error.code() != KafkaError._TRANSPORT:
+            _LOG.warning("%s (%s)", error.str(), error.name())
+
+    def on_answer(self) -> None:
+        if not self.reachable:
+            _LOG.info("the broker answers again")
+        self.reachable = True
 
 
 class KafkaConsumer:
@@ -193,6 +175,9 @@ class KafkaConsumer:
         self._health = health
         self._earliest = earliest
         self._failure: DetectorError | None = None
+        self._abandoned = False
+        # librdkafka may hang for ever in destroying a consumer that was not closed.
+        atexit.register(self._abandon)
         self._taken_away: set[TopicPartition] = set()
         self._probed_at = 0.0
 
@@ -228,6 +213,8 @@ class KafkaConsumer:
         librdkafka completes the change of assignment in any case, so that the consumer no longer
         knows where it stands: whatever went wrong, this member cannot go on.
         """
+        if self._abandoned:
+            return
         try:
             call()
         except Fatal as error:
@@ -242,7 +229,7 @@ class KafkaConsumer:
         if not messages:
             self._probe()
             return []
-        self._health.reachable = True
+        self._health.on_answer()
         self._taken_away.clear()
         if most > 1:
             more = self._consume(most - 1, 0)
@@ -282,13 +269,15 @@ class KafkaConsumer:
             except KafkaException as exception:
                 _LOG.debug("broker: still away: %s", exception)
             else:
-                self._health.reachable = True
+                self._health.on_answer()
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         if not partitions:
             return {}
         asked = [ck.TopicPartition(*where) for where in partitions]
-        return _called("reading committed offsets", lambda: _offsets(self._consumer.committed(asked, ANSWER_S)))
+        return _asked(
+            self._consumer, "reading committed offsets", lambda: _offsets(self._consumer.committed(asked, STEP_S))
+        )
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         for where, offset in offsets.items():
@@ -299,9 +288,16 @@ class KafkaConsumer:
         return self._consumer.consumer_group_metadata()
 
     def close(self) -> None:
+        atexit.unregister(self._abandon)
+        failed_before = self._failure
         self._consumer.close()
-        if self._failure is not None:
+        if self._failure is not None and self._failure is not failed_before:
             raise self._failure
+
+    def _abandon(self) -> None:
+        """At the end of a process that did not close: nobody is told any more."""
+        self._abandoned = True
+        self._consumer.close()
 
 
 class KafkaProducer:
@@ -345,7 +341,7 @@ class KafkaProducer:
                 lambda timeout: self._producer.send_offsets_to_transaction(positions, group_metadata, timeout),
             )
         self._settle("commit", self._producer.commit_transaction)
-        self._health.reachable = True
+        self._health.on_answer()
 
     def abort(self) -> None:
         self._settle("abort", self._producer.abort_transaction)
@@ -373,15 +369,7 @@ class KafkaBroker:
     """The way to Kafka; see `detector.broker.Broker`. Raises `ConfigError` for settings that cannot be."""
 
     def __init__(self, options: KafkaOptions) -> None:
-        if "bootstrap.servers" not in options and "metadata.broker.list" not in options:
-            raise ConfigError("kafka: bootstrap.servers: wanted host:port of a broker (got nothing)")
-        for name, value in options.items():
-            if name in _OURS:
-                raise ConfigError(f"kafka: {name}: is made from the instance's name and cannot be set (got {value!r})")
-            if name in _ALWAYS and str(value).lower() not in _ALWAYS[name]:
-                raise ConfigError(
-                    f"kafka: {name}: must be {_ALWAYS[name][0]}, exactly once rests on it (got {value!r})"
-                )
+        check(options)
         self._options = options
         self._health = _Health()
         self._admin: AdminClient = self._client(AdminClient, {})
@@ -392,44 +380,43 @@ class KafkaBroker:
     def reachable(self) -> bool:
         return self._health.reachable
 
-    def _client(self, kind: Callable[..., Client], *layers: Mapping[str, str | int | bool]) -> Client:
+    def _client(self, kind: Callable[..., T], *layers: Options) -> T:
         """A client of librdkafka with our settings, then the user's, then the last layer's."""
-        settings: dict[str, Any] = dict(_CLIENT)
+        settings: dict[str, Any] = dict(CLIENT)
         for layer in layers[:-1]:
             settings |= layer
         settings |= self._options
         settings |= layers[-1]
         try:
-            return kind(settings | {"error_cb": self._health.on_error}, logger=_LOG)
+            return kind(settings | {"error_cb": self._health.on_error}, logger=_LIBRDKAFKA)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigError(f"kafka: wanted settings that librdkafka takes ({error})") from error
 
     def consumer(self, group: str, instance: str, *, earliest: bool = False) -> KafkaConsumer:
-        member = dict(_MEMBER)
-        if self._options.get("group.protocol") == "consumer":
-            # Under KIP-848 the broker holds these three and librdkafka refuses them.
-            for name in ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"):
-                del member[name]
         identity = {"group.id": group, "group.instance.id": instance}
-        return KafkaConsumer(self._client(ck.Consumer, _FETCH, member, identity), self._health, earliest)
+        return KafkaConsumer(
+            self._client(ck.Consumer, FETCH, member_options(self._options), identity), self._health, earliest
+        )
 
     def producer(self, transactional_id: str) -> KafkaProducer:
-        transactions = {"transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS}
         identity = {"transactional.id": transactional_id}
-        producer = self._client(ck.Producer, _SEND, transactions, identity)
+        producer = self._client(ck.Producer, SEND, TRANSACTIONS, identity)
         return KafkaProducer(producer, self._health)
 
     def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         asked = ck.ConsumerGroupTopicPartitions(group, [ck.TopicPartition(*where) for where in partitions])
-        futures = self._admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=ANSWER_S)
-        doing = f"reading committed offsets of {group}"
-        return _called(doing, lambda: _offsets(futures[group].result().topic_partitions))
+
+        def ask() -> dict[TopicPartition, int | None]:
+            futures = self._admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=STEP_S)
+            return _offsets(futures[group].result().topic_partitions)
+
+        return _asked(self._admin, f"reading committed offsets of {group}", ask)
 
     def publish(
         self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
     ) -> None:
         if self._plain is None:
-            self._plain = self._client(ck.Producer, _SEND, {})
+            self._plain = self._client(ck.Producer, SEND, {})
         producer = self._plain
         where = -1 if partition is None else partition
         failed: list[KafkaError] = []
@@ -454,7 +441,7 @@ class KafkaBroker:
         stop = min(stop, self.watermarks(partition)[1])
         if start >= stop:
             return
-        reader = self._readers.pop() if self._readers else self._reader()
+        reader = self._readers.pop() if self._readers else self._client(ck.Consumer, FETCH, READ)
         try:
             reader.assign([ck.TopicPartition(*partition, start)])
             yield from _between(reader, partition, start, stop)
@@ -462,27 +449,17 @@ class KafkaBroker:
             reader.unassign()
             self._readers.append(reader)
 
-    def _reader(self) -> ck.Consumer:
-        """A consumer that never joins the group it must name."""
-        reading: dict[str, str | int | bool] = {
-            "group.id": "detector-reader",
-            # The end of the committed log is announced: behind the last message only markers may stand.
-            "enable.partition.eof": True,
-            # A start that retention has passed moves to the first message kept.
-            "auto.offset.reset": "earliest",
-            # At the log's end the broker waits this long for more before it answers.
-            "fetch.wait.max.ms": 10,
-        }
-        return self._client(ck.Consumer, _FETCH, reading)
-
     def watermarks(self, partition: TopicPartition) -> tuple[int, int]:
         # A consumer's question would take its isolation level along, and stop short of an open transaction.
+        how = {"isolation_level": ck.IsolationLevel.READ_UNCOMMITTED, "request_timeout": STEP_S}
         at = ck.TopicPartition(*partition)
-        doing = f"watermarks of {partition.topic}/{partition.partition}"
-        how = {"isolation_level": ck.IsolationLevel.READ_UNCOMMITTED, "request_timeout": ANSWER_S}
-        first = self._admin.list_offsets({at: OffsetSpec.earliest()}, **how)[at]  # type: ignore[no-untyped-call]
-        last = self._admin.list_offsets({at: OffsetSpec.latest()}, **how)[at]  # type: ignore[no-untyped-call]
-        return _called(doing, lambda: (first.result().offset, last.result().offset))
+
+        def ask() -> tuple[int, int]:
+            first = self._admin.list_offsets({at: OffsetSpec.earliest()}, **how)[at]  # type: ignore[no-untyped-call]
+            last = self._admin.list_offsets({at: OffsetSpec.latest()}, **how)[at]  # type: ignore[no-untyped-call]
+            return first.result().offset, last.result().offset
+
+        return _asked(self._admin, f"watermarks of {partition.topic}/{partition.partition}", ask)
 
     def partitions(self) -> dict[str, int]:
         metadata = self._metadata()
@@ -498,7 +475,7 @@ class KafkaBroker:
         except KafkaException as exception:
             self._health.reachable = False
             raise _meaning(_error_of(exception), "asking for topics") from exception
-        self._health.reachable = True
+        self._health.on_answer()
         return metadata
 
     def create(self, specs: Sequence[TopicSpec]) -> list[str]:
@@ -535,9 +512,11 @@ class KafkaBroker:
             time.sleep(0.05)
 
     def identity(self, topic: str) -> str:
-        cluster = self._metadata().cluster_id
-        futures = self._admin.describe_topics(ck.TopicCollection([topic]))
-        return f"{cluster}/{_called(f'describing topic {topic}', futures[topic].result).topic_id}"
+        def ask() -> str:
+            described = self._admin.describe_topics(ck.TopicCollection([topic]), request_timeout=STEP_S)[topic]
+            return f"{self._metadata().cluster_id}/{described.result().topic_id}"
+
+        return _asked(self._admin, f"describing topic {topic}", ask)
 
     def close(self) -> None:
         for reader in self._readers:

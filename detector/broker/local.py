@@ -37,17 +37,17 @@ def missing_tools() -> list[str]:
     return [name for name in ("java", "mvn") if shutil.which(name) is None]
 
 
-def fetch(cache: Path = CACHE) -> Path:
+def fetch() -> Path:
     """The folder that holds the jars of `kafka/pom.xml`, filled on first use and whenever the file changes."""
     pom = KAFKA / "pom.xml"
-    folder = cache / f"jars-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
+    folder = CACHE / f"jars-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
     if missing := missing_tools():
         raise ConfigError(f"a local Kafka needs Java 17 and Maven on the path (not found: {', '.join(missing)})")
-    cache.mkdir(parents=True, exist_ok=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
     # Renamed when complete: an interrupted download leaves nothing that looks like a Kafka.
-    with tempfile.TemporaryDirectory(dir=cache) as partial:
+    with tempfile.TemporaryDirectory(dir=CACHE) as partial:
         jars = Path(partial, "jars")
         command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -68,10 +68,10 @@ class LocalKafka:
     """
 
     def __init__(self, port: int = 0, data: Path | None = None, heap: str = "1g") -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="kafka-") if data is None else None
-        self.data = Path(self._temporary.name) if self._temporary else Path(data or "").resolve()
         self._java = ["java", f"-Xmx{heap}", "-Xms256m", f"-Dlog4j2.configurationFile={KAFKA / 'log4j2.properties'}"]
         self._java += ["-cp", f"{fetch()}/*"]
+        self._temporary = tempfile.TemporaryDirectory(prefix="kafka-") if data is None else None
+        self.data = Path(self._temporary.name) if self._temporary else Path(data or "").resolve()
         self._process: subprocess.Popen[bytes] | None = None
         port, controller = (port or _free_port()), _free_port()
         self.address = f"127.0.0.1:{port}"
@@ -85,6 +85,11 @@ class LocalKafka:
             + f"log.dirs={self.data / 'log'}\n"
         )
         self.options: dict[str, str | int | float | bool] = {"bootstrap.servers": self.address}
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running JVM, 0 where none runs."""
+        return self._process.pid if self._process else 0
 
     def start(self) -> None:
         """Start on what is in the data folder, and wait until it answers."""

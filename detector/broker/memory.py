@@ -13,148 +13,20 @@ and `truncate` do it).
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Condition
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from detector.broker import Assignment, Message, TopicPartition, TopicSpec
+from detector.broker.group import Group, GroupMetadata, Membership
+from detector.broker.log import Headers, Log, StoredMessage
 from detector.errors import Abort, ConfigError, Fatal, Fenced, Recoverable
 
-LOG_APPEND_TIME: Final = 2
 PENDING_S: Final = 10.0
 """Longest wait of a reader for an open transaction to end: what Kafka's transaction timeout is to us."""
 READ_CHUNK: Final = 4_096
 
 T = TypeVar("T")
-Headers = list[tuple[str, bytes]] | None
-
-
-class StoredMessage:
-    """A message of a log, with confluent-kafka's methods."""
-
-    __slots__ = ("_headers", "_key", "_offset", "_timestamp_ms", "_value", "_where")
-
-    def __init__(
-        self,
-        where: TopicPartition,
-        offset: int,
-        timestamp_ms: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-    ) -> None:
-        self._where = where
-        self._offset = offset
-        self._timestamp_ms = timestamp_ms
-        self._key = key
-        self._value = value
-        self._headers = headers
-
-    def topic(self) -> str:
-        return self._where.topic
-
-    def partition(self) -> int:
-        return self._where.partition
-
-    def offset(self) -> int:
-        return self._offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return LOG_APPEND_TIME, self._timestamp_ms
-
-    def key(self) -> bytes | None:
-        return self._key
-
-    def value(self) -> bytes | None:
-        return self._value
-
-    def headers(self) -> Headers:
-        return self._headers
-
-
-class _Log:
-    """One partition. `entries[i]` has offset `base + i`; None is a marker or an aborted message."""
-
-    __slots__ = ("base", "entries", "open", "where")
-
-    def __init__(self, where: TopicPartition) -> None:
-        self.where = where
-        self.base = 0
-        self.entries: list[StoredMessage | None] = []
-        self.open: dict[str, int] = {}
-        """Transactional id -> offset of the first message of its open transaction."""
-
-    @property
-    def end(self) -> int:
-        return self.base + len(self.entries)
-
-    @property
-    def stable(self) -> int:
-        """The last stable offset: readers stop before the first message that is not decided."""
-        return min(self.open.values()) if self.open else self.end
-
-    def append(self, timestamp_ms: int, pairs: Iterable[tuple[bytes | None, bytes | None]], headers: Headers) -> None:
-        where, offset = self.where, self.end
-        self.entries += [
-            StoredMessage(where, i, timestamp_ms, key, value, headers) for i, (key, value) in enumerate(pairs, offset)
-        ]
-
-    def committed(self, start: int, most: int, stop: int) -> tuple[list[StoredMessage], int]:
-        """Up to `most` committed messages of `[start, stop)`, and the next offset to read."""
-        found: list[StoredMessage] = []
-        stop = min(stop, self.stable)
-        while start < stop and len(found) < most:
-            upto = min(stop, start + most - len(found))
-            part = self.entries[start - self.base : upto - self.base]
-            found += [entry for entry in part if entry is not None] if None in part else cast(list[StoredMessage], part)
-            start = upto
-        return found, start
-
-    def drop_below(self, offset: int) -> None:
-        base = max(self.base, min(offset, self.stable))
-        del self.entries[: base - self.base]
-        self.base = base
-
-
-class GroupMetadata(NamedTuple):
-    """Who committed, and in which generation of its group."""
-
-    group: str
-    instance: str
-    member: int
-    generation: int
-
-
-class _Group:
-    """Members by instance name, who owns what now, and who is to own it."""
-
-    def __init__(self) -> None:
-        self.generation = 0
-        self.members: dict[str, MemoryConsumer] = {}
-        self.owners: dict[TopicPartition, str] = {}
-        self.targets: dict[TopicPartition, str] = {}
-        self.offsets: dict[TopicPartition, int] = {}
-
-    def rebalance(self, logs: Mapping[TopicPartition, _Log]) -> None:
-        """A new generation: an even share for each member, keeping what it has where that is fair."""
-        self.generation += 1
-        self.owners = {where: owner for where, owner in self.owners.items() if owner in self.members and where in logs}
-        before, self.targets = self.owners, {}
-        for topic in sorted({topic for member in self.members.values() for topic in member.topics}):
-            names = sorted(name for name, member in self.members.items() if topic in member.topics)
-            partitions = sorted(where for where in logs if where.topic == topic)
-            fewest, more = divmod(len(partitions), len(names))
-            held = {name: [where for where in partitions if before.get(where) == name] for name in names}
-            # Those who hold most take the larger shares, so that the fewest partitions move.
-            ranked = sorted(names, key=lambda name: (-len(held[name]), name))
-            room = {name: fewest + (rank < more) for rank, name in enumerate(ranked)}
-            for name in ranked:
-                for where in held[name][: room[name]]:
-                    self.targets[where] = name
-                room[name] -= min(room[name], len(held[name]))
-            free = [where for where in partitions if where not in self.targets]
-            spare = [name for name in names for _ in range(room[name])]
-            self.targets.update(zip(free, spare, strict=True))
 
 
 class MemoryConsumer:
@@ -162,32 +34,24 @@ class MemoryConsumer:
 
     def __init__(self, broker: "MemoryBroker", group: str, instance: str, earliest: bool) -> None:
         self._broker = broker
-        self._name = group
+        self._group = broker._group(group)
         self._instance = instance
+        self._number = broker._next_number()
         self._earliest = earliest
+        self._topics: tuple[str, ...] = ()
         self._assignment: Assignment | None = None
+        self._generation = 0
         self._positions: dict[TopicPartition, int] = {}
         self._turn = 0
-        self._generation = 0
-        self._number = broker._next_number()
-        self._fate = ""
-        self.topics: tuple[str, ...] = ()
 
     def subscribe(self, topics: Sequence[str], assignment: Assignment) -> None:
-        with self._broker._changed:
-            self.topics, self._assignment = tuple(topics), assignment
-            group = self._group
-            if (former := group.members.get(self._instance)) is not None and former is not self:
-                former._fate = "fenced"
-                for where in former._positions:
-                    group.owners.pop(where, None)
-            group.members[self._instance] = self
-            group.rebalance(self._broker._logs)
-            self._broker._changed.notify_all()
+        self._topics, self._assignment = tuple(topics), assignment
+        self._join()
 
-    @property
-    def _group(self) -> _Group:
-        return self._broker._group(self._name)
+    def _join(self) -> None:
+        with self._broker._changed:
+            self._group.join(self._instance, Membership(self._number, self._topics), self._broker._logs)
+            self._broker._changed.notify_all()
 
     def poll(self, most: int, wait_s: float) -> list[Message]:
         deadline = time.monotonic() + wait_s
@@ -200,51 +64,43 @@ class MemoryConsumer:
                     return []
 
     def _follow(self) -> None:
-        """Bring this member to the group's generation: lose, give back, take; callbacks run without the lock."""
-        if self._fate == "fenced":
-            raise Fenced(f"poll: another consumer of group {self._name} runs as {self._instance}")
-        assignment = self._assignment
+        """Bring this member to the group's generation: lose, give back, take. Callbacks run without the lock."""
+        assignment, group = self._assignment, self._group
         if assignment is None:
             raise Fatal("poll: wanted a subscription first")
-        if self._fate == "expired":
-            gone = sorted(self._positions)
-            self._fate = ""
-            self._positions.clear()
-            _tell("losing", gone, assignment.lost)
-            self.subscribe(self.topics, assignment)
+        if not group.is_member(self._instance, self._number, "poll"):
+            self._drop("losing", sorted(self._positions), assignment.lost)
+            self._join()
         with self._broker._changed:
-            group = self._group
             self._generation = group.generation
-            deleted = sorted(where for where in self._positions if where not in self._broker._logs)
-            moved = sorted(
-                where
-                for where in self._positions
-                if where not in deleted and group.targets.get(where) != self._instance
-            )
-        _tell("giving back", moved, assignment.revoked)
-        _tell("losing", deleted, assignment.lost)
+            deleted = sorted(at for at in self._positions if at not in self._broker._logs)
+            moved = sorted(at for at in self._positions.keys() - deleted if group.targets.get(at) != self._instance)
+        self._drop("giving back", moved, assignment.revoked)
+        self._drop("losing", deleted, assignment.lost)
         with self._broker._changed:
-            for where in moved + deleted:
-                self._positions.pop(where, None)
-                if group.owners.get(where) == self._instance:
-                    del group.owners[where]
             if moved:
+                group.give_back(self._instance, moved)
                 self._broker._changed.notify_all()
-            mine = sorted(
-                where for where, name in group.targets.items() if name == self._instance and where not in group.owners
-            )
-            group.owners.update(dict.fromkeys(mine, self._instance))
+            mine = group.claim(self._instance)
         given = _tell("taking", mine, assignment.assigned) or {}
-        for where in mine:
-            self._positions[where] = self._start(where, given.get(where))
+        for at in mine:
+            self._positions[at] = self._start(at, given.get(at))
 
-    def _start(self, where: TopicPartition, given: int | None) -> int:
-        offset = self._group.offsets.get(where) if given is None else given
+    def _drop(
+        self, doing: str, partitions: list[TopicPartition], tell: Callable[[Sequence[TopicPartition]], None]
+    ) -> None:
+        """These partitions are no longer held, once the member has been told."""
+        _tell(doing, partitions, tell)
+        for at in partitions:
+            del self._positions[at]
+
+    def _start(self, at: TopicPartition, given: int | None) -> int:
+        offset = self._group.offsets.get(at) if given is None else given
         if offset is not None:
             return offset
         if self._earliest:
-            return self._broker._log(where).base
-        raise Fatal(f"poll of {where.topic}/{where.partition}: no offset is given or committed")
+            return self._broker._log(at).base
+        raise Fatal(f"poll of {at.topic}/{at.partition}: no offset is given or committed")
 
     def _take(self, most: int) -> list[Message]:
         """Up to `most` messages, partition after partition, beginning behind the one that came last."""
@@ -266,32 +122,30 @@ class MemoryConsumer:
         return cast(list[Message], found)
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
-        return self._broker.committed(self._name, partitions)
+        return self._broker.committed(self._group.name, partitions)
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
-        for where, offset in offsets.items():
-            if where not in self._positions:
-                raise Fatal(f"seek to {where.topic}/{where.partition}@{offset}: the partition is not assigned")
-            self._positions[where] = offset
+        for at, offset in offsets.items():
+            if at not in self._positions:
+                raise Fatal(f"seek to {at.topic}/{at.partition}@{offset}: the partition is not assigned")
+            self._positions[at] = offset
 
     def group_metadata(self) -> object:
-        return GroupMetadata(self._name, self._instance, self._number, self._generation)
+        return GroupMetadata(self._group.name, self._instance, self._number, self._generation)
 
     def close(self) -> None:
-        held, self._positions = sorted(self._positions), {}
-        if self._fate:
-            if held and self._assignment:
-                self._assignment.lost(held)
-            return
-        if held and self._assignment:
+        held, assignment = sorted(self._positions), self._assignment
+        try:
+            member = self._group.is_member(self._instance, self._number, "close")
+        except Fenced:
+            member = False
+        if assignment is not None:
             self._generation = self._group.generation
-            self._assignment.revoked(held)
+            self._drop("giving back", held, assignment.revoked if member else assignment.lost)
         with self._broker._changed:
-            group = self._group
-            if group.members.get(self._instance) is self:
-                del group.members[self._instance]
-                group.rebalance(self._broker._logs)
-                self._broker._changed.notify_all()
+            if member:
+                self._group.leave(self._instance, self._broker._logs)
+            self._broker._changed.notify_all()
 
 
 def _tell(doing: str, partitions: list[TopicPartition], call: Callable[[Sequence[TopicPartition]], T]) -> T | None:
@@ -313,10 +167,10 @@ class MemoryProducer:
     def __init__(self, broker: "MemoryBroker", transactional_id: str) -> None:
         self._broker = broker
         self._id = transactional_id
-        self._written: dict[_Log, list[int]] | None = None
+        self._written: dict[Log, list[int]] | None = None
         self._doomed = False
 
-    def _check(self, doing: str) -> "dict[_Log, list[int]]":
+    def _check(self, doing: str) -> "dict[Log, list[int]]":
         if self._broker._producers.get(self._id) is not self:
             raise Fenced(f"{doing}: another producer runs as {self._id}")
         if self._written is None:
@@ -353,13 +207,11 @@ class MemoryProducer:
             if offsets:
                 metadata = cast(GroupMetadata, group_metadata)
                 group = self._broker._group(metadata.group)
-                member = group.members.get(metadata.instance)
-                if member is not None and member._number > metadata.member:
+                try:
+                    group.check(metadata)
+                except Abort:
                     self._doomed = True
-                    raise Fenced(f"commit: another consumer of group {metadata.group} runs as {metadata.instance}")
-                if member is None or metadata.generation != group.generation:
-                    self._doomed = True
-                    raise Abort(f"commit: generation {metadata.generation} of group {metadata.group} has ended")
+                    raise
                 group.offsets.update(offsets)
             self._end(written)
 
@@ -372,7 +224,7 @@ class MemoryProducer:
                     log.entries[offset - log.base] = None
             self._end(written)
 
-    def _end(self, written: "dict[_Log, list[int]]") -> None:
+    def _end(self, written: "dict[Log, list[int]]") -> None:
         """Write the marker, which takes an offset as Kafka's does, and let readers past."""
         for log in written:
             log.entries.append(None)
@@ -394,8 +246,8 @@ class MemoryBroker:
         self._cluster = f"memory-{uuid.uuid4().hex}"
         self._numbers = 0
         self._topics: dict[str, tuple[TopicSpec, int]] = {}
-        self._logs: dict[TopicPartition, _Log] = {}
-        self._groups: dict[str, _Group] = {}
+        self._logs: dict[TopicPartition, Log] = {}
+        self._groups: dict[str, Group] = {}
         self._producers: dict[str, MemoryProducer] = {}
 
     @property
@@ -406,16 +258,16 @@ class MemoryBroker:
         self._numbers += 1
         return self._numbers
 
-    def _group(self, name: str) -> _Group:
-        return self._groups.setdefault(name, _Group())
+    def _group(self, name: str) -> Group:
+        return self._groups.setdefault(name, Group(name))
 
-    def _log(self, where: TopicPartition) -> _Log:
+    def _log(self, where: TopicPartition) -> Log:
         try:
             return self._logs[where]
         except KeyError:
             raise Recoverable(f"{where.topic}/{where.partition}: wanted a partition that exists") from None
 
-    def _log_for(self, topic: str, partition: int | None, key: bytes | None) -> _Log:
+    def _log_for(self, topic: str, partition: int | None, key: bytes | None) -> Log:
         """The log that a message goes to: its partition, else its key's, else the first."""
         if partition is None and topic in self._topics:
             partition = zlib.crc32(key or b"") % self._topics[topic][0].partitions
@@ -441,7 +293,7 @@ class MemoryBroker:
         self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
     ) -> None:
         with self._changed:
-            by_log: dict[_Log, list[tuple[bytes | None, bytes | None]]] = {}
+            by_log: dict[Log, list[tuple[bytes | None, bytes | None]]] = {}
             if partition is not None or all(key is None for key, _ in values):
                 by_log[self._log_for(topic, partition, None)] = list(values)
             else:
@@ -480,7 +332,7 @@ class MemoryBroker:
                 self._topics[spec.name] = (spec, self._next_number())
                 for i in range(spec.partitions):
                     where = TopicPartition(spec.name, i)
-                    self._logs[where] = _Log(where)
+                    self._logs[where] = Log(where)
             self._rebalance_all([spec.name for spec in made])
             return [spec.name for spec in made]
 
@@ -528,8 +380,5 @@ class MemoryBroker:
     def expire(self, group: str, instance: str) -> None:
         """What a session timeout does: the member is out, and learns it at its next poll, where it joins again."""
         with self._changed:
-            members = self._group(group).members
-            if instance in members:
-                members.pop(instance)._fate = "expired"
-                self._group(group).rebalance(self._logs)
-                self._changed.notify_all()
+            self._group(group).leave(instance, self._logs)
+            self._changed.notify_all()

@@ -343,6 +343,7 @@ def test_an_assignment_that_fails_ends_the_member(broker: Broker, make: Callable
     with pytest.raises(Fatal, match="no state"):
         until(lambda: bool(member.seen), member)
     assert member.seen == []
+    member.consumer.close()
 
 
 def test_a_member_that_leaves_is_told_what_it_gives_back(broker: Broker, make: Callable[..., str], name: str) -> None:
@@ -366,12 +367,15 @@ def test_a_second_process_of_one_name_fences_the_first(
     new = Member(broker, name, topic, "a-0")
     assert new.until(3) == [b"0", b"1", b"2"]
     producer.begin()
-    with pytest.raises(Fenced):
+    with pytest.raises(Abort):
         producer.commit({TopicPartition(topic, 0): 3}, stale)
+    producer.abort()
     with pytest.raises(Fenced):
         until(lambda: False, old)
-    new.consumer.close()
     old.consumer.close()
+    assert new.poll(wait_s=0.2) == []
+    assert new.calls == ["assigned"]
+    new.consumer.close()
 
 
 def test_a_range_is_read_to_its_end(broker: Broker, make: Callable[..., str]) -> None:

@@ -1,0 +1,88 @@
+"""What only a real Kafka can show: coming and going, and its other group protocol."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from detector.broker import TopicPartition, TopicSpec
+from detector.broker.kafka import KafkaBroker
+from detector.broker.local import LocalKafka
+from detector.errors import Abort, Recoverable
+from tests.broker.groups import Member, until
+
+
+@pytest.fixture
+def broker(kafka: LocalKafka) -> Iterator[KafkaBroker]:
+    with closing(KafkaBroker(kafka.options)) as made:
+        yield made
+
+
+def test_no_broker_is_recoverable_and_shows(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said once, not with every refused connection."""
+    monkeypatch.setattr("detector.broker.kafka.STEP_S", 0.5)
+    caplog.set_level(logging.WARNING)
+    with closing(KafkaBroker({"bootstrap.servers": "127.0.0.1:1"})) as broker:
+        assert broker.reachable
+        for _ in range(2):
+            with pytest.raises(Recoverable, match="asking for topics"):
+                broker.partitions()
+        assert not broker.reachable
+    assert len(caplog.records) <= 1
+
+
+@pytest.mark.kafka
+def test_transactions_and_groups_hold_under_the_new_group_protocol(kafka: LocalKafka) -> None:
+    """KIP-848: the broker assigns; everything else is the same."""
+    at = TopicPartition("new-protocol", 0)
+    with closing(KafkaBroker({**kafka.options, "group.protocol": "consumer"})) as broker:
+        broker.create([TopicSpec(at.topic, 2)])
+        broker.publish(at.topic, [(None, b"1"), (None, b"2")], 0)
+        member = Member(broker, "new-protocol", at.topic, starts={at: 1})
+        assert member.until(1) == [b"2"]
+        producer = broker.producer("new-protocol")
+        producer.begin()
+        producer.commit({at: 2}, member.consumer.group_metadata())
+        assert member.consumer.committed([at]) == {at: 2}
+        member.consumer.close()
+        producer.close()
+
+
+@pytest.mark.kafka
+def test_everything_goes_on_when_the_broker_was_killed_and_came_back(kafka: LocalKafka, broker: KafkaBroker) -> None:
+    """The same consumer and the same producer; what was committed is there, and nothing is there twice."""
+    topic = "killed"
+    at = TopicPartition(topic, 0)
+    broker.create([TopicSpec(topic, 1)])
+    producer = broker.producer(topic)
+    member = Member(broker, topic, topic)
+
+    def publish(value: bytes, offset: int) -> None:
+        """As a role does: after an abort, poll and publish again. A long absence costs the member its place."""
+        for _ in range(5):
+            try:
+                producer.begin()
+                producer.send(topic, 0, value)
+                producer.commit({at: offset}, member.consumer.group_metadata())
+            except Abort:
+                producer.abort()
+                until(lambda: at in member.held, member)
+            else:
+                return
+
+    until(lambda: at in member.held, member)
+    publish(b"before", 1)
+    assert member.until(1) == [b"before"]
+    kafka.kill()
+    try:
+        until(lambda: not broker.reachable, member)
+    finally:
+        kafka.start()
+    until(lambda: broker.reachable, member)
+    publish(b"after", 2)
+    assert member.until(2) == [b"before", b"after"]
+    assert member.consumer.committed([at]) == {at: 2}
+    assert [message.value() for message in broker.read(at, *broker.watermarks(at))] == [b"before", b"after"]
+    member.consumer.close()
+    producer.close()
