@@ -375,6 +375,7 @@ class KafkaBroker:
         self._admin: AdminClient = self._client(AdminClient, {})
         self._plain: ck.Producer | None = None
         self._readers: list[ck.Consumer] = []
+        self._observers: dict[str, ck.Consumer] = {}
 
     @property
     def reachable(self) -> bool:
@@ -404,13 +405,14 @@ class KafkaBroker:
         return KafkaProducer(producer, self._health)
 
     def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
-        asked = ck.ConsumerGroupTopicPartitions(group, [ck.TopicPartition(*where) for where in partitions])
-
-        def ask() -> dict[TopicPartition, int | None]:
-            futures = self._admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=STEP_S)
-            return _offsets(futures[group].result().topic_partitions)
-
-        return _asked(self._admin, f"reading committed offsets of {group}", ask)
+        # A consumer asks, though it never joins: the admin client's answer to a coordinator that is
+        # still loading is a segmentation fault (librdkafka issue 5040).
+        observer = self._observers.get(group)
+        if observer is None:
+            observer = self._observers[group] = self._client(ck.Consumer, FETCH, {"group.id": group})
+        asked = [ck.TopicPartition(*where) for where in partitions]
+        doing = f"reading committed offsets of {group}"
+        return _asked(observer, doing, lambda: _offsets(observer.committed(asked, STEP_S)))
 
     def publish(
         self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
@@ -519,9 +521,10 @@ class KafkaBroker:
         return _asked(self._admin, f"describing topic {topic}", ask)
 
     def close(self) -> None:
-        for reader in self._readers:
-            reader.close()
+        for idle in (*self._readers, *self._observers.values()):
+            idle.close()
         self._readers.clear()
+        self._observers.clear()
         if self._plain is not None:
             self._plain.flush(STEP_S)
 

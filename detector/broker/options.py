@@ -28,8 +28,6 @@ OURS: Final = ("group.id", "group.instance.id", "transactional.id")
 CLIENT: Final[Options] = {
     # A broker that comes back is found within a second (librdkafka's own limit is 10).
     "reconnect.backoff.max.ms": 1_000,
-    # Transactions are small requests in turn: with Nagle's algorithm a commit takes 40 ms, without it 5 to 10.
-    "socket.nagle.disable": True,
     # A re-bootstrap forgets the group's coordinator, and committing offsets then waits for ever (librdkafka issue 5511;
     # seen with 2.16.0 after a broker was away for 10 s). Without it the bootstrap addresses are simply tried again.
     "metadata.recovery.strategy": "none",

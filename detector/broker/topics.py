@@ -13,7 +13,7 @@ DAY_MS: Final = 24 * HOUR_MS
 EVENTS_KEPT_MS: Final = 9 * DAY_MS
 """The longest window, 7 days, and two more to notice and mend a stand-still before history is lost."""
 DECISIONS_KEPT_MS: Final = 97 * DAY_MS
-"""The longest life that renewals can give a decision, 90 days, and 7 more: what is in force is never deleted."""
+"""Room for lives of up to 90 days, and 7 more: what is in force is never deleted. The shipped policy's reach 3."""
 HISTORY_KEPT_MS: Final = 400 * DAY_MS
 """A year's audit, and a month to carry it out. Commands too: they are part of what was decided."""
 REJECTS_KEPT_MS: Final = 14 * DAY_MS

@@ -1,6 +1,8 @@
 """What only a real Kafka can show: coming and going, and its other group protocol."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -86,3 +88,28 @@ def test_everything_goes_on_when_the_broker_was_killed_and_came_back(kafka: Loca
     assert [message.value() for message in broker.read(at, *broker.watermarks(at))] == [b"before", b"after"]
     member.consumer.close()
     producer.close()
+
+
+ASK_EARLY = """
+import sys
+from detector.broker import TopicPartition
+from detector.broker.kafka import KafkaBroker
+from detector.errors import Recoverable
+
+nothing = TopicPartition("nothing", 0)
+broker = KafkaBroker({"bootstrap.servers": sys.argv[1]})
+for n in range(200):
+    try:
+        assert broker.committed(f"nobody-{n % 5}", [nothing]) == {nothing: None}
+    except Recoverable:
+        pass
+broker.close()
+"""
+
+
+@pytest.mark.kafka
+def test_asking_for_offsets_while_the_coordinator_loads_does_not_end_the_process(kafka: LocalKafka) -> None:
+    """In a process of its own: the admin client of librdkafka 2.16 dies of it (librdkafka issue 5040)."""
+    kafka.restart()
+    done = subprocess.run([sys.executable, "-c", ASK_EARLY, kafka.address], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr[-500:]) == (0, "")
