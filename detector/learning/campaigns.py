@@ -143,7 +143,9 @@ def _irsf(campaign: Campaign, stage: Stage) -> Records:
     """A hacked exchange or stolen SIM rings costly numbers for as long as they answer, mostly by night."""
     rng = stage.rng
     profile = "office_line" if campaign.stealth != "mimic" else "private"
-    slots = stage.subscribers({"overt": 2, "low": 3, "mimic": 4}[campaign.stealth], profile)
+    slots = stage.subscribers(
+        int(rng.integers(*{"overt": (1, 5), "low": (2, 6), "mimic": (3, 8)}[campaign.stealth])), profile
+    )
     volumes = stage.heavy(len(slots), {"overt": 220, "low": 30, "mimic": 12}[campaign.stealth], 0.4)
     owner = np.repeat(np.arange(len(slots)), volumes)
     records = blank(len(owner), CALL)

@@ -33,8 +33,8 @@ further networks:
 | --- | ---: | ---: |
 {thresholds}
 
-A threshold that fewer than {fewest} number-days reach is extrapolated by the exponential that fits the top 0.1
-%, and lies at least at the greatest margin seen.
+A threshold that fewer than {fewest} number-days reach is extrapolated by the exponential that fits the
+highest tenth of a percent, and lies at least at the greatest margin seen.
 
 ## What it does
 Figures of the simulator, on networks held out from training and thresholds. Delays run from a number's first
@@ -47,7 +47,7 @@ figures.
 - Real fraud and real honest lives are more varied than the simulator's: expect less than these figures.
 - It sees one number at a time: no ranges, no cohorts of SIMs, no devices shared between numbers.
 - It does not see content, the call-back leg of Wangiri, or a single long call before it ends.
-- The unusual honest lives above (election callers, clubs, schools, desks abroad) are the ones it wrongs first.
+- The unusual honest lives named above are the ones it wrongs first.
 """
 
 

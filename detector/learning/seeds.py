@@ -38,24 +38,25 @@ class Sizes:
 def scenarios(seed: int, sizes: Sizes) -> dict[str, list[Scenario]]:
     """The scenarios of a fit by purpose: `training`, `validation`, `test`."""
     found: dict[str, list[Scenario]] = {}
-    for offset, (purpose, count, campaigns) in enumerate(
+    for offset, (purpose, count, campaigns, earliest) in enumerate(
         (
-            ("training", sizes.training, sizes.training_campaigns),
-            ("validation", sizes.validation, sizes.other_campaigns),
-            ("test", sizes.test, sizes.other_campaigns),
+            ("training", sizes.training, sizes.training_campaigns, FIRST_DAY - 3),
+            ("validation", sizes.validation, sizes.other_campaigns, FIRST_DAY - 3),
+            # A delay is known only of what begins while it is watched.
+            ("test", sizes.test, sizes.other_campaigns, FIRST_DAY),
         )
     ):
         first = BASE + 1_000 * seed + 100 * offset
-        found[purpose] = [_scenario(first + i, sizes, campaigns) for i in range(count)]
+        found[purpose] = [_scenario(first + i, sizes, campaigns, earliest) for i in range(count)]
     return found
 
 
-def _scenario(seed: int, sizes: Sizes, campaigns: int) -> Scenario:
-    """Campaigns of every kind in turn, begun on any day from the fifth on, of one to three days."""
+def _scenario(seed: int, sizes: Sizes, campaigns: int, earliest: int) -> Scenario:
+    """Campaigns of every kind in turn, begun on any day from `earliest` on, of one to three days."""
     rng = np.random.default_rng(seed)
     planned = []
     for i in range(campaigns):
-        day = int(rng.integers(FIRST_DAY - 3, sizes.days))
+        day = int(rng.integers(earliest, sizes.days))
         planned.append(Campaign(KINDS[i % len(KINDS)], _STEALTH[i // len(KINDS) % 3], day, int(rng.integers(1, 4))))
     festival = int(rng.integers(FIRST_DAY, sizes.days))
     return Scenario(sizes.numbers, sizes.days, seed, campaigns=tuple(planned), festival_day=festival)
