@@ -61,9 +61,9 @@ class Run:
         return asdict(self) | {"records_per_s": self.records_per_s}
 
 
-def measure(records: int, numbers: int, seed: int) -> Run:
-    """One run on a broker of its own."""
-    values = _traffic(records, numbers, seed)
+def measure(numbers: int, seed: int) -> Run:
+    """One run on a broker of its own: a week in which windows fill, and a day with campaigns in it."""
+    values = encode(simulate(Scenario(numbers=numbers, days=8, seed=seed)).records)
     with tempfile.TemporaryDirectory(prefix="loadtest-") as folder, LocalKafka() as kafka:
         config = _configure(Path(folder), kafka.address)
         settings = load(config)
@@ -85,16 +85,6 @@ def measure(records: int, numbers: int, seed: int) -> Run:
     return Run(len(values), size, counted["rows"], counted["scored"], counted["decisions"], seconds, cpu, peak, machine)
 
 
-def _traffic(records: int, numbers: int, seed: int) -> list[bytes]:
-    """The last `records` records of a simulated stretch that is long enough."""
-    days = 2
-    while True:
-        made = simulate(Scenario(numbers=numbers, days=days, seed=seed)).records
-        if len(made) >= records:
-            return encode(made[-records:])
-        days = 1 + days * records // len(made)
-
-
 def _configure(folder: Path, address: str) -> Path:
     """`configs/local.yaml`, on this broker, with the plain source alone and its own snapshots."""
     tree = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text(encoding="utf-8"))
@@ -103,7 +93,6 @@ def _configure(folder: Path, address: str) -> Path:
     tree["instance"] = "loadtest"
     tree["admin"] = {"port": _free_ports()}
     tree["detect"] = {**tree.get("detect", {}), "snapshots": str(folder / "snapshots")}
-    tree["verdict"] = {**tree["verdict"], "assume_warm": True}
     for section, field in (("home", "zones"), ("model", "bundle"), ("verdict", "policy")):
         tree[section][field] = str((ROOT / "configs" / tree[section][field]).resolve())
     for source in tree["sources"]:

@@ -18,7 +18,7 @@ from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
 from detector.pipeline import Detector, Entry, Outcome, Part
 from detector.records import Arrays
-from detector.service.outbox import ATTEMPTS, Outbox, Output
+from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
 from detector.snapshot import Store
@@ -183,8 +183,8 @@ class DetectRole:
         """Kept outputs and offsets are committed; returns the decisions among them.
 
         1. Publish everything kept, with the metadata of the poll that gave the batch.
-        2. Aborted: poll, so that revocations arrive and drop what is no longer ours; what the
-           poll gave waits for the next step.
+        2. Aborted: poll for a while, so that revocations arrive and drop what is no longer ours;
+           what the polls gave waits for the next step.
         3. Publish what is left again, with fresh metadata; after 5 attempts, give up.
         """
         for attempt in range(1, ATTEMPTS + 1):
@@ -197,7 +197,9 @@ class DetectRole:
             except Abort as error:
                 if attempt == ATTEMPTS:
                     raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
-                self._carried += self._poll(1)  # 2
+                settled = time.monotonic() + settling_s(attempt)  # 2
+                while time.monotonic() < settled:
+                    self._carried += self._poll(1)
                 metadata = self._consumer.group_metadata()  # 3
                 continue
             published = [decision for held in ready.values() for decision in held.decisions]

@@ -13,7 +13,7 @@ from detector.ingest.commands import command_row, read_command
 from detector.ingest.rows import Ingested, Raw, SourceReader, open_source, pack_message, scatter
 from detector.metrics import Metrics
 from detector.records import SCHEMA_ID, NumberKind, Rows
-from detector.service.outbox import ATTEMPTS, Outbox, Output
+from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
 
 ROLE = "ingest"
@@ -89,11 +89,19 @@ class IngestRole:
             self._aborted += 1
             if self._aborted >= ATTEMPTS:
                 raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
-            self._consumer.seek({at: offset for at, offset in starts.items() if at in self._held})
-            return 0
+            self._read_again(starts)
+            return len(messages)
         self._aborted = 0
         self._observe(messages, ingested, (began, polled, worked, time.perf_counter()))
         return len(messages)
+
+    def _read_again(self, starts: dict[TopicPartition, int]) -> None:
+        """Poll for a while, so that revocations arrive, and go back to `starts` in what is still ours."""
+        settled = time.monotonic() + settling_s(self._aborted)
+        while time.monotonic() < settled:
+            for message in self._consumer.poll(1, self._settings.ingest.wait_ms / 1000):
+                starts.setdefault(TopicPartition(message.topic() or "", message.partition()), message.offset())
+        self._consumer.seek({at: offset for at, offset in starts.items() if at in self._held})
 
     def _dead_letters(self, source: Source, batch: Sequence[Message], result: Ingested) -> list[Output]:
         outputs = []

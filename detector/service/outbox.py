@@ -12,6 +12,12 @@ ATTEMPTS = 5
 """Aborted transactions in a row before a role gives up and lets its supervisor restart it."""
 
 
+def settling_s(attempt: int) -> float:
+    """How long to poll after the aborted attempt 1, 2, ... : 7.5 s in all, more than the 6 s after which the
+    group takes a member that was cut off for gone, and gives it its partitions anew."""
+    return 0.25 * 2.0**attempt
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """A message to be published. No partition: the broker's choice."""

@@ -1,6 +1,7 @@
 """Both roles on the in-memory broker: the whole path, restarts, bad input, changed worlds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 
 import orjson
@@ -8,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from detector.broker import TopicPartition
-from detector.broker.memory import MemoryBroker
+from detector.broker.memory import MemoryBroker, MemoryProducer
 from detector.broker.topics import topic_specs
 from detector.config import Settings
-from detector.errors import CannotRebuild
+from detector.errors import Abort, CannotRebuild, Fatal
 from detector.metrics import Metrics
 from detector.service import Role
 from detector.service.detect import DetectRole
@@ -111,6 +112,46 @@ def test_a_snapshot_is_used_and_changes_nothing(settings: Settings, records: lis
     drain(DetectRole(settings, broker, Metrics(), "0"))
     assert published_decisions(broker, settings) == whole
     assert expected_at_half.total() < whole.total()
+
+
+@pytest.mark.parametrize("aborts", [1, 4])
+def test_an_aborted_transaction_is_done_again(
+    settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch, aborts: int
+) -> None:
+    """Up to four in a row, in either role: nothing is lost, nothing is there twice."""
+    monkeypatch.setattr("detector.service.detect.settling_s", lambda attempt: 0.0)
+    monkeypatch.setattr("detector.service.ingest.settling_s", lambda attempt: 0.0)
+    broker = broker_with(settings, records)
+    pair = roles(settings, broker)
+    fail_commits(monkeypatch, aborts)
+    drain(*pair)
+    assert published_rows(broker, settings) == expected_rows(settings, source_positions(broker))
+    assert published_decisions(broker, settings) == expected_decisions(broker, settings)
+
+
+def test_a_role_gives_up_after_five_aborted_transactions_in_a_row(
+    settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its supervisor starts it anew, from what is committed."""
+    monkeypatch.setattr("detector.service.ingest.settling_s", lambda attempt: 0.0)
+    broker = broker_with(settings, records[:100])
+    ingest, _ = roles(settings, broker)
+    fail_commits(monkeypatch, 5)
+    with pytest.raises(Fatal, match="5 transactions in a row could not commit"):
+        drain(*[ingest] * 6)
+
+
+def fail_commits(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Of every ten commits, the first `times` abort."""
+    commit = MemoryProducer.commit
+    calls = count()
+
+    def failing(self: MemoryProducer, offsets: Mapping[TopicPartition, int], group_metadata: object) -> None:
+        if next(calls) % 10 < times:
+            raise Abort("a broker was away")
+        commit(self, offsets, group_metadata)
+
+    monkeypatch.setattr(MemoryProducer, "commit", failing)
 
 
 def test_without_snapshots_and_with_a_log_that_is_too_short_detect_refuses(
