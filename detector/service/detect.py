@@ -1,12 +1,8 @@
 """The detect role: rows of the partitions held become state and decisions."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 
-import numpy as np
 import orjson
 
 from detector.broker import Broker, Message, TopicPartition
@@ -17,35 +13,18 @@ from detector.features.state import Status
 from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
 from detector.pipeline import Detector, Entry, Outcome, Part
-from detector.records import Arrays
+from detector.service.held import Held
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
+from detector.service.saving import Saver
 from detector.snapshot import Store
 from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 
-log = logging.getLogger(__name__)
-
 ROLE = "detect"
-
-
-@dataclass(slots=True)
-class Held:
-    """A partition that this worker holds, and what of it is not yet committed."""
-
-    part: Part
-    position: int
-    """Next internal offset to be processed."""
-    committed: int
-    """The group's offset: it never goes back, so nothing is committed while replaying up to it."""
-    outputs: list[Output] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
-    rows_since_snapshot: int = 0
-    snapshot_at: float = 0.0
-    """Wall clock of the last snapshot, or of taking the partition."""
 
 
 class DetectRole:
@@ -70,18 +49,17 @@ class DetectRole:
         metrics.model_info.labels(model.version, str(model.simulated).lower()).set(1)
         metrics.policy_info.labels(policy.version, settings.verdict.mode).set(1)
         self._detector = Detector(settings, Judge(policy, model, zones, settings), model)
-        self._store = Store(
+        store = Store(
             settings.path(settings.detect.snapshots),
             broker.identity(settings.topics.events),
             f"{feature_hash()}+{settings.home.utc_offset_minutes}",
             settings.detect.snapshots_kept,
         )
-        self._restorer = Restorer(settings, broker, self._detector, self._store, metrics)
+        self._restorer = Restorer(settings, broker, self._detector, store, metrics)
         self._held: dict[int, Held] = {}
         self._gauges = (metrics.numbers, metrics.state_bytes, metrics.restore_seconds, metrics.blocks_budget_left)
         self._carried: list[Message] = []
-        self._writer = ThreadPoolExecutor(1, "snapshot")
-        self._writing: Future[float] | None = None
+        self._saver = Saver(store, settings.detect, metrics, clock)
         identity = f"{settings.group}-{ROLE}-{instance}"
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
@@ -104,9 +82,8 @@ class DetectRole:
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """What is committed is snapshotted for the next holder, and dropped."""
         for at in partitions:
-            held = self._held.get(at.partition)
-            if held is not None and held.rows_since_snapshot and held.position <= held.committed:
-                self._save(at.partition, held)
+            if at.partition in self._held:
+                self._saver.save_now(self._held[at.partition])
         self.lost(partitions)
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
@@ -143,7 +120,7 @@ class DetectRole:
         done = time.perf_counter()
         if messages:
             self._observe(messages, outcomes, published, (began, polled, worked, done))
-        self._snapshot_one()
+        self._saver.save_one(list(self._held.values()))
         behind = sum(held.position < held.part.committed for held in self._held.values())
         self._metrics.replaying.set(behind)
         return len(messages)
@@ -208,49 +185,6 @@ class DetectRole:
             return published
         return []
 
-    # Snapshots.
-
-    def _snapshot_one(self) -> None:
-        """At most one partition is copied now and written aside, if one is due."""
-        if self._writing is not None:
-            if not self._writing.done():
-                return
-            self._written(self._writing)
-        now = self._clock()
-        settings = self._settings.detect
-        for q, held in self._held.items():
-            old = now - held.snapshot_at >= settings.snapshot_every_s and held.rows_since_snapshot > 0
-            if (old or held.rows_since_snapshot >= settings.snapshot_rows) and not held.outputs:
-                arrays = {name: np.copy(array) for name, array in held.part.arrays().items()}
-                self._writing = self._writer.submit(self._timed_save, q, held.position, arrays)
-                held.snapshot_at, held.rows_since_snapshot = now, 0
-                break
-        ages = [now - held.snapshot_at for held in self._held.values()]
-        self._metrics.snapshot_age.set(max(ages, default=0.0))
-
-    def _timed_save(self, partition: int, offset: int, arrays: Arrays) -> float:
-        began = time.perf_counter()
-        self._store.save(partition, offset, arrays)
-        return time.perf_counter() - began
-
-    def _written(self, writing: Future[float]) -> None:
-        """Count a snapshot that was written, or say why it was not: the stream goes on without it."""
-        self._writing = None
-        try:
-            self._metrics.snapshot_seconds.observe(writing.result())
-            self._metrics.snapshots.labels("written").inc()
-        except OSError as error:
-            self._metrics.snapshots.labels("failed").inc()
-            log.warning("snapshot failed, the last one stays: %s", error)
-
-    def _save(self, partition: int, held: Held) -> None:
-        """A snapshot of `partition` is written before this returns."""
-        if self._writing is not None:
-            self._writing.exception()
-            self._written(self._writing)
-        self._written(self._writer.submit(self._timed_save, partition, held.position, held.part.arrays()))
-        held.rows_since_snapshot = 0
-
     # What the outside sees.
 
     def _observe(
@@ -291,4 +225,4 @@ class DetectRole:
         """Every partition is snapshotted where it stands, and left."""
         self._consumer.close()
         self._outbox.close()
-        self._writer.shutdown()
+        self._saver.close()

@@ -1,0 +1,107 @@
+"""Snapshots beside the stream: when they are due, and what happens when the disk is full."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.config import Detect, Settings
+from detector.metrics import Metrics
+from detector.records import ROW, Flag, Kind, Rows
+from detector.service.held import Held
+from detector.service.saving import Saver
+from detector.snapshot import Store
+from detector.verdict.memory import Memory
+from tests.service.harness import detector_for, settings_for
+
+EVERY_S = 300
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return settings_for(tmp_path_factory.mktemp("saving"))
+
+
+@pytest.fixture
+def held(settings: Settings) -> Held:
+    """A partition at offset 50, committed, ten rows after its last snapshot at time 0."""
+    part = detector_for(settings).fresh(3, Memory(), Memory())
+    part.state.update(some_rows())
+    return Held(part, position=50, committed=50, rows_since_snapshot=10)
+
+
+def some_rows() -> Rows:
+    rows = np.zeros(10, ROW)
+    rows["number"], rows["kind"], rows["flags"] = 1 << 60 | 99971000001, Kind.CALL, Flag.BEGAN
+    rows["event_ms"] = 1_790_000_000_000 + np.arange(10)
+    rows["record_id"] = 1 + np.arange(10)
+    return rows
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def saver(folder: Path, clock: Clock, metrics: Metrics) -> tuple[Saver, Store]:
+    store = Store(folder, "cluster/topic", "features")
+    return Saver(store, Detect(snapshot_every_s=EVERY_S, snapshot_rows=1_000), metrics, clock), store
+
+
+@pytest.mark.parametrize(
+    ("now", "rows", "position", "expected"),
+    [
+        (EVERY_S - 1, 10, 50, []),
+        (EVERY_S, 10, 50, [50]),
+        (EVERY_S, 0, 50, []),
+        (1, 1_000, 50, [50]),
+        (EVERY_S, 10, 51, []),
+        (EVERY_S, 10, 49, []),
+    ],
+    ids=["too early", "old", "nothing new", "many rows", "not committed", "replaying"],
+)
+def test_a_snapshot_is_due_when_it_is_old_or_long_to_replay_and_all_is_committed(
+    tmp_path: Path, held: Held, now: float, rows: int, position: int, expected: list[int]
+) -> None:
+    """What is not committed may yet be another worker's."""
+    clock = Clock()
+    clock.now = now
+    one, store = saver(tmp_path, clock, Metrics())
+    held.rows_since_snapshot, held.position = rows, position
+    one.save_one([held])
+    one.close()
+    assert store.offsets(3) == expected
+
+
+def test_rows_that_come_while_it_is_written_are_not_in_it(tmp_path: Path, held: Held) -> None:
+    """The arrays are copied before the stream goes on."""
+    clock = Clock()
+    clock.now = EVERY_S
+    one, store = saver(tmp_path, clock, Metrics())
+    expected = {name: array.copy() for name, array in held.part.arrays().items()}
+    one.save_one([held])
+    later = some_rows()
+    later["record_id"] += 100
+    held.part.state.update(later)
+    one.close()
+    for name, array in store.load(3, 50).items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+def test_a_store_that_cannot_be_written_is_said_and_the_stream_goes_on(
+    tmp_path: Path, held: Held, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Disk full, or no rights: counted as failed, and due again after the usual time."""
+    (tmp_path / "file").write_text("in the way")
+    clock = Clock()
+    clock.now = EVERY_S
+    metrics = Metrics()
+    one, _ = saver(tmp_path / "file", clock, metrics)
+    caplog.set_level(logging.WARNING)
+    one.save_one([held])
+    one.close()
+    assert metrics.value("snapshots", outcome="failed") == 1
+    assert "snapshot failed, the last one stays" in caplog.text
