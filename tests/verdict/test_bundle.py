@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
-from detector.features.catalogue import NAMES
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -18,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from detector.errors import SnapshotError
+from detector.features.catalogue import NAMES
 from detector.verdict.bundle import MANIFEST, MODEL, REFERENCE, save_bundle
 from detector.verdict.manifest import Calibration, Data, Thresholds
 from detector.verdict.model import Model
