@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from enum import IntEnum, IntFlag
 from hashlib import blake2b
 from typing import Any, Final
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +161,8 @@ def number_digits(number: int) -> str:
     return str(body)[1:] if kind in (NumberKind.SHORT, NumberKind.LOCAL) else ""
 
 
+_ESCAPES: Final = str.maketrans({mark: f"%{ord(mark):02X}" for mark in "%#@|"})
+"""Marks that mean something in a number's text or in a decision's key, percent-coded in sender ids."""
 _PREFIX: Final = {NumberKind.SHORT: "short:", NumberKind.LOCAL: "local:"}
 
 
@@ -167,7 +170,8 @@ def number_text(number: int, sender: str | None = None) -> str:
     """`number` as decisions and commands write it; `parse_number` reads it back.
 
     `+4479…`, `+4479…@7` (arrived unattested on trunk group 7), `short:611`, `local:1001@3`,
-    `sender:ACME@3`. A sender id whose text is not known is written `sender:#<hash>@3`.
+    `sender:ACME@3`. A sender id whose text is not known is written `sender:#<hash>@3`; in one that
+    is, the marks % # @ | are percent-coded.
     """
     kind = number_kind(number)
     if kind is NumberKind.NONE:
@@ -175,7 +179,7 @@ def number_text(number: int, sender: str | None = None) -> str:
     if kind is NumberKind.E164:
         text = f"+{number & BODY_MASK}"
     elif kind is NumberKind.SENDER:
-        text = f"sender:{sender}" if sender else f"sender:#{number & BODY_MASK:x}"
+        text = f"sender:{sender.translate(_ESCAPES)}" if sender else f"sender:#{number & BODY_MASK:x}"
     else:
         text = _PREFIX[kind] + number_digits(number)
     trunk = number_trunk(number)
@@ -199,7 +203,7 @@ def parse_number(text: str) -> int:
     if name.startswith("sender:#"):
         return pack_number(NumberKind.SENDER, int(name[8:], 16) & BODY_MASK, trunk)
     if name.startswith("sender:") and len(name) > 7:
-        return pack_sender(name[7:], trunk)
+        return pack_sender(unquote(name[7:]), trunk)
     raise ValueError(f"wanted +E164, short:…, local:… or sender:…, with @trunk where it has one (got {text!r})")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from detector.jit import kernel
-from detector.records import Bools, I64s, Rows, U64s
+from detector.records import Bools, I64s, Kind, Rows, U64s
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -54,6 +54,7 @@ class Coverage:
         _cover(
             np.ascontiguousarray(rows["event_ms"]),
             np.ascontiguousarray(rows["source"]),
+            rows["kind"] != Kind.COMMAND,
             silent_after_ms,
             self.span,
             self.last_seen,
@@ -72,6 +73,7 @@ class Coverage:
 def _cover(
     event_ms: I64s,
     source: U64s,
+    traffic: Bools,
     silent_after_ms: I64s,
     span: I64s,
     last_seen: I64s,
@@ -81,23 +83,21 @@ def _cover(
 ) -> None:
     """warm[i] = newest - start >= longest window; silent[i] bit s = newest - last_seen[s] > limit or refilling.
 
-    event_ms i64[n], source u16[n], silent_after_ms i64[64] read; span i64[2], last_seen i64[64],
+    An operator's command is dated by the wall clock and covers nothing.
+    event_ms i64[n], source u16[n], traffic bool[n], silent_after_ms i64[64] read; span i64[2], last_seen i64[64],
     refill_until i64[64] mutated; warm bool[n], silent u64[n] written.
     """
     for i in range(event_ms.size):
-        now = event_ms[i]
-        if span[0] == 0 or now > span[1] + GAP_MS:
-            span[0] = now
-        if now > span[1]:
-            span[1] = now
-        s = source[i] % SOURCES
-        limit = silent_after_ms[s]
-        if limit > 0:
+        if traffic[i]:
+            now = event_ms[i]
+            if span[0] == 0 or now > span[1] + GAP_MS:
+                span[0] = now
+            span[1] = max(span[1], now)
+            s = source[i] % SOURCES
             gap = now - last_seen[s]
-            if last_seen[s] > 0 and gap > limit:
+            if last_seen[s] > 0 and 0 < silent_after_ms[s] < gap:
                 refill_until[s] = now + min(gap, REFILL_MS)
-        if now > last_seen[s]:
-            last_seen[s] = now
+            last_seen[s] = max(last_seen[s], now)
         warm[i] = span[1] - span[0] >= LONGEST_WINDOW_MS
         bits = np.uint64(0)
         for k in range(SOURCES):

@@ -25,6 +25,11 @@ LONGEST_PAUSE_S = 5.0
 class Role(Protocol):
     """One half of the detector, as a process runs it."""
 
+    @property
+    def reachable(self) -> bool:
+        """Whether the broker answers."""
+        ...
+
     def step(self) -> int:
         """One batch from poll to commit; returns the messages taken (0: nothing was there)."""
         ...
@@ -51,7 +56,7 @@ def run(build: Callable[[], Role], stop: Callable[[], bool], metrics: Metrics) -
             _wait(pause_s, stop)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         else:
-            metrics.broker_up.set(1)
+            metrics.broker_up.set(role.reachable)
             pause_s = FIRST_PAUSE_S
         metrics.last_step_timestamp.set_to_current_time()
     if role is not None:

@@ -101,7 +101,8 @@ class DetectRole:
     def step(self) -> int:
         """One batch of rows is state and published decisions, with its offsets committed."""
         began = time.perf_counter()
-        messages = self._carried + self._poll(self._settings.detect.batch_messages)
+        polled_now = self._poll(self._settings.detect.batch_messages)
+        messages = self._carried + polled_now  # only now: the poll may have lost partitions of what was carried
         self._carried = []
         metadata = self._consumer.group_metadata()
         polled = time.perf_counter()
@@ -114,9 +115,7 @@ class DetectRole:
             if held is not None:
                 outcomes.append(self._process(held, batch))
         worked = time.perf_counter()
-        published: list[Decision] = []
-        if outcomes:
-            published = self._publish(metadata)
+        published = self._publish(metadata)
         done = time.perf_counter()
         if messages:
             self._observe(messages, outcomes, published, (began, polled, worked, done))
@@ -130,7 +129,13 @@ class DetectRole:
 
     def _process(self, held: Held, batch: Sequence[Message]) -> Outcome:
         topics = self._settings.topics
-        entries = [Entry(message.offset(), message.value(), message.headers() or []) for message in batch]
+        entries = [
+            Entry(message.offset(), message.value(), message.headers() or [])
+            for message in batch
+            if message.offset() >= held.position
+        ]
+        if not entries:
+            return Outcome()
         outcome = self._detector.process(held.part, entries)
         at = TopicPartition(topics.events, held.part.number)
         values = {entry.offset: entry.value for entry in entries} if outcome.rejected else {}
@@ -176,7 +181,8 @@ class DetectRole:
                     raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
                 settled = time.monotonic() + settling_s(attempt)  # 2
                 while time.monotonic() < settled:
-                    self._carried += self._poll(1)
+                    polled = self._poll(1)
+                    self._carried += polled
                 metadata = self._consumer.group_metadata()  # 3
                 continue
             published = [decision for held in ready.values() for decision in held.decisions]
@@ -220,6 +226,11 @@ class DetectRole:
         began, polled, worked, done = at
         for stage, seconds in (("poll", polled - began), ("detect", worked - polled), ("publish", done - worked)):
             metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the broker answers."""
+        return self._broker.reachable
 
     def close(self) -> None:
         """Every partition is snapshotted where it stands, and left."""

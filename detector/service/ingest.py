@@ -1,8 +1,10 @@
 """The ingest role: records of any source become rows on the partition of the number they are about."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -18,6 +20,8 @@ from detector.service.rejects import reject_output
 
 ROLE = "ingest"
 SCHEMA_HEADER = ("schema", SCHEMA_ID)
+MOST_MESSAGE_BYTES = 700_000
+"""Rows and headers of an internal message: below the 1,000,000 bytes that clients and brokers take unless told."""
 
 
 class IngestRole:
@@ -32,6 +36,7 @@ class IngestRole:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
+        self._broker = broker
         self._metrics = metrics
         self._clock = clock
         self._sources = {source.topic: source for source in settings.sources}
@@ -43,6 +48,8 @@ class IngestRole:
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
         self._held: set[TopicPartition] = set()
         self._aborted = 0
+        self._rewind: dict[TopicPartition, int] = {}
+        """Where to read on after an aborted transaction, until that is done."""
         self._consumer.subscribe([*self._sources, settings.topics.commands], self)
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -52,14 +59,18 @@ class IngestRole:
         return {}
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Nothing to do: each step has committed what it did."""
+        """Each step has committed what it did; where to go back is another worker's business now."""
         self._held.difference_update(partitions)
+        for at in partitions:
+            self._rewind.pop(at, None)
         self._metrics.assigned.labels(ROLE).set(len(self._held))
 
     lost = revoked
 
     def step(self) -> int:
         """One batch of records is rows on the internal topic, or rejects, with its offsets committed."""
+        if self._rewind:
+            self._go_back()
         began = time.perf_counter()
         messages = self._consumer.poll(self._settings.ingest.batch_records, self._settings.ingest.wait_ms / 1000)
         metadata = self._consumer.group_metadata()
@@ -89,29 +100,40 @@ class IngestRole:
             self._aborted += 1
             if self._aborted >= ATTEMPTS:
                 raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
-            self._read_again(starts)
+            self._rewind = {at: offset for at, offset in starts.items() if at in self._held}
             return len(messages)
         self._aborted = 0
         self._observe(messages, ingested, (began, polled, worked, time.perf_counter()))
         return len(messages)
 
-    def _read_again(self, starts: dict[TopicPartition, int]) -> None:
-        """Poll for a while, so that revocations arrive, and go back to `starts` in what is still ours."""
+    def _go_back(self) -> None:
+        """Poll for a while, so that revocations arrive, then go back in what is still ours.
+
+        Until that is done, nothing is committed: a commit would pass over the aborted batch.
+        """
         settled = time.monotonic() + settling_s(self._aborted)
         while time.monotonic() < settled:
             for message in self._consumer.poll(1, self._settings.ingest.wait_ms / 1000):
-                starts.setdefault(TopicPartition(message.topic() or "", message.partition()), message.offset())
-        self._consumer.seek({at: offset for at, offset in starts.items() if at in self._held})
+                at = TopicPartition(message.topic() or "", message.partition())
+                self._rewind.setdefault(at, message.offset())
+        self._consumer.seek(self._rewind)
+        self._rewind = {}
 
     def _dead_letters(self, source: Source, batch: Sequence[Message], result: Ingested) -> list[Output]:
-        outputs = []
+        """One for each message that holds refused records: the whole message, and why its first one was refused."""
+        refused: dict[int, list[Rejected]] = {}
         for record in result.rejected:
-            message = batch[record.index]
+            refused.setdefault(record.index, []).append(record.rejected)
+        outputs = []
+        for index, (first, *others) in refused.items():
+            message = batch[index]
+            if others:
+                first = replace(first, detail=f"{first.detail} (and {len(others)} more records of this message)")
             at = TopicPartition(source.topic, message.partition())
             outputs.append(
                 reject_output(
                     self._settings.topics.rejects,
-                    record.rejected,
+                    first,
                     message.value(),
                     at,
                     message.offset(),
@@ -130,11 +152,8 @@ class IngestRole:
         outputs = []
         for partition, mine in scatter(rows, self._settings.topics.partitions):
             for start in range(0, len(mine), most):
-                part = mine[start : start + most]
-                headers = [SCHEMA_HEADER]
-                if names:
-                    headers += _names_header(part, names)
-                outputs.append(Output(self._settings.topics.events, partition, pack_message(part), headers=headers))
+                for part, headers in _fitting(mine[start : start + most], names):
+                    outputs.append(Output(self._settings.topics.events, partition, pack_message(part), headers=headers))
         self._metrics.rows_out.inc(len(rows))
         return outputs
 
@@ -153,7 +172,7 @@ class IngestRole:
                 continue
             row = command_row(command, message.timestamp()[1], message.partition(), message.offset())
             for partition, rows in scatter(row, topics.partitions):
-                headers = [SCHEMA_HEADER, ("command", orjson.dumps(orjson.loads(message.value() or b"")))]
+                headers = [SCHEMA_HEADER, ("command", msgspec.json.encode(command))]
                 outputs.append(Output(topics.events, partition, pack_message(rows), headers=headers))
         return outputs
 
@@ -186,6 +205,11 @@ class IngestRole:
         for stage, seconds in (("poll", polled - began), ("map", worked - polled), ("publish", published - worked)):
             metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
 
+    @property
+    def reachable(self) -> bool:
+        """Whether the broker answers."""
+        return self._broker.reachable
+
     def close(self) -> None:
         """Leave the group and let the producer go; each step has committed what it did."""
         self._consumer.close()
@@ -213,8 +237,21 @@ def _span(messages: Sequence[Message]) -> tuple[dict[TopicPartition, int], dict[
     return starts, ends
 
 
+def _fitting(rows: Rows, names: Mapping[int, str]) -> Iterator[tuple[Rows, list[tuple[str, bytes]]]]:
+    """`rows` with their headers, in as many parts as keep a message below `MOST_MESSAGE_BYTES`."""
+    headers = [SCHEMA_HEADER, *_names_header(rows, names)]
+    if len(rows) > 1 and rows.nbytes + sum(len(content) for _, content in headers) > MOST_MESSAGE_BYTES:
+        half = len(rows) // 2
+        yield from _fitting(rows[:half], names)
+        yield from _fitting(rows[half:], names)
+    else:
+        yield rows, headers
+
+
 def _names_header(rows: Rows, names: Mapping[int, str]) -> list[tuple[str, bytes]]:
     """The texts of the sender ids that `rows` speak of."""
+    if not names:
+        return []
     numbers = np.concatenate([rows["number"], rows["other"]])
     shift = np.uint64(60)
     senders = np.unique(numbers[(numbers >> shift) == np.uint64(NumberKind.SENDER)]).tolist()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from detector.broker import Producer, TopicPartition
-from detector.errors import Abort
+from detector.errors import Abort, Recoverable
 from detector.metrics import Metrics
 
 ATTEMPTS = 5
@@ -46,10 +46,10 @@ class Outbox:
             for output in outputs:
                 self._producer.send(output.topic, output.partition, output.value, output.key, output.headers)
             self._producer.commit(offsets, group_metadata)
-        except Abort:
+        except Recoverable as error:
             self._producer.abort()
             self._aborted.inc()
-            raise
+            raise Abort(str(error)) from error
         else:
             self._committed.inc()
         finally:

@@ -45,7 +45,7 @@ def settings_tree(tmp_path: Path, **kafka: str) -> dict[str, object]:
         ],
         "ingest": {"batch_records": 5_000, "rows_per_message": 256, "wait_ms": 5},
         "detect": {"snapshots": str(tmp_path / "snapshots"), "snapshot_every_s": 1, "batch_messages": 20, "wait_ms": 5},
-        "model": {"bundle": "/tmp/tiny", "accept_simulated": True},
+        "model": {"bundle": str(ROOT / "models" / "default"), "accept_simulated": True},
         "verdict": {
             "mode": "enforce",
             "policy": str(ROOT / "configs" / "policy.yaml"),
