@@ -20,7 +20,7 @@ import orjson
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from detector.errors import ConfigError
+from detector.errors import Fatal
 
 HUNG_AFTER_S: Final = 30.0
 """Three times the broker's transaction timeout of 10 s: a loop that is only slow, or that waits
@@ -49,7 +49,7 @@ class AdminServer:
         try:
             self._server = _Server((host, port), self._answer)
         except OSError as error:
-            raise ConfigError(f"admin: wanted a free port at {host}:{port} (got {error.strerror or error})") from error
+            raise Fatal(f"admin: wanted a free port at {host}:{port} (got {error.strerror or error})") from error
         self.host: Final = host
         self.port: Final = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="admin", daemon=True)

@@ -26,6 +26,8 @@ from detector.errors import SnapshotError
 from detector.records import Arrays
 
 FORMAT = 1
+ABANDONED_S = 3600
+"""A folder that was begun this long before the newest snapshot was left behind by a process that died."""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,8 +90,11 @@ class Store:
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         _sync(folder)
-        for old in self.offsets(partition)[self.kept :]:  # 3
-            shutil.rmtree(folder / f"{old:020d}", ignore_errors=True)
+        stale = [folder / f"{old:020d}" for old in self.offsets(partition)[self.kept :]]  # 3
+        long_ago = final.stat().st_mtime - ABANDONED_S
+        stale += [half for half in folder.glob("tmp-*") if half.stat().st_mtime < long_ago]
+        for one in stale:
+            shutil.rmtree(one, ignore_errors=True)
         return final
 
     def load(self, partition: int, offset: int) -> dict[str, npt.NDArray[Any]]:

@@ -6,6 +6,7 @@ with the shortest pause. Exit 2 means a wrong configuration, which no restart me
 everything stops.
 """
 
+import os
 import signal
 import subprocess
 import time
@@ -22,6 +23,8 @@ DRAIN_S: Final = 30.0
 """Time to finish a batch, commit and write snapshots before the kill: a transaction ends within 10 s."""
 TICK_S: Final = 0.1
 CONFIG_EXIT: Final = 2
+SUPERVISOR: Final = "DETECTOR_SUPERVISOR"
+"""In a child's environment: the process id of the supervisor that started it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class Supervisor:
         if child.process is None:
             if now_s >= child.due_s and not self._stopping:
                 # A session of its own: a Ctrl-C at the terminal reaches the supervisor alone, which drains in order.
-                child.process = subprocess.Popen(child.task.argv, start_new_session=True)
+                environment = os.environ | {SUPERVISOR: str(os.getpid())}
+                child.process = subprocess.Popen(child.task.argv, start_new_session=True, env=environment)
                 child.started_s = now_s
                 self._say(f"{child.task.name}: started as process {child.process.pid}")
             return
@@ -107,6 +111,15 @@ class Supervisor:
                 process.wait()
                 self._say(f"{name}: killed, for it had not drained after {self._drain_s:g} s")
                 self._exit = self._exit or 1
+
+
+def until_told_or_alone(told: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether a child should stop: it is told to, or the supervisor that started it is gone.
+
+    Orphans would keep the admin ports, and with them their successors from starting.
+    """
+    supervisor = int(os.environ.get(SUPERVISOR, "0"))
+    return lambda: told() or (supervisor != 0 and os.getppid() != supervisor)
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from detector.admin import HUNG_AFTER_S, AdminServer, Probe
-from detector.errors import ConfigError
+from detector.errors import Fatal
 from detector.metrics import Metrics
 
 
@@ -92,5 +92,5 @@ def test_other_paths_are_not_there() -> None:
 
 def test_a_taken_port_is_a_configuration_error() -> None:
     """Start stops with the address that was wanted."""
-    with served(Process()) as server, pytest.raises(ConfigError, match=rf"free port at 127\.0\.0\.1:{server.port}"):
+    with served(Process()) as server, pytest.raises(Fatal, match=rf"free port at 127\.0\.0\.1:{server.port}"):
         AdminServer("127.0.0.1", server.port, Probe(Metrics().registry, "x", lambda: 0.0, dict))

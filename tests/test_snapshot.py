@@ -1,5 +1,7 @@
 """Snapshots: whole or refused, and the newest usable one is found."""
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +88,13 @@ def test_what_a_dead_process_left_half_written_is_not_a_snapshot(store: Store) -
     (store.folder(0) / "tmp-40-7").mkdir(parents=True)
     assert store.offsets(0) == []
     assert store.newest(0, committed=100).offset is None
+
+
+def test_what_a_dead_process_left_half_written_goes_with_a_later_snapshot(store: Store) -> None:
+    """An hour is longer than any snapshot takes; a younger one may be another worker's, still at it."""
+    old, young = store.folder(0) / "tmp-40-7", store.folder(0) / "tmp-45-8"
+    old.mkdir(parents=True)
+    young.mkdir()
+    os.utime(old, (time.time() - 3_700, time.time() - 3_700))
+    store.save(0, 50, ARRAYS)
+    assert (old.exists(), young.exists()) == (False, True)

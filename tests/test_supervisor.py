@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -114,3 +115,29 @@ def test_a_process_that_will_not_drain_is_killed(tmp_path: Path) -> None:
     until(mark.exists)
     assert run.stop() == 1
     assert run.lines[-1] == "a: killed, for it had not drained after 0.3 s"
+
+
+ORPHAN = """
+import sys, time
+from detector.supervisor import until_told_or_alone
+stop = until_told_or_alone(lambda: False)
+open(sys.argv[1], "w").write("here")
+while not stop():
+    time.sleep(0.02)
+open(sys.argv[1], "w").write("left")
+"""
+ALONE = """
+import sys
+from detector.supervisor import Supervisor, Task
+Supervisor([Task("child", (sys.executable, "-c", sys.argv[1], sys.argv[2]))], print).run()
+"""
+
+
+def test_the_children_of_a_supervisor_that_was_killed_leave_by_themselves(tmp_path: Path) -> None:
+    """kill -9 gives it no chance to tell them; they would keep the ports that their successors need."""
+    sign = tmp_path / "sign"
+    supervisor = subprocess.Popen([sys.executable, "-c", ALONE, ORPHAN, str(sign)], stdout=subprocess.DEVNULL)
+    until(lambda: sign.exists() and sign.read_text() == "here")
+    supervisor.kill()
+    supervisor.wait()
+    until(lambda: sign.read_text() == "left")

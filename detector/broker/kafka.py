@@ -232,7 +232,11 @@ class KafkaConsumer:
         self._health.on_answer()
         self._taken_away.clear()
         if most > 1:
-            more = self._consume(most - 1, 0)
+            try:
+                more = self._consume(most - 1, 0)
+            except Recoverable as error:  # what the first call gave would be lost with it
+                _LOG.warning("%s", error)
+                more = []
             # A rebalance between the two calls takes back what the first one gave.
             if self._taken_away:
                 messages = [m for m in messages if TopicPartition(m.topic(), m.partition()) not in self._taken_away]

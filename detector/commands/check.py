@@ -41,9 +41,10 @@ def _check(arguments: argparse.Namespace) -> int:
         ("sources", _sources),
         ("model", _model),
         ("policy", _policy),
+        ("kafka", _kafka),
     ):
         wrong += _say_whether(name, inspect, settings)
-    out(f"{arguments.config}: {'everything fits' if not wrong else f'{wrong} of 4 do not fit'}")
+    out(f"{arguments.config}: {'everything fits' if not wrong else f'{wrong} of 5 do not fit'}")
     return 2 if wrong else 0
 
 
@@ -63,6 +64,13 @@ def _zones(settings: Settings) -> str:
     path = settings.path(settings.home.zones)
     ZoneTable.load(path)
     return str(path)
+
+
+def _kafka(settings: Settings) -> str:
+    from detector.broker.kafka import KafkaBroker
+
+    KafkaBroker(settings.kafka).close()
+    return "librdkafka takes the settings, and none contradicts a guarantee (no broker was asked)"
 
 
 def _sources(settings: Settings) -> str:

@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _role(arguments: argparse.Namespace) -> int:
     from detector.admin import AdminServer, Probe
     from detector.service import run
-    from detector.supervisor import stop_on_signals
+    from detector.supervisor import stop_on_signals, until_told_or_alone
 
     settings = settings_of(arguments)
     role, ordinal = arguments.role, arguments.ordinal
@@ -88,7 +88,8 @@ def _role(arguments: argparse.Namespace) -> int:
         log = logging.getLogger("detector")
         log.info("%s: /metrics, /health and /ready at %s", name, admin.url)
         with open_kafka(settings) as broker:
-            run(_builder(role, settings, broker, metrics, f"{settings.instance}-{ordinal}"), stop.is_set, metrics)
+            build = _builder(role, settings, broker, metrics, f"{settings.instance}-{ordinal}")
+            run(build, until_told_or_alone(stop.is_set), metrics)
         log.info("%s: drained", name)
     return 0
 

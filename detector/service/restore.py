@@ -10,6 +10,7 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ from detector.verdict.memory import Memory
 log = logging.getLogger(__name__)
 
 LOOK_BACK = 64
-"""Offsets before c among which the newest message is looked for: the rest are commit markers."""
+"""Offsets before c among which the newest message is looked for at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +74,21 @@ class Restorer:
         found = self.store.newest(partition, judged_from)  # 3
         for why in found.passed_over:
             log.warning("snapshot passed over: %s", why)
-        if found.offset is not None and found.offset >= low:
+        usable = found.offset if found.offset is not None and found.offset >= low else None
+        if usable is not None:
             part = Part.restore(partition, found.arrays, memory, shadow, judged_from)
-            start = found.offset
+            start = usable
         else:
             start = self._log_start(at, low, judged_from)  # 4
             part = self.detector.fresh(partition, memory, shadow, judged_from)
+        self.metrics.last_step_timestamp.set_to_current_time()  # many partitions take long: the loop lives
         self.metrics.restore_seconds.labels(str(partition)).set(time.perf_counter() - began)
         log.info(
             "took %s[%d]: committed %s, state from %s, replaying %d offsets, %d decisions in memory",
             topics.events,
             partition,
             committed,
-            "the log's start" if found.offset is None else f"the snapshot at {found.offset}",
+            "the log's start" if usable is None else f"the snapshot at {usable}",
             judged_from - start,
             len(memory),
         )
@@ -100,9 +103,9 @@ class Restorer:
         """The log's first offset, if the rows before `committed` can be had from there."""
         if low in (0, committed):
             return low
-        oldest = self._newest_event_ms(at, low, low + LOOK_BACK)
-        newest = self._newest_event_ms(at, max(low, committed - LOOK_BACK), committed)
-        if newest - oldest >= LONGEST_WINDOW_MS:
+        oldest = next(self._event_times(at, low, committed), 0)
+        newest = self._newest_before(at, low, committed)
+        if oldest and newest - oldest >= LONGEST_WINDOW_MS:
             return low
         raise CannotRebuild(
             f"{at.topic}[{at.partition}]: no usable snapshot in {self.store.folder(at.partition)}, and the log "
@@ -112,10 +115,22 @@ class Restorer:
             "until they are full), delete the group and the decisions of this partition."
         )
 
-    def _newest_event_ms(self, at: TopicPartition, start: int, stop: int) -> int:
-        newest = 0
+    def _newest_before(self, at: TopicPartition, low: int, committed: int) -> int:
+        """The newest event time of the last messages before `committed`; 0 if there is none from `low` on.
+
+        Looks back further and further: the last offsets may all be commit markers.
+        """
+        back = LOOK_BACK
+        while True:
+            start = max(low, committed - back)
+            newest = max(self._event_times(at, start, committed), default=0)
+            if newest or start == low:
+                return newest
+            back *= 8
+
+    def _event_times(self, at: TopicPartition, start: int, stop: int) -> Iterator[int]:
+        """The newest event time of each message of `[start, stop)`."""
         for message in self.broker.read(at, start, stop):
             rows = unpack_message(message.value(), message.headers() or [])
             if not isinstance(rows, Rejected) and len(rows):
-                newest = max(newest, int(np.max(rows["event_ms"])))
-        return newest
+                yield int(np.max(rows["event_ms"]))

@@ -1,15 +1,18 @@
 """What only a real Kafka can show: coming and going, and its other group protocol."""
 
+import atexit
 import logging
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any, ClassVar, cast
 
 import pytest
+from confluent_kafka import KafkaError
 
 from detector.broker import TopicPartition, TopicSpec
-from detector.broker.kafka import KafkaBroker
+from detector.broker.kafka import KafkaBroker, KafkaConsumer, _Health
 from detector.broker.local import LocalKafka
 from detector.errors import Abort, Recoverable
 from tests.broker.groups import Member, until
@@ -32,6 +35,35 @@ def test_no_broker_is_recoverable_and_shows(caplog: pytest.LogCaptureFixture, mo
                 broker.partitions()
         assert not broker.reachable
     assert len(caplog.records) <= 1
+
+
+def test_a_message_in_hand_is_not_lost_with_an_error_behind_it() -> None:
+    """The second half of a poll fails in a way that a retry mends: what the first half gave is given."""
+
+    class Answer:
+        def __init__(self, error: KafkaError | None) -> None:
+            self._error = error
+
+        def error(self) -> KafkaError | None:
+            return self._error
+
+        def topic(self) -> str:
+            return "records"
+
+        def partition(self) -> int:
+            return 0
+
+    class Client:
+        answers: ClassVar[list[list[Answer]]] = [[Answer(None)], [Answer(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))]]
+
+        def consume(self, most: int, wait_s: float) -> list[Answer]:
+            return self.answers.pop(0)
+
+    consumer = KafkaConsumer(cast(Any, Client()), _Health(), earliest=True)
+    try:
+        assert len(consumer.poll(10, 0.0)) == 1
+    finally:
+        atexit.unregister(consumer._abandon)
 
 
 @pytest.mark.kafka
@@ -93,7 +125,7 @@ def test_everything_goes_on_when_the_broker_was_killed_and_came_back(kafka: Loca
 ASK_EARLY = """
 import sys
 from detector.broker import TopicPartition
-from detector.broker.kafka import KafkaBroker
+from detector.broker.kafka import KafkaBroker, KafkaConsumer, _Health
 from detector.errors import Recoverable
 
 nothing = TopicPartition("nothing", 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detector.features.coverage import DAY_MS, HOUR_MS, Coverage
-from detector.records import ROW, I64s, Rows
+from detector.records import ROW, I64s, Kind, Rows
 
 T0 = 1_790_000_000_000
 OFF: I64s = np.zeros(64, np.int64)
@@ -38,6 +38,17 @@ def test_one_record_from_long_ago_does_not_make_a_log_warm() -> None:
     """A leap of the newest event time by more than a day starts the coverage anew."""
     covered = Coverage().update(rows_at((T0 - 30 * DAY_MS, 1), (T0, 1), (T0 + HOUR_MS, 1)), OFF)
     assert covered.warm.tolist() == [False, False, False]
+
+
+def test_an_operators_command_covers_nothing() -> None:
+    """Its time is the wall clock's: over replayed traffic it would start the coverage anew."""
+    rows = rows_at((T0, 1), (T0 + 30 * DAY_MS, 0), (T0 + 7 * DAY_MS, 1))
+    rows["kind"] = (Kind.CALL, Kind.COMMAND, Kind.CALL)
+    coverage = Coverage()
+    coverage.update(rows[:1], OFF)
+    coverage.span[1] = T0 + 7 * DAY_MS - 1
+    assert coverage.update(rows[1:], OFF).warm.tolist() == [False, True]
+    assert coverage.newest_ms == T0 + 7 * DAY_MS
 
 
 def test_a_source_is_silent_until_its_gap_is_refilled() -> None:

@@ -16,12 +16,13 @@ from detector.errors import Abort, CannotRebuild, Fatal
 from detector.metrics import Metrics
 from detector.service import Role
 from detector.service.detect import DetectRole
-from detector.service.ingest import IngestRole
+from detector.service.ingest import MOST_MESSAGE_BYTES, IngestRole
 from tests.service.harness import (
     RECORDS,
     everything,
     expected_decisions,
     expected_rows,
+    log_entries,
     published_decisions,
     published_rows,
     settings_for,
@@ -231,6 +232,35 @@ def test_a_command_is_honoured_in_the_order_of_the_log(settings: Settings, recor
     assert [decision["action"] for decision in mine] == ["block", "release"]
     assert mine[1]["supersedes"] == mine[0]["decision_id"]
     assert mine[1]["version"] == mine[0]["version"] + 1
+
+
+def test_an_operators_command_with_noise_in_unknown_fields_stops_nobody(
+    settings: Settings, records: list[bytes]
+) -> None:
+    """What is passed on is the command as it was understood, not the bytes that it came in."""
+    broker = broker_with(settings, records[:100])
+    plain = b'{"id":"c1","action":"block","number":"+99971999999","actor":"ana","reason":"court order 7"'
+    for noise in (b',"note":"caf\xe9"}', b',"note":1e999}', b"}"):
+        broker.publish(settings.topics.commands, [(None, plain + noise)])
+    drain(*roles(settings, broker))
+    decided = [orjson.loads(value or b"") for _, _, value in everything(broker, settings.topics.history)]
+    assert {decision["action"] for decision in decided if decision["number"] == "+99971999999"} == {"block"}
+
+
+def test_no_message_outgrows_the_broker_however_long_the_sender_ids(settings: Settings) -> None:
+    """Twenty thousand senders of 64 characters, three bytes each: the header with their texts is split too."""
+    settings = replace(settings, ingest=replace(settings.ingest, batch_records=20_000, rows_per_message=8_192))
+    sms = b'{"id":"m-%d","type":"sms","from":"%s","to":"+99971000001","time":1790000000000}'
+    values = [sms % (n, f"{n:05d}".encode() + 59 * "\u4e2d".encode()) for n in range(20_000)]
+    broker = broker_with(settings, values)
+    drain(IngestRole(settings, broker, Metrics(), "0"))
+    sizes = [
+        len(entry.value or b"") + sum(len(content) for _, content in entry.headers)
+        for q in range(settings.topics.partitions)
+        for entry in log_entries(broker, settings, q)
+    ]
+    assert max(sizes) <= MOST_MESSAGE_BYTES
+    assert published_rows(broker, settings).total() == 40_000
 
 
 def test_in_shadow_mode_nothing_reaches_enforcement_but_what_an_operator_decides(
