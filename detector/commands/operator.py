@@ -33,7 +33,9 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the audit")
         parser.add_argument("--actor", default=getpass.getuser(), help="who (default: the user of this machine)")
         parser.add_argument("--service", choices=("voice", "sms", "all"), default="all", help="default: all")
-        parser.add_argument("--scope", default="originating", help="originating, terminating, … (default: originating)")
+        scopes = "originating, terminating, all, zone:882-satellite, trunk:7"
+        default = "originating" if action == "block" else "all"
+        parser.add_argument("--scope", help=f"{scopes}; as decisions name it (default: {default})")
         parser.add_argument(
             "--ttl", type=seconds, metavar="TIME", help="how long it holds, e.g. 90m, 12h, 30d (default: by the policy)"
         )
@@ -53,15 +55,11 @@ def seconds(text: str) -> int:
 def _command(arguments: argparse.Namespace) -> int:
     import msgspec
 
-    from detector.ingest.commands import Command
-    from detector.records import parse_number
+    from detector.errors import Rejected
+    from detector.ingest.commands import Command, read_command
 
     settings = settings_of(arguments)
-    try:
-        parse_number(arguments.number)
-    except ValueError as error:
-        raise ConfigError(f"NUMBER: {error}") from error
-    command = Command(
+    wanted = Command(
         action=arguments.action,
         number=arguments.number,
         service=arguments.service,
@@ -71,8 +69,12 @@ def _command(arguments: argparse.Namespace) -> int:
         reason=arguments.reason,
         id=f"{arguments.actor}-{time.time_ns():x}",
     )
+    value = msgspec.json.encode(wanted)
+    command = read_command(value)
+    if isinstance(command, Rejected):
+        raise ConfigError(f"{arguments.action}: {command.detail}")
     with open_kafka(settings) as broker:
-        broker.publish(settings.topics.commands, [(command.number.encode(), msgspec.json.encode(command))])
-    case = f"{command.number} ({command.service}, {command.scope})"
+        broker.publish(settings.topics.commands, [(command.number.encode(), value)])
+    case = f"{command.number} ({command.service}, {command.covers})"
     out(f"{command.action} {case} by {command.actor}: published as {command.id}")
     return 0

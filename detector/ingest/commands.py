@@ -11,6 +11,7 @@ from detector.errors import Reason, Rejected
 from detector.records import ROW, Kind, Role, Rows, parse_number
 
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
+Scope = Annotated[str, Meta(pattern=r"^(originating|terminating|all|zone:[0-9]{1,3}-[a-z_]{1,20}|trunk:[0-9]{1,4})$")]
 LARGEST = 64 * 1024
 """Bytes of a command at most: it travels on in a message header."""
 
@@ -25,9 +26,16 @@ class Command(Struct, frozen=True):
     reason: Text
     id: Text
     service: Literal["voice", "sms", "all"] = "all"
-    scope: Text = "originating"
+    scope: Scope | None = None
+    """As decisions name it; None = `all` for a release or an allow, which are meant to free the number,
+    and `originating` for a block."""
     ttl_s: Annotated[int, Meta(ge=1, le=10 * 366 * 86_400)] | None = None
     """Seconds that it stays in force; None = the policy's default."""
+
+    @property
+    def covers(self) -> str:
+        """The scope that is meant."""
+        return self.scope or ("originating" if self.action == "block" else "all")
 
 
 _decode = msgspec.json.Decoder(Command).decode

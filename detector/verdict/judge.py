@@ -182,8 +182,8 @@ class Judge:
         held: tuple[Hold, ...] = ("never_block",) if command.action == "block" and self._holds.never(number) else ()
         action: Action = "flag" if held else command.action
         for service in ("voice", "sms") if command.service == "all" else (command.service,):
-            cases = [Case(number, service, command.scope)]
-            if command.scope == "all" and command.action != "block":
+            cases = [Case(number, service, command.covers)]
+            if command.covers == "all" and command.action != "block":
                 cases += [
                     case
                     for case in live.cases_of(number)

@@ -129,7 +129,7 @@ class Writer:
         lives = self._policy.text.commands
         default = lives.block_ttl_s if command.action == "block" else lives.release_ttl_s
         expires_at = as_of_ms + 1000 * (command.ttl_s or default)
-        scope = "" if case.scope == command.scope else f"-{case.scope}"
+        scope = "" if case.scope == command.covers else f"-{case.scope}"
         return Decision(
             decision_id=_id(moment, row, f"operator-{case.service}{scope}"),
             number=self._text(case, moment, before),

@@ -83,7 +83,7 @@ def test_a_number_that_is_none_is_refused(
     """Nothing is published, and the message says how numbers are written."""
     run("topics", "create")
     assert run("block", "0712 345", "--reason", "typo") == 2
-    assert "NUMBER: wanted +E164" in capsys.readouterr().err
+    assert "block: wanted +E164" in capsys.readouterr().err
     assert commands_on(broker) == []
 
 

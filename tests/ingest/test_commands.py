@@ -15,7 +15,8 @@ GOOD = {"action": "release", "number": "+999700000001", "actor": "ann", "reason"
 def test_command_is_read_with_its_defaults() -> None:
     """All services, originating, for as long as the policy says."""
     command = read_command(json.dumps(GOOD).encode())
-    assert command == Command("release", "+999700000001", "ann", "a hospital", "r-1", "all", "originating", None)
+    assert command == Command("release", "+999700000001", "ann", "a hospital", "r-1", "all", None, None)
+    assert command.covers == "all"
 
 
 @pytest.mark.parametrize("number", ["+999700000001", "+999700000001@7", "short:611", "local:1001@3", "sender:ACME@3"])
@@ -55,3 +56,14 @@ def test_what_is_no_command_is_rejected(value: bytes | None, reason: Reason) -> 
     got = read_command(value)
     assert isinstance(got, Rejected)
     assert got.reason == reason
+
+
+@pytest.mark.parametrize("scope", ["originating", "terminating", "all", "zone:882-satellite", "trunk:7"])
+def test_a_scope_is_one_that_decisions_name(scope: str) -> None:
+    """What enforcement would not understand is refused."""
+    command = read_command(json.dumps(GOOD | {"scope": scope}).encode())
+    assert isinstance(command, Command)
+    assert command.covers == scope
+    misspelt = read_command(json.dumps(GOOD | {"scope": f" {scope}"}).encode())
+    assert isinstance(misspelt, Rejected)
+    assert misspelt.reason is Reason.BAD_COMMAND

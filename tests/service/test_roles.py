@@ -219,7 +219,10 @@ def rejected(broker: MemoryBroker, settings: Settings) -> Iterator[tuple[bytes, 
 
 
 def test_a_command_is_honoured_in_the_order_of_the_log(settings: Settings, records: list[bytes]) -> None:
-    """An operator's block stands in decisions under its case, with its actor and reason; a release ends it."""
+    """An operator's block stands in decisions under its case, with its actor and reason; a release ends it.
+
+    The release is for all scopes: a decision of its own, and one in each case that was in force.
+    """
     broker = broker_with(settings, records[:100])
     pair = roles(settings, broker)
     drain(*pair)
@@ -229,9 +232,13 @@ def test_a_command_is_honoured_in_the_order_of_the_log(settings: Settings, recor
         drain(*pair)
     decided = [orjson.loads(value or b"") for _, _, value in everything(broker, settings.topics.history)]
     mine = [decision for decision in decided if decision["number"] == "+99971999999"]
-    assert [decision["action"] for decision in mine] == ["block", "release"]
-    assert mine[1]["supersedes"] == mine[0]["decision_id"]
-    assert mine[1]["version"] == mine[0]["version"] + 1
+    assert [(d["action"], d["scope"]) for d in mine] == [
+        ("block", "originating"),
+        ("release", "all"),
+        ("release", "originating"),
+    ]
+    assert mine[2]["supersedes"] == mine[0]["decision_id"]
+    assert mine[2]["version"] == mine[0]["version"] + 1
 
 
 def test_an_operators_command_with_noise_in_unknown_fields_stops_nobody(

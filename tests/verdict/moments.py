@@ -74,6 +74,7 @@ class Entry:
 
 def command(action: Any, number: str = "+99971234567", **fields: Any) -> Command:
     """An operator's command."""
+    fields = {"scope": "originating"} | fields
     return Command(action=action, number=number, actor="ann", reason="customer called", id="c-1", **fields)
 
 
