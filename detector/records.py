@@ -207,6 +207,23 @@ def parse_number(text: str) -> int:
     raise ValueError(f"wanted +E164, short:…, local:… or sender:…, with @trunk where it has one (got {text!r})")
 
 
+_BEHIND_ONE: Final = np.array([low * 10**k for k in range(1, MAX_SHORT_DIGITS + 1) for low in (1, 2)], np.uint64)
+"""Bounds between which a body is a 1 and one to fourteen digits: [10, 20), [100, 200), …"""
+
+
+def are_numbers(numbers: npt.NDArray[Any]) -> Bools:
+    """Which u64s are numbers that `number_text` writes and `parse_number` reads back, or 0 for none."""
+    kinds = numbers >> np.uint64(BODY_BITS + TRUNK_BITS)
+    bodies = numbers & np.uint64(BODY_MASK)
+    fine: Bools = (kinds == NumberKind.E164) & (bodies - np.uint64(1) < np.uint64(10**15 - 1))
+    if fine.all():
+        return fine
+    behind_one = np.searchsorted(_BEHIND_ONE, bodies, side="right") % 2 == 1
+    fine |= ((kinds == NumberKind.SHORT) | (kinds == NumberKind.LOCAL)) & behind_one
+    fine |= (kinds == NumberKind.SENDER) | (numbers == NO_NUMBER)
+    return fine
+
+
 def mix64(values: npt.NDArray[Any]) -> U64s:
     """splitmix64's finaliser over each value (Steele et al. 2014): u64 in, u64 out."""
     x = values.astype(np.uint64)
