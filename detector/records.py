@@ -194,7 +194,7 @@ def parse_number(text: str) -> int:
     trunk = int(scope)
     if trunk > MAX_TRUNK:
         raise ValueError(f"a trunk group or account is at most {MAX_TRUNK} (got {trunk} in {text!r})")
-    if name.startswith("+") and name[1:].isdecimal() and name.isascii() and 1 < len(name) <= 16:
+    if name.startswith("+") and name[1:].isdecimal() and name.isascii() and name[1] != "0" and len(name) <= 16:
         return pack_digits(NumberKind.E164, name[1:], trunk)
     for kind, prefix in _PREFIX.items():
         digits = name.removeprefix(prefix)

@@ -77,6 +77,8 @@ def test_sender_id_survives_as_text_and_as_hash(text: str, account: int) -> None
         "+",
         "9997",
         "+12345678901234567",
+        "+0",
+        "+0999700000001",
         "+٣",
         "short:",
         "short:١",
