@@ -20,9 +20,10 @@ from detector.ingest.facts import FactReader, Facts
 from detector.ingest.mapping import Mapping, Outcome, Phase, Side, load_mapping
 from detector.ingest.moments import EARLIEST_MS, LATEST_MS
 from detector.ingest.numbers import NumberTable, Trait
-from detector.ingest.zones import ZoneTable
+from detector.ingest.zones import ZoneClass, ZoneTable
 from detector.records import (
     BODY_BITS,
+    MAX_TRUNK,
     ROW,
     SCHEMA_ID,
     UNKNOWN_DURATION,
@@ -289,6 +290,8 @@ def unpack_message(value: bytes | None, headers: Sequence[tuple[str, bytes]] | N
         ("event_ms", "2000 to 2099", Reason.BAD_TIME, _between(rows["event_ms"], int(EARLIEST_MS), int(LATEST_MS))),
         ("kind", "1 to 4", Reason.UNKNOWN_VALUE, _between(rows["kind"], min(Kind), max(Kind) + 1)),
         ("role", "0 or 1", Reason.UNKNOWN_VALUE, rows["role"] <= max(Role)),
+        ("zone", "a class of zone", Reason.UNKNOWN_VALUE, rows["zone"] & 15 <= max(ZoneClass)),
+        ("trunk", f"at most {MAX_TRUNK}", Reason.UNKNOWN_VALUE, rows["trunk"] <= MAX_TRUNK),
     ):
         if not fine.all():
             at = int(np.argmin(fine))

@@ -182,6 +182,8 @@ IMPOSSIBLE = [
     ("kind", 0, Reason.UNKNOWN_VALUE),
     ("kind", 5, Reason.UNKNOWN_VALUE),
     ("role", 2, Reason.UNKNOWN_VALUE),
+    ("zone", 999 << 4 | 15, Reason.UNKNOWN_VALUE),
+    ("trunk", 1024, Reason.UNKNOWN_VALUE),
 ]
 
 
