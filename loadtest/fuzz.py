@@ -45,7 +45,7 @@ CORPUS_BYTES: Final = 4_096
 """Messages of one subject that are mutated further, at most, and how long they may be."""
 AGAIN_EVERY: Final = 20
 """Batches after which one is read a second time in halves: the same rows must come out."""
-GROWTH_MOST: Final = 600 << 20
+GROWTH_MOST: Final = 256 << 20
 """Bytes by which memory may grow. The memos of a source hold 2^18 short values each and then start afresh;
 what a run leaves in those of all subjects is a fraction of it, and does not grow with the messages' size."""
 PUBLISHED_MS: Final = 1_793_624_400_000

@@ -235,11 +235,10 @@ class Mutator:
                 case _:
                     old = cells[at] if at < len(cells) else ""
                     cells[at : at + 1] = [text if isinstance(text := self._value(old), str) else _written(text)]
-        out = io.StringIO()
-        quoting = chance.choice((csv.QUOTE_MINIMAL, csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
-        csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="\n").writerows(
-            [cells] * chance.choice((1, 1, 1, 1, 2))
-        )
+        out, quoted = io.StringIO(), chance.randrange(3) == 0
+        csv.writer(
+            out, delimiter=delimiter, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL, lineterminator="\n"
+        ).writerows([cells] * chance.choice((1, 1, 1, 1, 2)))
         return out.getvalue()[: None if chance.random() < 0.1 else -1].encode("utf-8", "surrogatepass")
 
 
