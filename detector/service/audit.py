@@ -125,6 +125,11 @@ class Auditor:
         detector = self._detector(segments[0][1])
         restorer = Restorer(self._settings, self._broker, detector, self._store, Metrics())
         taken = restorer.stand(at, low, start, history.memory, Memory())  # 4
+        if start == taken.start > 0 and not taken.from_snapshot:
+            raise CannotRebuild(
+                f"{at.topic}[{partition}]: nothing is known of the numbers before offset {start}: no usable snapshot "
+                f"in {self._store.folder(partition)} is that old, and the log starts there. Choose a later --from."
+            )
         part, decided = taken.part, dict[Where, bytes]()
         for first, mode in ((taken.start, segments[0][1]), *segments[1:]):
             end = next((offset for offset, _ in segments[1:] if offset > first), stop)
@@ -143,7 +148,7 @@ class Auditor:
         )
 
     def offset_at(self, partition: int, time_ms: int) -> int:
-        """The first offset whose message was published at `time_ms` or later; the end where there is none.
+        """An offset such that what was published at `time_ms` or later stands there or behind, and all else before it.
 
         Publication times of a partition do not fall, so that halving finds it.
         """

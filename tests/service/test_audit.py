@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
 from detector.broker.topics import topic_specs
-from detector.config import Settings
 from detector.errors import CannotRebuild, ConfigError, Fatal
 from detector.metrics import Metrics
 from detector.service.audit import Audited, Auditor
@@ -21,7 +20,7 @@ from detector.snapshot import open_store
 from tests.service.harness import RECORDS, everything, settings_for, traffic
 from tests.service.test_roles import drain
 
-SIZE = 30_000
+SIZE = 16_000
 BLOCK = {"id": "b1", "action": "block", "number": "+99971999999", "service": "voice", "actor": "ana", "reason": "court"}
 RELEASE = BLOCK | {"id": "r1", "action": "release", "reason": "appeal"}
 
@@ -82,15 +81,26 @@ def records() -> list[bytes]:
     return traffic(SIZE)
 
 
-@pytest.fixture
-def world(tmp_path: Path, records: list[bytes]) -> Iterator[World]:
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory, records: list[bytes]) -> World:
     """Half of the traffic, a block, a snapshot; the other half, a release, a snapshot."""
-    world = World(tmp_path)
+    world = World(tmp_path_factory.mktemp("world"))
     world.command(BLOCK)
     world.work(records[: SIZE // 2])
     world.command(RELEASE)
     world.work(records[SIZE // 2 :])
     return world
+
+
+@pytest.fixture
+def world(lived: World) -> Iterator[World]:
+    """The same for each test: whatever it does to the logs is undone."""
+    topics, logs = dict(lived.broker._topics), dict(lived.broker._logs)
+    kept = {at: (log.base, list(log.entries)) for at, log in logs.items()}
+    yield lived
+    lived.broker._topics, lived.broker._logs = topics, logs
+    for at, (base, entries) in kept.items():
+        logs[at].base, logs[at].entries = base, entries
 
 
 def test_what_was_published_is_what_the_log_gives(world: World) -> None:
@@ -103,22 +113,19 @@ def test_what_was_published_is_what_the_log_gives(world: World) -> None:
     assert len(world.history()) > 4
 
 
-@pytest.mark.parametrize("tenth", range(1, 10, 2))
+@pytest.mark.parametrize("tenth", [2, 5, 9])
 def test_a_range_may_begin_and_end_anywhere(world: World, tenth: int) -> None:
     """State comes from the newest snapshot before it, what was in force from the decisions before it."""
     auditor = world.auditor()
-    whole = decided = 0
-    for q in range(4):
+    for q in (0, 3):
         cut = world.end(q) * tenth // 10
         parts = [auditor.audit(q, None, cut), auditor.audit(q, cut, None)]
         assert [part.differences for part in parts] == [(), ()]
         assert parts[1].state_from <= cut
-        decided += sum(part.decided for part in parts)
-        whole += auditor.audit(q, None, None).decided
+        assert sum(part.decided for part in parts) == sum(partition == q for partition, _, _ in world.history())
         snapshots = auditor._store.offsets(q)
         assert parts[1].from_snapshot == any(offset <= cut for offset in snapshots)
         assert parts[1].state_from == max([offset for offset in snapshots if offset <= cut], default=0)
-    assert decided == whole
 
 
 def test_a_decision_that_is_gone_is_missing(world: World) -> None:
@@ -237,15 +244,21 @@ def test_a_log_that_was_cut_is_audited_from_a_snapshot_on(world: World) -> None:
     assert (audit.differences, audit.from_snapshot, audit.state_from) == ((), True, first)
     with pytest.raises(CannotRebuild, match=rf"the log starts at offset {first - 1}: wanted a range from there on"):
         auditor.audit(1, 0, None)
+    with pytest.raises(CannotRebuild, match=rf"nothing is known of the numbers before offset {first - 1}"):
+        auditor.audit(1, first - 1, None)
 
 
 def test_a_damaged_snapshot_is_passed_over(world: World) -> None:
     """For an older one, or the log's start."""
     auditor = world.auditor()
-    newest = max(auditor._store.offsets(1))
-    (auditor._store.folder(1) / f"{newest:020d}" / "manifest.json").write_text("{")
+    newest = sorted(auditor._store.offsets(1))[-2]
+    manifest = auditor._store.folder(1) / f"{newest:020d}" / "manifest.json"
+    whole = manifest.read_text()
+    assert auditor.audit(1, newest, None).state_from == newest
+    manifest.write_text("{")
     audit = auditor.audit(1, newest, None)
-    assert audit.state_from < newest
+    manifest.write_text(whole)
+    assert (audit.differences, audit.state_from < newest) == ((), True)
 
 
 def test_a_time_is_the_first_message_published_then_or_later(world: World) -> None:
@@ -258,6 +271,6 @@ def test_a_time_is_the_first_message_published_then_or_later(world: World) -> No
         ms = message.timestamp()[1]
         expected = next(m.offset() for m in messages if m.timestamp()[1] >= ms)
         found = auditor.offset_at(1, ms)
-        assert [m.offset() for m in messages if m.offset() >= found][0] == expected
+        assert next(m.offset() for m in messages if m.offset() >= found) == expected
     assert auditor.offset_at(1, 0) == low
-    assert auditor.offset_at(1, 10**15) == high
+    assert messages[-1].offset() < auditor.offset_at(1, 10**15) <= high
