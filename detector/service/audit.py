@@ -8,10 +8,9 @@ Decisions are a pure function of the log, of the decisions before it, and of mod
 and settings. The first two are read back; `control` says which model, policy and mode it was.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -21,9 +20,9 @@ from detector.errors import CannotRebuild, ConfigError, Fatal
 from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
 from detector.pipeline import Detector, Entry
+from detector.service.history import Difference, Where, compare, read_history
 from detector.service.restore import Restorer
 from detector.snapshot import Store
-from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
@@ -31,9 +30,6 @@ from detector.verdict.policy import Policy
 
 BATCH: Final = 500
 """Messages taken through the core at once: memory stays bounded, whatever the range."""
-
-Where = tuple[str, bytes]
-"""A decision's id, and the key that it is published under."""
 
 
 class InForce(msgspec.Struct, frozen=True):
@@ -44,17 +40,6 @@ class InForce(msgspec.Struct, frozen=True):
     mode: Mode
     model: str
     policy: str
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A decision that the replay and the history do not agree on."""
-
-    what: Literal["missing", "extra", "different"]
-    decision_id: str
-    key: str
-    """The case, as the message key writes it."""
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +60,6 @@ class Audited:
     def count(self, what: str) -> int:
         """How many differences are of one kind."""
         return sum(difference.what == what for difference in self.differences)
-
-
-@dataclass(slots=True)
-class _History:
-    """What `decisions.history` holds of one partition."""
-
-    memory: Memory
-    """As the decisions before the range left it."""
-    values: dict[Where, list[bytes]] = field(default_factory=dict)
-    """Those of the range, by id and key; more than one where a decision was published more than once."""
-    strangers: list[Difference] = field(default_factory=list)
-    """Messages that no decision of this partition can be."""
 
 
 class Auditor:
@@ -121,7 +94,7 @@ class Auditor:
                 f"{at.topic}[{partition}]: the log starts at offset {low}: wanted a range from there on (got {start})"
             )
         segments = self._segments(partition, start, stop)  # 2
-        history = self._history(partition, start, stop)  # 3
+        history = read_history(self._broker, TopicPartition(topics.history, partition), start, stop)  # 3
         detector = self._detector(segments[0][1])
         restorer = Restorer(self._settings, self._broker, detector, self._store, Metrics())
         taken = restorer.stand(at, low, start, history.memory, Memory())  # 4
@@ -144,7 +117,7 @@ class Auditor:
             from_snapshot=taken.from_snapshot,
             decided=len(decided),
             published=sum(map(len, history.values.values())) + len(history.strangers),
-            differences=(*_compared(decided, history.values), *history.strangers),
+            differences=(*compare(decided, history.values), *history.strangers),
         )
 
     def offset_at(self, partition: int, time_ms: int) -> int:
@@ -234,39 +207,6 @@ class Auditor:
                     f"{control.topic}, offset {message.offset()}: wanted versions in force ({error})"
                 ) from error
 
-    def _history(self, partition: int, start: int, stop: int) -> _History:
-        """The decisions of `[start, stop)`, and the memory that those before it left."""
-        at = TopicPartition(self._settings.topics.history, partition)
-        history = _History(Memory())
-        for message in self._broker.read(at, *self._broker.watermarks(at)):
-            key, value = message.key() or b"", message.value() or b""
-            try:
-                decision = Decision.from_json(value)
-                origin, offset = _position(decision.decision_id)
-            except (msgspec.DecodeError, ValueError) as error:
-                history.strangers.append(_stranger(message, f"not a decision: {error}"))
-                continue
-            if origin != partition:
-                history.strangers.append(_stranger(message, f"{decision.decision_id} is of partition {origin}"))
-            elif offset < start:
-                history.memory.apply(decision)
-            elif offset < stop:
-                history.values.setdefault((decision.decision_id, key), []).append(value)
-        return history
-
-
-def _position(decision_id: str) -> tuple[int, int]:
-    """Partition and offset of the deciding row; `ValueError` for what is no id."""
-    parts = decision_id.split("-")
-    if len(parts) < 4 or not all(part.isascii() and part.isdecimal() for part in parts[:3]):
-        raise ValueError(f"decision_id: wanted partition-offset-row-rule (got {decision_id!r})")
-    return int(parts[0]), int(parts[1])
-
-
-def _stranger(message: Message, why: str) -> Difference:
-    key = (message.key() or b"").decode("utf-8", "replace")
-    return Difference("extra", "-", key, f"history offset {message.offset()}: {why}"[:300])
-
 
 def _batches(messages: Iterator[Message]) -> Iterator[list[Entry]]:
     batch: list[Entry] = []
@@ -277,45 +217,3 @@ def _batches(messages: Iterator[Message]) -> Iterator[list[Entry]]:
             batch = []
     if batch:
         yield batch
-
-
-def _compared(decided: dict[Where, bytes], published: dict[Where, list[bytes]]) -> Iterator[Difference]:
-    """The differences in order of the log: what is not there, what should not be, and what says something else."""
-    for where in sorted(decided.keys() | published.keys(), key=_in_log_order):
-        decision_id, key = where[0], where[1].decode("utf-8", "replace")
-        wanted, got = decided.get(where), Counter(published.get(where, []))
-        if wanted is None:
-            for value, count in got.items():
-                yield Difference("extra", decision_id, key, _told(value) + (f", {count} times" if count > 1 else ""))
-        elif not got:
-            yield Difference("missing", decision_id, key, _told(wanted))
-        else:
-            for value in got.keys() - {wanted}:
-                yield Difference("different", decision_id, key, _unlike(wanted, value))
-            if got[wanted] > 1:
-                yield Difference("extra", decision_id, key, f"published {got[wanted]} times")
-
-
-def _in_log_order(where: Where) -> tuple[tuple[int, int], Where]:
-    return _position(where[0]), where
-
-
-def _told(value: bytes) -> str:
-    decision = Decision.from_json(value)
-    return f"{decision.action} by {decision.rule}"
-
-
-def _unlike(wanted: bytes, got: bytes) -> str:
-    """The fields that differ, each with both values."""
-    left, right = msgspec.json.decode(wanted), msgspec.json.decode(got)
-    unlike: Sequence[str] = [
-        f"{name}: wanted {_short(left.get(name))} (got {_short(right.get(name))})"
-        for name in left.keys() | right.keys()
-        if left.get(name) != right.get(name)
-    ]
-    return "; ".join(sorted(unlike)) or "the same fields, written otherwise"
-
-
-def _short(value: object) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -15,8 +15,9 @@ from detector.cli import main
 from detector.commands.audit import MOST_LINES, Place, lines, place
 from detector.config import Settings, load
 from detector.metrics import Metrics
-from detector.service.audit import Audited, Difference
+from detector.service.audit import Audited
 from detector.service.detect import DetectRole
+from detector.service.history import Difference
 from detector.service.ingest import IngestRole
 from tests.service.harness import everything, settings_tree
 from tests.service.test_roles import drain

@@ -8,9 +8,10 @@ import pytest
 from detector.errors import Fatal, Reason, Rejected
 from detector.ingest.rows import Ingested, Raw, RejectedRecord
 from loadtest import fuzz
-from loadtest.fuzz import Records, Report, Subject, Taken, run, subjects
+from loadtest.fuzz import Report, run
 from loadtest.laws import broken_by, broken_rows
 from loadtest.mutations import Mutator
+from loadtest.subjects import Records, Subject, Taken, _raw, subjects
 
 INPUTS = 20_000
 
@@ -82,7 +83,7 @@ def good() -> tuple[Ingested, Raw]:
     """The examples of the plain form, read."""
     plain = next(subject for subject in subjects() if subject.name == "plain")
     assert isinstance(plain, Records)
-    raw = fuzz._raw(plain.corpus, 0)
+    raw = _raw(plain.corpus, 0)
     return plain._reader.read(raw), raw
 
 

@@ -162,6 +162,15 @@ def test_a_decision_that_the_log_does_not_give_is_extra(world: World) -> None:
     assert audit.published == audit.decided + 5
 
 
+def test_a_forgery_before_the_range_does_not_stop_its_audit(world: World) -> None:
+    """It has a number that is none, and would have to be remembered."""
+    q, key, value = world.history()[3]
+    tree = orjson.loads(value) | {"number": "nobody"}
+    world.broker.publish(world.settings.topics.history, [(key, orjson.dumps(tree))], q)
+    (difference,) = world.auditor().audit(q, world.end(q) - 1, None).differences
+    assert (difference.what, "nobody" in difference.detail) == ("extra", True)
+
+
 def test_a_decision_that_says_something_else_is_different(world: World) -> None:
     """Each field that differs is shown with both values."""
     q, key, value = world.history()[3]
