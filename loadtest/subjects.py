@@ -21,6 +21,7 @@ from detector.ingest.rows import Raw, SourceReader, pack_message, unpack_message
 from detector.ingest.zones import ZoneTable
 from detector.pipeline import Detector, Entry
 from detector.records import SCHEMA_ID, Kind, Rows
+from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.policy import Policy
@@ -115,11 +116,12 @@ class Records:
 
 
 class Commands:
-    """What operators write."""
+    """What operators write, through the core that obeys it."""
 
     name = "commands"
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._detector = _core(settings)
         base = {"action": "release", "number": "+999700000001", "actor": "ann", "reason": "a hospital", "id": "r-1"}
         more = {"action": "block", "service": "voice", "scope": "zone:891-high_risk", "ttl_s": 3_600}
         numbers = ("+447700900123@7", "short:611", "local:1001@3", "sender:ACME@3", "sender:#1f@3")
@@ -133,7 +135,7 @@ class Commands:
         return mutator.json(mutator.chance.choice(self._examples))
 
     def take(self, values: Sequence[bytes]) -> Taken:
-        taken = Taken()
+        taken, entries = Taken(), list[Entry]()
         for i, value in enumerate(values):
             command = read_command(value)
             if isinstance(command, Rejected):
@@ -147,8 +149,15 @@ class Commands:
                 back = unpack_message(pack_message(row), HEADERS)
                 taken.broken += [f"the row of {command}: {back.detail}"] if isinstance(back, Rejected) else []
                 taken.outcomes.append((i, (command.action, command.service, command.number[:6])))
+                headers = [("schema", SCHEMA_ID), ("command", value)]
+                entries.append(Entry(FIRST_OFFSET + i, pack_message(row), headers))
             else:
                 taken.broken.append(f"wanted a command or a rejection (got {command!r})")
+        outcome = self._detector.process(self._detector.fresh(0, Memory(), Memory()), entries)
+        if len(outcome.decisions) < len(entries) or outcome.rejected:
+            taken.broken.append(f"{len(entries)} commands gave {len(outcome.decisions)} decisions")
+        for decision in outcome.decisions:
+            Decision.from_json(decision.to_json())
         return taken
 
 
@@ -161,9 +170,7 @@ class Internal:
     name = "internal"
 
     def __init__(self, rows: Rows, settings: Settings) -> None:
-        zones = ZoneTable.load(settings.path(settings.home.zones))
-        policy = Policy.load(settings.path(settings.verdict.policy))
-        self._detector = Detector(settings, Judge(policy, None, zones, settings), None)
+        self._detector = _core(settings)
         self._rows = rows
         self.corpus = [pack_message(rows[at : at + size]) for size in (1, 2, 7) for at in range(0, len(rows), size)]
 
@@ -200,8 +207,15 @@ class Internal:
         if sum(outcome.statuses) != taken.rows:
             taken.broken.append(f"{taken.rows} rows went into the core, which counted {sum(outcome.statuses)}")
         for decision in outcome.decisions:
-            decision.to_json()
+            Decision.from_json(decision.to_json())
         return taken
+
+
+def _core(settings: Settings) -> Detector:
+    """The core with its rules, and without a model: that one sees numbers only."""
+    zones = ZoneTable.load(settings.path(settings.home.zones))
+    policy = Policy.load(settings.path(settings.verdict.policy))
+    return Detector(settings, Judge(policy, None, zones, settings), None)
 
 
 def broken_internal(rows: Rows) -> Iterator[str]:
@@ -256,7 +270,7 @@ def subjects() -> list[Subject]:
     path, mapping = mappings["plain"]
     settings = _settings(path)
     reader = SourceReader(settings, settings.sources[0], mapping, ZoneTable.load(settings.path(settings.home.zones)))
-    return [*found, Commands(), Internal(reader.read(_raw(_examples("plain"), 0)).rows, settings)]
+    return [*found, Commands(settings), Internal(reader.read(_raw(_examples("plain"), 0)).rows, settings)]
 
 
 def _examples(name: str) -> list[bytes]:

@@ -20,7 +20,7 @@ from detector.snapshot import open_store
 from tests.service.harness import RECORDS, everything, settings_for, traffic
 from tests.service.test_roles import drain
 
-SIZE = 16_000
+SIZE = 8_000
 BLOCK = {"id": "b1", "action": "block", "number": "+99971999999", "service": "voice", "actor": "ana", "reason": "court"}
 RELEASE = BLOCK | {"id": "r1", "action": "release", "reason": "appeal"}
 
