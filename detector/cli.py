@@ -11,10 +11,23 @@ from collections.abc import Sequence
 from typing import Final
 
 from detector import __version__
-from detector.commands import check, decisions, demo, fit, operator, replay, roles, simulate, tables, topics
+from detector.commands import (
+    audit,
+    check,
+    decisions,
+    demo,
+    fit,
+    operator,
+    replay,
+    roles,
+    simulate,
+    snapshots,
+    tables,
+    topics,
+)
 from detector.errors import ConfigError, DetectorError
 
-COMMANDS: Final = (demo, topics, roles, simulate, decisions, operator, check, replay, fit, tables)
+COMMANDS: Final = (demo, topics, roles, simulate, decisions, operator, audit, snapshots, check, replay, fit, tables)
 """In the order in which a newcomer needs them; `--help` keeps it."""
 
 

@@ -194,7 +194,7 @@ def parse_number(text: str) -> int:
     trunk = int(scope)
     if trunk > MAX_TRUNK:
         raise ValueError(f"a trunk group or account is at most {MAX_TRUNK} (got {trunk} in {text!r})")
-    if name.startswith("+") and name[1:].isdecimal() and name.isascii() and 1 < len(name) <= 16:
+    if name.startswith("+") and name[1:].isdecimal() and name.isascii() and name[1] != "0" and len(name) <= 16:
         return pack_digits(NumberKind.E164, name[1:], trunk)
     for kind, prefix in _PREFIX.items():
         digits = name.removeprefix(prefix)
@@ -205,6 +205,23 @@ def parse_number(text: str) -> int:
     if name.startswith("sender:") and len(name) > 7:
         return pack_sender(unquote(name[7:]), trunk)
     raise ValueError(f"wanted +E164, short:…, local:… or sender:…, with @trunk where it has one (got {text!r})")
+
+
+_BEHIND_ONE: Final = np.array([low * 10**k for k in range(1, MAX_SHORT_DIGITS + 1) for low in (1, 2)], np.uint64)
+"""Bounds between which a body is a 1 and one to fourteen digits: [10, 20), [100, 200), …"""
+
+
+def are_numbers(numbers: npt.NDArray[Any]) -> Bools:
+    """Which u64s are numbers that `number_text` writes and `parse_number` reads back, or 0 for none."""
+    kinds = numbers >> np.uint64(BODY_BITS + TRUNK_BITS)
+    bodies = numbers & np.uint64(BODY_MASK)
+    fine: Bools = (kinds == NumberKind.E164) & (bodies - np.uint64(1) < np.uint64(10**15 - 1))
+    if fine.all():
+        return fine
+    behind_one = np.searchsorted(_BEHIND_ONE, bodies, side="right") % 2 == 1
+    fine |= ((kinds == NumberKind.SHORT) | (kinds == NumberKind.LOCAL)) & behind_one
+    fine |= (kinds == NumberKind.SENDER) | (numbers == NO_NUMBER)
+    return fine
 
 
 def mix64(values: npt.NDArray[Any]) -> U64s:

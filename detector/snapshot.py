@@ -22,7 +22,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from detector.config import Settings
 from detector.errors import SnapshotError
+from detector.features.catalogue import feature_hash
 from detector.records import Arrays
 
 FORMAT = 1
@@ -128,6 +130,12 @@ class Store:
             except SnapshotError as error:
                 passed.append(str(error))
         return Found(None, {}, tuple(passed))
+
+
+def open_store(settings: Settings, identity: str) -> Store:
+    """The store of the configured folder, for the internal topic of that identity."""
+    features = f"{feature_hash()}+{settings.home.utc_offset_minutes}"
+    return Store(settings.path(settings.detect.snapshots), identity, features, settings.detect.snapshots_kept)
 
 
 @dataclass(frozen=True, slots=True)

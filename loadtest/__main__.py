@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from detector.errors import DetectorError
+from loadtest import fuzz
 from loadtest.throughput import measure, table
 
 
@@ -19,7 +20,14 @@ def main() -> int:
     )
     throughput.add_argument("--runs", type=int, default=3, help="how often (default: %(default)s)")
     throughput.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    throughput.set_defaults(run=_throughput)
+    fuzz.add(commands)
     arguments = parser.parse_args()
+    code: int = arguments.run(arguments)
+    return code
+
+
+def _throughput(arguments: argparse.Namespace) -> int:
     runs = []
     for number in range(arguments.runs):
         runs.append(measure(arguments.numbers, seed=number + 1))

@@ -38,7 +38,7 @@ def test_every_command_and_every_option_explains_itself(name: str) -> None:
 def test_the_commands_of_the_issue_are_there() -> None:
     """Names that scripts and the README use."""
     wanted = "topics create,topics check,run,ingest,detect,simulate,fit,replay,check,check-source,decisions tail"
-    wanted += ",release,allow,block,demo"
+    wanted += ",release,allow,block,demo,audit,snapshots list,snapshots verify,snapshots prune"
     assert [name for name in wanted.split(",") if f"detector {name}" not in COMMANDS] == []
 
 

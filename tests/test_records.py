@@ -11,6 +11,7 @@ from detector.records import (
     ROW,
     Flag,
     NumberKind,
+    are_numbers,
     mix64,
     number_digits,
     number_kind,
@@ -76,6 +77,8 @@ def test_sender_id_survives_as_text_and_as_hash(text: str, account: int) -> None
         "+",
         "9997",
         "+12345678901234567",
+        "+0",
+        "+0999700000001",
         "+٣",
         "short:",
         "short:١",
@@ -122,3 +125,21 @@ def test_mix64_is_splitmix64() -> None:
 def test_number_of_fifteen_nines_fits_in_its_body() -> None:
     """The largest E.164 number there can be."""
     assert int("9" * 15) < 1 << BODY_BITS
+
+
+@given(
+    st.one_of(
+        st.integers(0, 2**64 - 1),
+        st.builds(
+            lambda kind, trunk, body: kind << 60 | trunk << 50 | body, st.integers(0, 5), TRUNKS, st.integers(0, 3000)
+        ),
+        st.builds(lambda kind, body: kind << 60 | body, st.integers(0, 5), st.integers(10**14 - 5, 2 * 10**14 + 5)),
+    )
+)
+def test_a_number_is_what_can_be_written_and_read_back(number: int) -> None:
+    """No number at all is 0, and nothing else."""
+    try:
+        reads_back = number == 0 or parse_number(number_text(number)) == number
+    except ValueError:
+        reads_back = False
+    assert are_numbers(np.array([number], np.uint64)).tolist() == [reads_back]

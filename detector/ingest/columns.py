@@ -29,6 +29,8 @@ MEMO_MOST: Final = 1 << 18
 """Values remembered by one memo: about 40 MB when full, and then it starts afresh."""
 LONGEST: Final = 128
 """Characters of a text that is remembered: longer ones would let bad input fill the memory."""
+LARGEST: Final = 10**40
+"""So do integers, whose JSON may have 4,300 digits: from here on they are no longer remembered."""
 
 MISSING: Final = -1
 UNKNOWN_WORD: Final = -2
@@ -43,7 +45,8 @@ class Memo(dict[Any, V], Generic[V]):
 
     def __missing__(self, value: Any) -> V:
         parsed = self._parse(value)
-        if not (isinstance(value, str) and len(value) > LONGEST):
+        short = len(value) <= LONGEST if isinstance(value, str) else value is None or -LARGEST < value < LARGEST
+        if short:
             if len(self) >= MEMO_MOST:
                 self.clear()
             self[value] = parsed
@@ -78,7 +81,7 @@ def text_of(value: Any) -> str | None:
         return value
     if isinstance(value, float):
         value = int(value) if value.is_integer() else value
-    if isinstance(value, int) and not -(10**40) < value < 10**40:
+    if isinstance(value, int) and not -LARGEST < value < LARGEST:
         return "9" * 41  # too long for any use, and Python refuses to print really large ones
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -7,9 +7,10 @@ single observation point gives both. So a call that leaves two records counts on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from detector.config import Settings, Source
 from detector.errors import ConfigError, Reason, Rejected
@@ -17,10 +18,12 @@ from detector.ingest.codec import open_decoder
 from detector.ingest.columns import Floats
 from detector.ingest.facts import FactReader, Facts
 from detector.ingest.mapping import Mapping, Outcome, Phase, Side, load_mapping
+from detector.ingest.moments import EARLIEST_MS, LATEST_MS
 from detector.ingest.numbers import NumberTable, Trait
-from detector.ingest.zones import ZoneTable
+from detector.ingest.zones import ZoneClass, ZoneTable
 from detector.records import (
     BODY_BITS,
+    MAX_TRUNK,
     ROW,
     SCHEMA_ID,
     UNKNOWN_DURATION,
@@ -33,6 +36,7 @@ from detector.records import (
     Role,
     Rows,
     U64s,
+    are_numbers,
     partition_of,
 )
 
@@ -267,12 +271,34 @@ def pack_message(rows: Rows) -> bytes:
 
 
 def unpack_message(value: bytes | None, headers: Sequence[tuple[str, bytes]] | None) -> Rows | Rejected:
-    """The rows of an internal message, read-only; `Rejected` when its schema or size is not ours."""
+    """The rows of an internal message, read-only; `Rejected` when its schema or size, or a row, cannot be ours.
+
+    Ingest writes no others, but what does must not stop detect, nor put its clocks forward for good.
+    """
     schema = dict(headers or ()).get("schema")
     if schema != SCHEMA_ID:
-        return Rejected(Reason.WRONG_SHAPE, f"header schema: wanted {SCHEMA_ID!r} (got {schema!r})")
+        got = schema[:40] if schema else schema
+        return Rejected(Reason.WRONG_SHAPE, f"header schema: wanted {SCHEMA_ID!r} (got {got!r})")
     if not value:
         return Rejected(Reason.EMPTY, "wanted rows (got an empty message)")
     if len(value) % ROW.itemsize:
         return Rejected(Reason.WRONG_SHAPE, f"wanted a multiple of {ROW.itemsize} bytes (got {len(value)})")
-    return np.frombuffer(value, ROW)
+    rows = np.frombuffer(value, ROW)
+    for field, wanted, reason, fine in (
+        ("number", "a number", Reason.BAD_NUMBER, are_numbers(rows["number"])),
+        ("other", "a number or 0", Reason.BAD_NUMBER, are_numbers(rows["other"])),
+        ("event_ms", "2000 to 2099", Reason.BAD_TIME, _between(rows["event_ms"], int(EARLIEST_MS), int(LATEST_MS))),
+        ("kind", "1 to 4", Reason.UNKNOWN_VALUE, _between(rows["kind"], min(Kind), max(Kind) + 1)),
+        ("role", "0 or 1", Reason.UNKNOWN_VALUE, rows["role"] <= max(Role)),
+        ("zone", "a class of zone", Reason.UNKNOWN_VALUE, rows["zone"] & 15 <= max(ZoneClass)),
+        ("trunk", f"at most {MAX_TRUNK}", Reason.UNKNOWN_VALUE, rows["trunk"] <= MAX_TRUNK),
+    ):
+        if not fine.all():
+            at = int(np.argmin(fine))
+            return Rejected(reason, f"row {at}: {field}: wanted {wanted} (got {rows[field][at]})")
+    return rows
+
+
+def _between(values: npt.NDArray[Any], low: int, high: int) -> Bools:
+    between: Bools = (values >= low) & (values < high)
+    return between

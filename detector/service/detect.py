@@ -8,7 +8,6 @@ import orjson
 from detector.broker import Broker, Message, TopicPartition
 from detector.config import Settings
 from detector.errors import Abort, Fatal
-from detector.features.catalogue import feature_hash
 from detector.features.state import Status
 from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
@@ -18,7 +17,7 @@ from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
 from detector.service.saving import Saver
-from detector.snapshot import Store
+from detector.snapshot import open_store
 from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge
 from detector.verdict.model import Model
@@ -49,12 +48,7 @@ class DetectRole:
         metrics.model_info.labels(model.version, str(model.simulated).lower()).set(1)
         metrics.policy_info.labels(policy.version, settings.verdict.mode).set(1)
         self._detector = Detector(settings, Judge(policy, model, zones, settings), model)
-        store = Store(
-            settings.path(settings.detect.snapshots),
-            broker.identity(settings.topics.events),
-            f"{feature_hash()}+{settings.home.utc_offset_minutes}",
-            settings.detect.snapshots_kept,
-        )
+        store = open_store(settings, broker.identity(settings.topics.events))
         self._restorer = Restorer(settings, broker, self._detector, store, metrics)
         self._held: dict[int, Held] = {}
         self._gauges = (metrics.numbers, metrics.state_bytes, metrics.restore_seconds, metrics.blocks_budget_left)

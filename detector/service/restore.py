@@ -37,6 +37,7 @@ class Taken:
 
     part: Part
     start: int
+    from_snapshot: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,7 @@ class Restorer:
                 "group's offset with `kafka-consumer-groups --reset-offsets`."
             )
         judged_from = low if committed is None else committed
-        found = self.store.newest(partition, judged_from)  # 3
-        for why in found.passed_over:
-            log.warning("snapshot passed over: %s", why)
-        usable = found.offset if found.offset is not None and found.offset >= low else None
-        if usable is not None:
-            part = Part.restore(partition, found.arrays, memory, shadow, judged_from)
-            start = usable
-        else:
-            start = self._log_start(at, low, judged_from)  # 4
-            part = self.detector.fresh(partition, memory, shadow, judged_from)
+        taken = self.stand(at, low, judged_from, memory, shadow)
         self.metrics.last_step_timestamp.set_to_current_time()  # many partitions take long: the loop lives
         self.metrics.restore_seconds.labels(str(partition)).set(time.perf_counter() - began)
         log.info(
@@ -88,11 +80,23 @@ class Restorer:
             topics.events,
             partition,
             committed,
-            "the log's start" if usable is None else f"the snapshot at {usable}",
-            judged_from - start,
+            f"the snapshot at {taken.start}" if taken.from_snapshot else "the log's start",
+            judged_from - taken.start,
             len(memory),
         )
-        return Taken(part, start)
+        return taken
+
+    def stand(self, at: TopicPartition, low: int, judged_from: int, memory: Memory, shadow: Memory) -> Taken:
+        """The partition of a log that begins at `low`, with what is known of the rows before `judged_from`."""
+        found = self.store.newest(at.partition, judged_from)  # 3
+        for why in found.passed_over:
+            log.warning("snapshot passed over: %s", why)
+        if found.offset is not None and found.offset >= low:
+            part = Part.restore(at.partition, found.arrays, memory, shadow, judged_from)
+            return Taken(part, found.offset, from_snapshot=True)
+        start = self._log_start(at, low, judged_from)  # 4
+        part = self.detector.fresh(at.partition, memory, shadow, judged_from)
+        return Taken(part, start, from_snapshot=False)
 
     def _memory(self, topic: str, partition: int) -> Memory:
         at = TopicPartition(topic, partition)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from detector.ingest.columns import BAD, SpanColumn, TimeColumn, text_of
+from detector.ingest.columns import BAD, Memo, SpanColumn, TimeColumn, text_of
 from detector.ingest.mapping import Span, Time
 
 NOON_MS = 1_793_620_800_000
@@ -68,3 +68,14 @@ def test_equal_values_give_equal_texts() -> None:
     assert text_of(1) == text_of(1.0) == "1"
     assert text_of(10**5000) == "9" * 41
     assert text_of(None) is None
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 129, 10**4_000, -(10**4_000), 10**40], ids=["text", "huge", "negative", "long"]
+)
+def test_what_is_too_long_to_be_of_use_is_not_remembered(value: Any) -> None:
+    """JSON integers have up to 4,300 digits: a memo of 2^18 such would hold half a gigabyte."""
+    memo = Memo(text_of)
+    assert memo[value] == text_of(value)
+    assert memo["short"] == "short"
+    assert list(memo) == ["short"]

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from detector.errors import ConfigError, Reason, Rejected
 from detector.ingest.rows import pack_message, scatter, unpack_message
-from detector.records import ROW, SCHEMA_ID, UNKNOWN_DURATION, UNKNOWN_RING, Flag, Role, Rows, partition_of
+from detector.records import (
+    ROW,
+    SCHEMA_ID,
+    UNKNOWN_DURATION,
+    UNKNOWN_RING,
+    Flag,
+    NumberKind,
+    Role,
+    Rows,
+    partition_of,
+)
 from tests import strategies
 from tests.ingest.tools import NOON_MS, call, flags_of, read, reader_of, sms
 
@@ -149,6 +159,44 @@ def test_message_that_is_not_ours_is_rejected(
     got = unpack_message(value, headers)
     assert isinstance(got, Rejected)
     assert got.reason == reason
+
+
+def test_a_schema_of_any_length_is_rejected_in_a_few_words() -> None:
+    """The text goes into a header of the reject: with the whole schema in it, no broker would take that."""
+    got = unpack_message(bytes(ROW.itemsize), [("schema", b"x" * 1_000_000)])
+    assert isinstance(got, Rejected)
+    assert got.detail == f"header schema: wanted b'row-1' (got {b'x' * 40!r})"
+
+
+IMPOSSIBLE = [
+    ("number", 7 << 60 | 999700000001, Reason.BAD_NUMBER),
+    ("other", 15 << 60, Reason.BAD_NUMBER),
+    ("number", 999700000001, Reason.BAD_NUMBER),
+    ("number", int(NumberKind.E164) << 60, Reason.BAD_NUMBER),
+    ("number", int(NumberKind.E164) << 60 | 10**15, Reason.BAD_NUMBER),
+    ("number", int(NumberKind.SHORT) << 60 | 1, Reason.BAD_NUMBER),
+    ("other", int(NumberKind.LOCAL) << 60 | 2112, Reason.BAD_NUMBER),
+    ("event_ms", -1, Reason.BAD_TIME),
+    ("event_ms", 17, Reason.BAD_TIME),
+    ("event_ms", 2**62, Reason.BAD_TIME),
+    ("kind", 0, Reason.UNKNOWN_VALUE),
+    ("kind", 5, Reason.UNKNOWN_VALUE),
+    ("role", 2, Reason.UNKNOWN_VALUE),
+    ("zone", 999 << 4 | 15, Reason.UNKNOWN_VALUE),
+    ("trunk", 1024, Reason.UNKNOWN_VALUE),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "reason"), IMPOSSIBLE)
+def test_message_with_a_row_that_cannot_be_is_rejected(field: str, value: int, reason: Reason) -> None:
+    """Such a number stopped the judge for good, and such a time would blind the whole partition."""
+    rows = np.concatenate([read("plain", call(id=name)).rows for name in ("a", "b")])
+    assert isinstance(unpack_message(pack_message(rows), HEADERS), np.ndarray)
+    rows[field][2] = value
+    got = unpack_message(pack_message(rows), HEADERS)
+    assert isinstance(got, Rejected)
+    assert got.reason == reason
+    assert got.detail.startswith(f"row 2: {field}: wanted ")
 
 
 def test_emergency_number_must_be_digits() -> None:
