@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from detector.config import Settings, Source
 from detector.errors import ConfigError
+from detector.ingest.facts import UNDECLARED
 from detector.ingest.rows import Ingested, Raw, open_source
 from detector.ingest.zones import zone_class, zone_country
 from detector.records import UNKNOWN_DURATION, Flag, Kind, Role, Rows, number_text
@@ -99,6 +101,12 @@ def _records(ingested: Ingested, count: int) -> Iterator[str]:
         f"  {ingested.records} records: {len(ingested.rows)} rows, "
         f"{len(ingested.rejected)} rejected, skipped: {skipped}"
     )
+    trunks = np.unique(ingested.rows["trunk"])
+    if undeclared := trunks[trunks >= UNDECLARED].tolist():
+        yield (
+            f"  NOT DECLARED in the source's trunks: {', '.join(map(str, undeclared))}. "
+            "What arrives there counts as traffic of our own network, never as unattested."
+        )
 
 
 def describe_row(row: Rows, names: dict[int, str]) -> str:

@@ -77,5 +77,7 @@ def _placed(at: float | None) -> str:
     if 25 <= at <= 75:
         return ", as with most honest numbers."
     return (
-        f", more than {at:.0f} % of honest numbers." if at > 75 else f", less than {100 - at:.0f} % of honest numbers."
+        f", more than {min(at, 99):.0f} % of honest numbers."
+        if at > 75
+        else f", less than {min(100 - at, 99):.0f} % of honest numbers."
     )

@@ -77,3 +77,11 @@ def test_unknown_source_and_missing_file_are_named() -> None:
         check("nokia", "smsc.csv")
     with pytest.raises(ConfigError, match=r"nowhere.csv: wanted a readable file"):
         check("smsc", "nowhere.csv")
+
+
+def test_trunk_groups_that_are_not_declared_are_said() -> None:
+    """A misspelt interconnect trunk would make everybody who arrives there one of ours."""
+    declared = [line for line in check("plain", "msc_originating.ndjson") if "NOT DECLARED" in line]
+    kamailio = [line for line in check("kamailio", "kamailio.ndjson") if "NOT DECLARED" in line]
+    assert declared == []
+    assert len(kamailio) == 1
