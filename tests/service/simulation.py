@@ -118,6 +118,8 @@ class Network:
         """Those within a step, the outermost first: a strike may step another worker in the midst of one."""
         self.deaths: list[str] = []
         self.published = self.commands = 0
+        self.at_sync: list[Callable[[], None]] = []
+        """What happens at the next syncs of a snapshot's folder: before it has its name, and after."""
         self._set_time(patch)
 
     def _set_time(self, patch: pytest.MonkeyPatch) -> None:
@@ -126,6 +128,7 @@ class Network:
             patch.setattr(f"detector.service.{module}.time", clock)
         patch.setattr("detector.service.saving.ThreadPoolExecutor", Inline)
         patch.setattr("detector.snapshot.os.fsync", lambda handle: None)
+        patch.setattr("detector.snapshot._sync", lambda folder: self.at_sync.pop(0)() if self.at_sync else None)
         for kind, load in ((Model, _model), (Policy, _policy), (ZoneTable, _zones)):
             patch.setattr(kind, "load", staticmethod(load))
 
@@ -207,6 +210,7 @@ class Network:
         Each worker may die once more: of what was done to it before.
         """
         self.broker.spare()
+        self.at_sync.clear()
         self.broker.release_markers()
         self.broker.advance(60_000)
         if not self.workers:

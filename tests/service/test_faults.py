@@ -207,6 +207,22 @@ def test_a_zombie_publishes_nothing(network: Network, point: Point, deaths: int)
     network.check()
 
 
+@pytest.mark.parametrize("renamed", [False, True], ids=["before it has its name", "after"])
+@pytest.mark.parametrize("error", [Crash(), OSError("no space left on device")], ids=["killed", "disk full"])
+def test_a_snapshot_that_fails_costs_nothing_but_time(network: Network, error: BaseException, renamed: bool) -> None:
+    """The worker dies of a kill only; another takes the older snapshot, or the new one if it is whole."""
+    started(network, "ingest-0", "detect-0")
+    ingested(network)
+    network.at_sync = [lambda: None, raising(error)] if renamed else [raising(error)]
+    for _ in range(3):
+        network.broker.advance(1_500)
+        network.step("detect-0")
+    assert network.at_sync == []
+    assert len(network.deaths) == isinstance(error, Crash)
+    network.settle()
+    network.check()
+
+
 def test_every_workers_lease_is_lost_at_once(network: Network) -> None:
     """As when the coordinator moves: all join again, and what they had in hand is done once."""
     names = ("ingest-0", "ingest-1", "detect-0", "detect-1")

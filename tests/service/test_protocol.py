@@ -232,6 +232,17 @@ class Protocol(RuleBasedStateMachine):
                 half.mkdir(exist_ok=True)
                 (half / path.name).write_bytes(content[: len(content) // 2])
 
+    @rule(name=detectors, crash=st.booleans(), renamed=st.booleans())
+    def fail_in_a_snapshot(self, name: str, crash: bool, renamed: bool) -> None:
+        """Killed, or the disk is full, before the snapshot has its name or after."""
+        fails = _raising(Crash() if crash else OSError("no space left on device"))
+        self.network.at_sync = [lambda: None, fails] if renamed else [fails]
+        self.feed()
+        for _ in range(3):
+            self.broker.advance(1_500)
+            self.network.step(name)
+        self.network.at_sync = []
+
     @rule()
     def lose_all_snapshots(self) -> None:
         """A new worker without the store of the others: the log reaches back far enough."""
