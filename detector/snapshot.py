@@ -104,7 +104,7 @@ class Store:
         folder = self.folder(partition) / f"{offset:020d}"
         try:
             manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
             raise SnapshotError(f"{folder}/manifest.json: wanted a manifest ({error})") from error
         for field, wanted in (
             ("format", FORMAT),

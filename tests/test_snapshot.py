@@ -45,6 +45,19 @@ def test_three_are_kept(store: Store) -> None:
     assert store.offsets(0) == [50, 40, 30]
 
 
+def test_a_manifest_with_any_bit_flipped_is_passed_over_or_says_the_same(store: Store) -> None:
+    """Bytes that are no text and names that are no files included: whatever else it raises, no worker could start."""
+    store.save(0, 10, ARRAYS)
+    manifest = store.save(0, 20, ARRAYS) / "manifest.json"
+    content = manifest.read_bytes()
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        manifest.write_bytes(damaged)
+        found = store.newest(0, committed=20)
+        assert found.offset == 10 or all(np.array_equal(found.arrays[name], array) for name, array in ARRAYS.items())
+
+
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "manifest", "half"])
 def test_a_damaged_snapshot_is_passed_over_for_an_older_one(store: Store, harm: str) -> None:
     """A flipped bit, a short file, a missing file, a broken manifest, a folder half written."""

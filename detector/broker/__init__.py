@@ -1,7 +1,8 @@
 """The broker: a log of topics and partitions, with transactions. One contract, two brokers.
 
-`kafka` speaks to Apache Kafka, `memory` keeps everything in this process (demo, replay, tests).
-The contract suite in `tests/broker/` holds both to the same answers.
+`kafka` speaks to Apache Kafka, `memory` keeps everything in this process (demo, replay, tests), and `simulated`
+is the same with a clock that tests move and faults where they want them.
+The contract suite in `tests/broker/` holds all to the same answers.
 
 Offsets mean "next to read". Readers see committed messages only (`read_committed`).
 """

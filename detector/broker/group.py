@@ -24,7 +24,7 @@ class Membership(NamedTuple):
     topics: tuple[str, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Group:
     """Cooperative: a partition's `targets` say who is to have it; its owner keeps it until it gives it back."""
 
@@ -34,6 +34,8 @@ class Group:
     owners: dict[TopicPartition, str] = field(default_factory=dict)
     targets: dict[TopicPartition, str] = field(default_factory=dict)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    pending: dict[str, dict[TopicPartition, int]] = field(default_factory=dict)
+    """Transactional id -> offsets of its transaction, until the marker is here."""
 
     def join(self, instance: str, member: Membership, partitions: Collection[TopicPartition]) -> None:
         """`instance` is a member, and takes the place of one that had its name."""
@@ -59,6 +61,16 @@ class Group:
         member = self.members.get(metadata.instance)
         if member is None or member.number != metadata.member or metadata.generation != self.generation:
             raise Abort(f"commit: generation {metadata.generation} of group {self.name} has ended")
+
+    def is_stable(self, partitions: Collection[TopicPartition]) -> bool:
+        """No transaction is pending that has offsets of these."""
+        return not any(at in offsets for offsets in self.pending.values() for at in partitions)
+
+    def mark(self, transactional_id: str, commit: bool) -> None:
+        """The marker of a transaction is here: its offsets are the group's, or forgotten."""
+        offsets = self.pending.pop(transactional_id)
+        if commit:
+            self.offsets.update(offsets)
 
     def claim(self, instance: str) -> list[TopicPartition]:
         """The partitions that are `instance`'s by now, and were not before: nobody owned them."""

@@ -1,6 +1,6 @@
 """One partition of the broker in memory: messages, markers, and where readers must stop."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 from detector.broker import TopicPartition
@@ -62,7 +62,7 @@ class Log:
         self.base = 0
         self.entries: list[StoredMessage | None] = []
         self.open: dict[str, int] = {}
-        """Transactional id -> offset of the first message of its open transaction."""
+        """Transactional id -> offset of the first message of its transaction, until the marker stands here."""
 
     @property
     def end(self) -> int:
@@ -89,6 +89,13 @@ class Log:
             found += [entry for entry in part if entry is not None] if None in part else cast(list[StoredMessage], part)
             start = upto
         return found, start
+
+    def mark(self, transactional_id: str, hidden: Sequence[int]) -> None:
+        """The marker of a transaction takes an offset, as Kafka's does; what it aborted is hidden for good."""
+        for offset in hidden:
+            self.entries[offset - self.base] = None
+        self.entries.append(None)
+        del self.open[transactional_id]
 
     def drop_below(self, offset: int) -> None:
         base = max(self.base, min(offset, self.stable))

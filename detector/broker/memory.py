@@ -5,25 +5,32 @@ equal calls in equal order give equal offsets, assignments and batches. A crash 
 is no longer used: its transaction stays open, and hides what lies behind it, until a producer
 takes the same transactional id.
 
-It differs from Kafka in that a member that leaves or joins changes the group at once, that a
-member never times out by itself (`expire` does it), and that nothing is deleted by age (`trim`
-and `truncate` do it).
+A transaction's markers are written all at once, and offsets are pending no longer than it is open.
+
+It differs from Kafka in that a member that leaves or joins changes the group at once, that no
+member and no transaction times out by itself (`expire` and a successor do it), and that nothing
+is deleted by age (`trim` and `truncate` do it). `detector.broker.simulated` adds timeouts, late
+markers and faults, for tests.
 """
 
 import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from threading import Condition
 from typing import Final, TypeVar, cast
 
 from detector.broker import Assignment, Message, TopicPartition, TopicSpec
 from detector.broker.group import Group, GroupMetadata, Membership
 from detector.broker.log import Headers, Log, StoredMessage
+from detector.broker.transaction import Transaction
 from detector.errors import Abort, ConfigError, Fatal, Fenced, Recoverable
 
 PENDING_S: Final = 10.0
 """Longest wait of a reader for an open transaction to end: what Kafka's transaction timeout is to us."""
+OUTCOME_S: Final = 60.0
+"""Longest wait of a producer for its last transaction to be complete."""
 READ_CHUNK: Final = 4_096
 
 T = TypeVar("T")
@@ -54,13 +61,14 @@ class MemoryConsumer:
             self._broker._changed.notify_all()
 
     def poll(self, most: int, wait_s: float) -> list[Message]:
-        deadline = time.monotonic() + wait_s
+        now_s = self._broker._now_s
+        deadline = now_s() + wait_s
         while True:
             self._follow()
             with self._broker._changed:
                 if messages := self._take(most):
                     return messages
-                if not self._broker._changed.wait(max(0.0, deadline - time.monotonic())):
+                if not self._broker._wait_for_news(deadline - now_s()):
                     return []
 
     def _follow(self) -> None:
@@ -95,7 +103,10 @@ class MemoryConsumer:
             del self._positions[at]
 
     def _start(self, at: TopicPartition, given: int | None) -> int:
-        offset = self._group.offsets.get(at) if given is None else given
+        try:
+            offset = self._broker.committed(self._group.name, [at])[at] if given is None else given
+        except Recoverable as error:
+            raise Fatal(f"poll of {at.topic}/{at.partition}: {error}") from error
         if offset is not None:
             return offset
         if self._earliest:
@@ -161,30 +172,41 @@ def _tell(doing: str, partitions: list[TopicPartition], call: Callable[[Sequence
         raise Fatal(f"{doing} {names}: {error}") from error
 
 
+def _is_past(log: Log, offset: int) -> bool:
+    """Readers get beyond `offset`."""
+    return log.stable > offset
+
+
 class MemoryProducer:
     """A transactional producer; see `detector.broker.Producer`."""
 
-    def __init__(self, broker: "MemoryBroker", transactional_id: str) -> None:
+    def __init__(self, broker: "MemoryBroker", transactional_id: str, epoch: int) -> None:
         self._broker = broker
         self._id = transactional_id
-        self._written: dict[Log, list[int]] | None = None
+        self._epoch = epoch
+        self._transaction: Transaction | None = None
         self._doomed = False
 
-    def _check(self, doing: str) -> "dict[Log, list[int]]":
-        if self._broker._producers.get(self._id) is not self:
-            raise Fenced(f"{doing}: another producer runs as {self._id}")
-        if self._written is None:
+    def _check(self, doing: str) -> Transaction:
+        if self._broker._epochs[self._id] != self._epoch:
+            raise Fenced(f"{doing}: the epoch of {self._id} is a later one: another producer's, or the broker's own")
+        if self._transaction is None:
             raise Fatal(f"{doing}: wanted a transaction that has begun")
         if self._doomed:
             raise Abort(f"{doing}: the transaction must be aborted")
-        return self._written
+        return self._transaction
 
     def begin(self) -> None:
         with self._broker._changed:
-            if self._written is not None:
+            if self._transaction is not None:
                 raise Fatal("begin: the last transaction has not ended")
-            self._written = {}
+            try:
+                self._broker._await_completion(self._id, OUTCOME_S)
+            except Recoverable as error:
+                raise Fatal(f"begin: {error}") from error
+            self._transaction = Transaction(self._id)
             self._check("begin")
+            self._broker._transactions[self._id] = self._transaction
 
     def send(
         self,
@@ -195,7 +217,7 @@ class MemoryProducer:
         headers: Headers = None,
     ) -> None:
         with self._broker._changed:
-            written = self._check(f"send to {topic}")
+            written = self._check(f"send to {topic}").written
             log = self._broker._log_for(topic, partition, key)
             log.open.setdefault(self._id, log.end)
             written.setdefault(log, []).append(log.end)
@@ -203,34 +225,31 @@ class MemoryProducer:
 
     def commit(self, offsets: Mapping[TopicPartition, int], group_metadata: object) -> None:
         with self._broker._changed:
-            written = self._check("commit")
-            if offsets:
-                metadata = cast(GroupMetadata, group_metadata)
-                group = self._broker._group(metadata.group)
-                try:
-                    group.check(metadata)
-                except Abort:
-                    self._doomed = True
-                    raise
-                group.offsets.update(offsets)
-            self._end(written)
+            self._offer(offsets, group_metadata)
+            self._end(commit=True)
+
+    def _offer(self, offsets: Mapping[TopicPartition, int], group_metadata: object) -> None:
+        """The group has accepted `offsets`: whatever becomes of its members now, they go with the transaction."""
+        transaction = self._check("committing offsets")
+        if offsets:
+            metadata = cast(GroupMetadata, group_metadata)
+            group = self._broker._group(metadata.group)
+            try:
+                group.check(metadata)
+            except Abort:
+                self._doomed = True
+                raise
+            transaction.offer(group, offsets)
 
     def abort(self) -> None:
         with self._broker._changed:
             self._doomed = False
-            written = self._check("abort")
-            for log, offsets in written.items():
-                for offset in offsets:
-                    log.entries[offset - log.base] = None
-            self._end(written)
+            self._end(commit=False)
 
-    def _end(self, written: "dict[Log, list[int]]") -> None:
-        """Write the marker, which takes an offset as Kafka's does, and let readers past."""
-        for log in written:
-            log.entries.append(None)
-            del log.open[self._id]
-        self._written = None
-        self._broker._changed.notify_all()
+    def _end(self, commit: bool) -> None:
+        transaction = self._check("commit" if commit else "abort")
+        self._transaction = None
+        self._broker._decide(transaction, commit)
 
     def close(self) -> None:
         """Let go: what is not committed is aborted by the successor."""
@@ -238,6 +257,9 @@ class MemoryProducer:
 
 class MemoryBroker:
     """The way to all of the above; see `detector.broker.Broker`. `clock` gives the timestamps in UTC ms."""
+
+    _now_s = staticmethod(time.monotonic)
+    """What waiting is measured by."""
 
     def __init__(self, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self._clock = clock
@@ -248,7 +270,9 @@ class MemoryBroker:
         self._topics: dict[str, tuple[TopicSpec, int]] = {}
         self._logs: dict[TopicPartition, Log] = {}
         self._groups: dict[str, Group] = {}
-        self._producers: dict[str, MemoryProducer] = {}
+        self._epochs: dict[str, int] = {}
+        self._transactions: dict[str, Transaction] = {}
+        """The last of each transactional id."""
 
     @property
     def reachable(self) -> bool:
@@ -278,16 +302,47 @@ class MemoryBroker:
 
     def producer(self, transactional_id: str) -> MemoryProducer:
         with self._changed:
-            former = self._producers.get(transactional_id)
-            if former is not None and former._written is not None:
-                former.abort()
-            self._producers[transactional_id] = MemoryProducer(self, transactional_id)
-            return self._producers[transactional_id]
+            epoch = self._fence(transactional_id)
+            self._await_completion(transactional_id, PENDING_S)
+            return self._new_producer(transactional_id, epoch)
+
+    def _new_producer(self, transactional_id: str, epoch: int) -> MemoryProducer:
+        return MemoryProducer(self, transactional_id, epoch)
+
+    def _fence(self, transactional_id: str) -> int:
+        """Whoever had this id can do nothing more, and what it left open is aborted; returns the new epoch."""
+        epoch = self._epochs[transactional_id] = self._epochs.get(transactional_id, -1) + 1
+        last = self._transactions.get(transactional_id)
+        if last is not None and last.is_open:
+            self._decide(last, commit=False)
+        return epoch
+
+    def _decide(self, transaction: Transaction, commit: bool) -> None:
+        """The transaction's outcome is known, and every reader's to see: here all markers come at once."""
+        for where in transaction.decide(commit):
+            transaction.mark(where)
+        self._changed.notify_all()
+
+    def _await_completion(self, transactional_id: str, limit_s: float) -> None:
+        """Every marker of the id's last transaction is written: it has one transaction at a time."""
+        last = self._transactions.get(transactional_id)
+        if last is not None and not self._wait_for(lambda: last.is_complete, limit_s):
+            raise Recoverable(f"the last transaction of {transactional_id} is not complete after {limit_s:.0f} s")
+
+    def _wait_for(self, done: Callable[[], bool], limit_s: float) -> bool:
+        """Whether it is so within `limit_s`."""
+        return self._changed.wait_for(done, limit_s)
+
+    def _wait_for_news(self, limit_s: float) -> bool:
+        """Whether anything changed within `limit_s`."""
+        return self._changed.wait(max(0.0, limit_s))
 
     def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         with self._changed:
-            offsets = self._group(group).offsets
-            return {where: offsets.get(where) for where in partitions}
+            asked = self._group(group)
+            if asked.pending and not self._wait_for(lambda: asked.is_stable(partitions), PENDING_S):
+                raise Recoverable(f"reading committed offsets of {group}: a transaction is left open")
+            return {where: asked.offsets.get(where) for where in partitions}
 
     def publish(
         self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
@@ -310,7 +365,7 @@ class MemoryBroker:
             start, stop = max(start, log.base), min(stop, log.end)
         while start < stop:
             with self._changed:
-                if not self._changed.wait_for(lambda at=start: log.stable > at, PENDING_S):  # type: ignore[misc]
+                if log.stable <= start and not self._wait_for(partial(_is_past, log, start), PENDING_S):
                     raise Recoverable(f"reading {partition.topic}/{partition.partition}: a transaction is left open")
                 start = max(start, log.base)
                 found, start = log.committed(start, READ_CHUNK, stop)

@@ -1,24 +1,39 @@
-"""What every broker does, asked of both: the one in memory, and Apache Kafka."""
+"""What every broker does, asked of each: the one in memory, the simulated one that is made of it, and Apache Kafka."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 
+import confluent_kafka as ck
 import pytest
 
 from detector.broker import Broker, Message, Producer, TopicPartition, TopicSpec
-from detector.broker.kafka import KafkaBroker
-from detector.broker.memory import MemoryBroker
+from detector.broker.kafka import KafkaBroker, KafkaProducer
+from detector.broker.memory import MemoryBroker, MemoryProducer
+from detector.broker.simulated import TRANSACTION_MS, SimulatedBroker
 from detector.errors import Abort, Fatal, Fenced
 from tests.broker.groups import Member, eventually, until
 
+UNLIKE: dict[str, str] = {
+    "test_an_idle_poll_waits_and_gives_nothing": "a simulated wait takes no real time",
+    "test_a_reader_waits_while_a_transaction_is_open": "while a simulated call waits, no other thread gets to commit",
+}
+"""What the simulated broker does otherwise, and why."""
 
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+
+@pytest.fixture(params=["memory", "simulated", pytest.param("kafka", marks=pytest.mark.kafka)])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """Each broker in turn."""
     if request.param == "memory":
         yield MemoryBroker()
+    elif request.param == "simulated":
+        test = request.node.originalname
+        if test in UNLIKE:
+            # A thread that commits would outlive its test.
+            run = "thread" not in UNLIKE[test]
+            request.applymarker(pytest.mark.xfail(run=run, strict=True, reason=UNLIKE[test]))
+        yield SimulatedBroker(time.time_ns() // 1_000_000)
     else:
         with closing(KafkaBroker(request.getfixturevalue("kafka").options)) as real:
             yield real
@@ -212,6 +227,82 @@ def test_offsets_and_outputs_are_committed_together(
     assert broker.committed(name, [at]) == {at: 10}
     assert everything(broker, sink) == [b"kept"]
     member.consumer.close()
+
+
+def send_offsets(producer: Producer, offsets: Mapping[TopicPartition, int], metadata: object) -> None:
+    """The first half of a commit: as if the process stood still, or died, in the middle of it."""
+    if isinstance(producer, KafkaProducer):
+        positions = [ck.TopicPartition(*at, offset) for at, offset in offsets.items()]
+        producer._producer.send_offsets_to_transaction(positions, metadata, 10)
+    elif isinstance(producer, MemoryProducer):
+        producer._offer(offsets, metadata)
+
+
+def wait_out_a_transaction(broker: Broker) -> None:
+    """Longer than a transaction may be open; Kafka looks for such ones every second."""
+    if isinstance(broker, SimulatedBroker):
+        broker.advance(TRANSACTION_MS)
+    else:
+        time.sleep(TRANSACTION_MS / 1000 + 2)
+
+
+def test_a_transaction_that_stays_open_is_aborted_by_the_broker(
+    broker: Broker, make: Callable[..., str], producer: Producer, request: pytest.FixtureRequest
+) -> None:
+    """A dead process holds readers up for so long; one that only stood still is fenced when it wakes."""
+    if type(broker) is MemoryBroker:
+        request.applymarker(pytest.mark.xfail(strict=True, reason="only a successor ends a transaction: no clock"))
+    topic = make()
+    send(producer, topic, b"left open")
+    eventually(lambda: broker.watermarks(TopicPartition(topic, 0))[1] == 1)
+    if type(broker) is not MemoryBroker:
+        wait_out_a_transaction(broker)
+    broker.publish(topic, [(None, b"after")], 0)
+    with pytest.raises((Abort, Fenced)):
+        producer.commit({}, None)
+    assert everything(broker, topic) == [b"after"]
+
+
+def test_committed_waits_for_offsets_of_a_transaction_that_is_not_decided(
+    broker: Broker, make: Callable[..., str], name: str
+) -> None:
+    """Whoever takes a partition over learns what became of its last holder's transaction: here a successor ends it."""
+    source = make(1, "in")
+    at = TopicPartition(source, 0)
+    broker.publish(source, numbered(0, 10), 0)
+    member = Member(broker, name, source)
+    member.until(10)
+    metadata = member.consumer.group_metadata()
+    first, second = broker.producer(f"{name}-1"), broker.producer(f"{name}-2")
+    second.begin()
+    second.commit({at: 3}, metadata)
+    first.begin()
+    send_offsets(first, {at: 7}, metadata)
+    broker.producer(f"{name}-1").close()
+    assert broker.committed(name, [at]) == {at: 3}
+    first.close()
+    second.close()
+    member.consumer.close()
+
+
+def test_offsets_that_were_accepted_are_committed_though_the_group_has_changed_since(
+    broker: Broker, make: Callable[..., str], producer: Producer, name: str
+) -> None:
+    """The generation is asked for when offsets are sent, not when the transaction ends: the next holder must wait."""
+    source = make(2, "in")
+    at = TopicPartition(source, 0)
+    for partition in (0, 1):
+        broker.publish(source, numbered(0, 5), partition)
+    first = Member(broker, name, source, "a-0")
+    first.until(10)
+    producer.begin()
+    send_offsets(producer, {at: 5}, first.consumer.group_metadata())
+    second = Member(broker, name, source, "a-1", starts={at: 0, TopicPartition(source, 1): 0})
+    until(lambda: len(first.held) == 1 and len(second.held) == 1, first, second)
+    producer.commit({}, None)
+    assert broker.committed(name, [at]) == {at: 5}
+    second.consumer.close()
+    first.consumer.close()
 
 
 def test_a_successor_fences_a_producer_and_ends_its_transaction(
