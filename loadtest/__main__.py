@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from detector.errors import DetectorError
+from loadtest.faults import main as run_faults
 from loadtest.throughput import measure, table
 
 
@@ -19,7 +20,15 @@ def main() -> int:
     )
     throughput.add_argument("--runs", type=int, default=3, help="how often (default: %(default)s)")
     throughput.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    faults = commands.add_parser("faults", help="nemeses strike, oracles say what was lost or is there twice")
+    faults.add_argument("--seed", type=int, default=1, help="of traffic and chance (default: %(default)s)")
+    faults.add_argument(
+        "--minutes", type=float, default=0.0, help="go on for so long; every fault has one turn at least"
+    )
+    faults.add_argument("--only", action="append", default=[], metavar="NAME", help="this fault only; repeatable")
     arguments = parser.parse_args()
+    if arguments.command == "faults":
+        return run_faults(arguments.seed, arguments.minutes, arguments.only)
     runs = []
     for number in range(arguments.runs):
         runs.append(measure(arguments.numbers, seed=number + 1))
