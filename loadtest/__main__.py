@@ -26,9 +26,10 @@ def main() -> int:
         "--minutes", type=float, default=0.0, help="go on for so long; every fault has one turn at least"
     )
     faults.add_argument("--only", action="append", default=[], metavar="NAME", help="this fault only; repeatable")
+    faults.add_argument("--folder", type=Path, metavar="DIR", help="keep logs, snapshots and the broker's data there")
     arguments = parser.parse_args()
     if arguments.command == "faults":
-        return run_faults(arguments.seed, arguments.minutes, arguments.only)
+        return run_faults(arguments.seed, arguments.minutes, arguments.only, arguments.folder)
     runs = []
     for number in range(arguments.runs):
         runs.append(measure(arguments.numbers, seed=number + 1))

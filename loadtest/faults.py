@@ -19,15 +19,17 @@ from typing import Final
 
 import numpy as np
 
-from detector.errors import DetectorError
+from detector.errors import ConfigError, DetectorError
 from detector.features.catalogue import feature_hash
 from detector.snapshot import Store
 from loadtest.nemeses_broker import BROKER
+from loadtest.nemeses_input import INPUT
 from loadtest.nemeses_processes import PROCESSES
+from loadtest.nemeses_snapshots import SNAPSHOTS
 from loadtest.nemesis import Nemesis
 from loadtest.world import World, world
 
-NEMESES: Final = (*PROCESSES, *BROKER)
+NEMESES: Final = (*PROCESSES, *BROKER, *SNAPSHOTS, *INPUT)
 PER_S: Final = 1_000
 WORKERS: Final = 2
 SINCE_S: Final = 0.5
@@ -54,17 +56,19 @@ class Row:
         return not (self.lost or self.repeated or self.unmet)
 
 
-def run(seed: int, minutes: float, kinds: Sequence[type[Nemesis]], say: Callable[[str], None]) -> list[Row]:
-    """Turns of every kind, in an order drawn from `seed`, until the minutes are over; each kind has one at least."""
+def run(
+    seed: int, minutes: float, kinds: Sequence[type[Nemesis]], say: Callable[[str], None], folder: Path
+) -> list[Row]:
+    """Turns of every kind, in an order drawn from `seed`, until the minutes are over; each kind has one at least.
+
+    Logs, snapshots and the broker's data stay in `folder`.
+    """
     rows = {kind: Row(kind.name) for kind in kinds}
     end_row = Row("end of the run: state")
     until = time.monotonic() + 60 * minutes
     # Turns that have begun go on for minutes beyond the end, with what a burst takes on top.
     records = int(PER_S * 60 * (2 * minutes + 2 * len(kinds)))
-    with (
-        tempfile.TemporaryDirectory(prefix="faults-") as folder,
-        world(seed, records, PER_S, WORKERS, Path(folder)) as made,
-    ):
+    with world(seed, records, PER_S, WORKERS, folder) as made:
         say(f"{len(kinds)} kinds of faults, seed {seed}, {PER_S} records/s, {WORKERS} workers of each role")
         for kind in _turns(kinds, made.chance):
             if time.monotonic() > until and rows[kind].injected:
@@ -145,13 +149,18 @@ def _line(row: Row) -> str:
     return "| " + " | ".join([*cells, recover, f"{row.gave_up}"]) + " |"
 
 
-def main(seed: int, minutes: float, only: Sequence[str]) -> int:
-    """Run, and print the table; 1 if anything was not as it should be."""
+def main(seed: int, minutes: float, only: Sequence[str], folder: Path | None) -> int:
+    """Run, and print the table; 1 if anything was not as it should be. Without a `folder` nothing is kept."""
     kinds = [kind for kind in NEMESES if not only or any(word in (kind.name, kind.__name__) for word in only)]
+    if not kinds:
+        raise ConfigError(f"--only: wanted one of {', '.join(kind.name for kind in NEMESES)} (got {', '.join(only)})")
 
     def say(text: str) -> None:
         sys.stderr.write(text + "\n")
 
-    rows = run(seed, minutes, kinds, say)
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
+        rows = run(seed, minutes, kinds, say, folder or Path(temporary))
     sys.stdout.write(table(rows))
     return 0 if all(row.holds for row in rows) else 1

@@ -56,10 +56,10 @@ class World:
         """The store that all detect workers reach."""
         return self.settings.path(self.settings.detect.snapshots)
 
-    def committed(self, role: str) -> Offsets:
+    def committed(self, role: str, limit_s: float = RECOVER_S) -> Offsets:
         """The group's offsets, once no transaction is pending on them."""
         ats = self.log_of(role)
-        until = time.monotonic() + RECOVER_S
+        until = time.monotonic() + limit_s
         while True:
             try:
                 return {at: offset or 0 for at, offset in self.broker.committed(self._group(role), ats).items()}
@@ -84,7 +84,10 @@ class World:
         """Wait until a role has committed every message before `targets`: only markers may lie between."""
         until = time.monotonic() + limit_s
         while time.monotonic() < until:
-            done = self.committed(role)
+            try:
+                done = self.committed(role, max(0.0, until - time.monotonic()))
+            except Recoverable:
+                return False
             if all(done[at] >= target or self._is_empty(at, done[at], target) for at, target in targets.items()):
                 return True
             time.sleep(POLL_S)

@@ -463,6 +463,12 @@ class KafkaBroker:
 
         return _asked(self._admin, f"watermarks of {partition.topic}/{partition.partition}", ask)
 
+    def truncate(self, partition: TopicPartition, offset: int) -> None:
+        """Drop what lies before `offset`, as retention would."""
+        at = ck.TopicPartition(*partition, offset)
+        for future in self._admin.delete_records([at], request_timeout=STEP_S).values():
+            _called(f"truncating {partition.topic}/{partition.partition}", future.result)
+
     def partitions(self) -> dict[str, int]:
         metadata = self._metadata()
         return {

@@ -77,7 +77,8 @@ class Restorer:
             part = Part.restore(partition, found.arrays, memory, shadow, judged_from)
             start = found.offset
         else:
-            start = self._log_start(at, low, judged_from)  # 4
+            # No offset was ever committed: nothing before the log's start has been decided on, or ever will be.
+            start = low if committed is None else self._log_start(at, low, committed)  # 4
             part = self.detector.fresh(partition, memory, shadow, judged_from)
         self.metrics.restore_seconds.labels(str(partition)).set(time.perf_counter() - began)
         log.info(
@@ -98,7 +99,7 @@ class Restorer:
 
     def _log_start(self, at: TopicPartition, low: int, committed: int) -> int:
         """The log's first offset, if the rows before `committed` can be had from there."""
-        if low in (0, committed):
+        if low == 0:
             return low
         oldest = self._newest_event_ms(at, low, low + LOOK_BACK)
         newest = self._newest_event_ms(at, max(low, committed - LOOK_BACK), committed)

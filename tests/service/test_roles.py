@@ -154,8 +154,9 @@ def fail_commits(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     monkeypatch.setattr(MemoryProducer, "commit", failing)
 
 
+@pytest.mark.parametrize("kept", [0, 1])
 def test_without_snapshots_and_with_a_log_that_is_too_short_detect_refuses(
-    settings: Settings, records: list[bytes]
+    settings: Settings, records: list[bytes], kept: int
 ) -> None:
     """The message says what is missing and what to do; nothing starts empty in silence."""
     often = replace(settings.ingest, batch_records=500)
@@ -165,7 +166,7 @@ def test_without_snapshots_and_with_a_log_that_is_too_short_detect_refuses(
     drain(ingest, detect)
     for q in range(settings.topics.partitions):
         at = TopicPartition(settings.topics.events, q)
-        broker.truncate(at, committed(broker, at) - 1)
+        broker.truncate(at, committed(broker, at) - kept)
     for value in records[5_000:5_100]:
         broker.publish(RECORDS, [(None, value)], 0)
     drain(ingest)
