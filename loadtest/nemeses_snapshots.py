@@ -5,7 +5,7 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +22,10 @@ NOTICE_S: Final = 45.0
 
 
 def snapshots_of(world: World) -> dict[int, list[Path]]:
-    """The finished snapshots of each partition, newest first."""
-    found: dict[int, list[Path]] = {}
+    """The finished snapshots of each partition that are of this run's log, newest first."""
+    found: dict[int, list[Path]] = {q: [] for q in range(world.settings.topics.partitions)}
     for folder in world.snapshots.glob("*/*/"):
-        done = [entry for entry in folder.iterdir() if entry.name.isdecimal()]
+        done = [entry for entry in folder.iterdir() if entry.name.isdecimal() and int(entry.name) < FAR]
         found[int(folder.name)] = sorted(done, reverse=True)
     return found
 
@@ -33,6 +33,12 @@ def snapshots_of(world: World) -> dict[int, list[Path]]:
 def has_whole_log(world: World) -> bool:
     """Whether everything can be rebuilt from the log's start."""
     return all(world.broker.watermarks(at)[0] == 0 for at in world.log_of("detect"))
+
+
+def are_renewed(world: World) -> bool:
+    """Whether every partition gets a newer snapshot in time."""
+    before = {q: done[:1] for q, done in snapshots_of(world).items()}
+    return wait_until(lambda: all(done[:1] > before[q] for q, done in snapshots_of(world).items()))
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = NOTICE_S) -> bool:
@@ -49,28 +55,24 @@ class Damage(Nemesis):
     """Detect is killed, and finds each partition's newest snapshot damaged, or all of them."""
 
     strikes = 2
-    is_said = True
-    """Whether the log says what was passed over."""
 
     def strike(self, world: World) -> None:
+        self.want(wait_until(lambda: all(snapshots_of(world).values())), "every partition has snapshots to damage")
         workers = world.fleet.of("detect")
         world.fleet.kill(workers, hold=True)
         every = has_whole_log(world) and world.chance.random() < 0.5
-        harmed = 0
         for done in snapshots_of(world).values():
             for snapshot in done if every else done[:1]:
                 self.damage(snapshot, world)
-                harmed += 1
         self._workers = workers
         self._marks = [worker.heard() for worker in workers]
         world.fleet.release(*workers)
-        self.want(harmed > 0, "there were snapshots to damage")
 
     def heal(self, world: World) -> None:
         said = sum(
             worker.said("passed over", since=mark) for worker, mark in zip(self._workers, self._marks, strict=True)
         )
-        self.want(not self.is_said or said > 0, "what was passed over is said")
+        self.want(said > 0, "what was passed over is said")
 
     def damage(self, snapshot: Path, world: World) -> None:
         """The snapshot in this folder is no good any more."""
@@ -141,15 +143,10 @@ class FromTheFuture(Damage):
 
     def heal(self, world: World) -> None:
         super().heal(world)
-        before = {q: self._usable(done) for q, done in snapshots_of(world).items()}
-
-        def are_newer() -> bool:
-            return all(self._usable(done) > before[q] for q, done in snapshots_of(world).items())
-
-        self.want(wait_until(are_newer), "new snapshots are kept beside them")
-
-    def _usable(self, done: Sequence[Path]) -> int:
-        return max((int(snapshot.name) for snapshot in done if int(snapshot.name) < FAR), default=0)
+        self.want(are_renewed(world), "new snapshots are kept beside them")
+        for folder in world.snapshots.glob("*/*/*/"):
+            if folder.name.isdecimal() and int(folder.name) >= FAR:
+                shutil.rmtree(folder)
 
 
 def rewrite(snapshot: Path, **fields: object) -> None:
@@ -178,12 +175,7 @@ class DiskFull(Nemesis):
     def heal(self, world: World) -> None:
         for worker in self._workers:
             limit(worker, resource.RLIM_INFINITY)
-        before = {q: done[0] for q, done in snapshots_of(world).items() if done}
-
-        def are_newer() -> bool:
-            return all(done and done[0] > before[q] for q, done in snapshots_of(world).items() if q in before)
-
-        self.want(wait_until(are_newer), "snapshots are written again once there is room")
+        self.want(are_renewed(world), "snapshots are written again once there is room")
 
 
 def limit(worker: Worker, most_bytes: int) -> None:
@@ -215,13 +207,13 @@ class ShortRetention(Nemesis):
                     kept = aside / str(at.partition) / snapshot.name
                     kept.parent.mkdir(parents=True, exist_ok=True)
                     snapshot.rename(kept)
-        marks = [worker.heard() for worker in workers]
+        marks = [(worker, worker.heard(), len(worker.codes)) for worker in workers]
         world.fleet.release(*workers)
 
         def all_refuse() -> bool:
             return all(
-                worker.said("snapshot store of the others", since=mark)
-                for worker, mark in zip(workers, marks, strict=True)
+                worker.said("snapshot store of the others", since=heard) and 1 in worker.codes[ends:]
+                for worker, heard, ends in marks
             )
 
         self.want(wait_until(all_refuse), "every worker stops and says what to do")
