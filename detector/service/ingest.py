@@ -42,6 +42,8 @@ class IngestRole:
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
         self._held: set[TopicPartition] = set()
+        self._starts: dict[TopicPartition, int] = {}
+        """Where to go back to after an abort, in what has been held without a break since the batch was polled."""
         self._aborted = 0
         self._consumer.subscribe([*self._sources, settings.topics.commands], self)
 
@@ -52,8 +54,10 @@ class IngestRole:
         return {}
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Nothing to do: each step has committed what it did."""
+        """Each step has committed what it did; what was aborted is the next holder's, who may be ourselves again."""
         self._held.difference_update(partitions)
+        for at in partitions:
+            self._starts.pop(at, None)
         self._metrics.assigned.labels(ROLE).set(len(self._held))
 
     lost = revoked
@@ -96,12 +100,16 @@ class IngestRole:
         return len(messages)
 
     def _read_again(self, starts: dict[TopicPartition, int]) -> None:
-        """Poll for a while, so that revocations arrive, and go back to `starts` in what is still ours."""
+        """Poll for a while, so that revocations arrive, and go back to `starts` in what has stayed ours.
+
+        A partition that was away and came back starts at its committed offset, which another worker may have moved.
+        """
+        self._starts = {at: offset for at, offset in starts.items() if at in self._held}
         settled = time.monotonic() + settling_s(self._aborted)
         while time.monotonic() < settled:
             for message in self._consumer.poll(1, self._settings.ingest.wait_ms / 1000):
-                starts.setdefault(TopicPartition(message.topic() or "", message.partition()), message.offset())
-        self._consumer.seek({at: offset for at, offset in starts.items() if at in self._held})
+                self._starts.setdefault(TopicPartition(message.topic() or "", message.partition()), message.offset())
+        self._consumer.seek(self._starts)
 
     def _dead_letters(self, source: Source, batch: Sequence[Message], result: Ingested) -> list[Output]:
         outputs = []

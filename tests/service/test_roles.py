@@ -8,8 +8,8 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
-from detector.broker import TopicPartition
-from detector.broker.memory import MemoryBroker, MemoryProducer
+from detector.broker import Message, TopicPartition
+from detector.broker.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from detector.broker.topics import topic_specs
 from detector.config import Settings
 from detector.errors import Abort, CannotRebuild, Fatal
@@ -139,6 +139,46 @@ def test_a_role_gives_up_after_five_aborted_transactions_in_a_row(
     fail_commits(monkeypatch, 5)
     with pytest.raises(Fatal, match="5 transactions in a row could not commit"):
         drain(*[ingest] * 6)
+
+
+def test_what_another_worker_has_ingested_meanwhile_is_not_read_again(
+    settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an abort a partition goes to another worker, which commits, and comes back: it is read on from there.
+
+    first:   poll --- abort --- polls --------------------- polls --- seeks back, but not in what it had lost
+    second:                     joins --- commits --- leaves
+    """
+    monkeypatch.setattr("detector.service.ingest.settling_s", lambda attempt: 1.0)
+    broker = broker_with(settings, records[:8_000])
+    first = IngestRole(replace(settings, ingest=replace(settings.ingest, batch_records=1_000)), broker, Metrics(), "0")
+    first.step()
+    taken: set[TopicPartition] = set()
+    poll = MemoryConsumer.poll
+
+    def life_of_the_second() -> Iterator[None]:
+        second = IngestRole(settings, broker, Metrics(), "1")
+        while not second.step():
+            yield
+        while second.step():
+            pass
+        taken.update(second._held)
+        second.close()
+
+    life = life_of_the_second()
+
+    def polled(self: MemoryConsumer, most: int, wait_s: float) -> list[Message]:
+        if self is first._consumer and most == 1:
+            monkeypatch.setattr(MemoryConsumer, "poll", poll)
+            next(life, None)
+            monkeypatch.setattr(MemoryConsumer, "poll", polled)
+        return poll(self, most, wait_s)
+
+    monkeypatch.setattr(MemoryConsumer, "poll", polled)
+    fail_commits(monkeypatch, 1)
+    drain(first)
+    assert taken
+    assert published_rows(broker, settings) == expected_rows(settings, source_positions(broker))
 
 
 def fail_commits(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
