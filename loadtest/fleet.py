@@ -5,6 +5,7 @@ whose deaths are told apart: those we caused, and those with which a process gav
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final
+from urllib.request import urlopen
 
 from detector.supervisor import FIRST_PAUSE_S
 
@@ -67,6 +69,15 @@ class Worker:
     def heard(self) -> int:
         """The length of its log: a mark for `said`."""
         return self.log.stat().st_size if self.log.exists() else 0
+
+    def is_ready(self) -> bool:
+        """Whether the process that started last says that it is assigned and at work."""
+        addresses = re.findall(r"/ready at (http://\S+)", self.log.read_text("utf-8", "replace"))
+        try:
+            with urlopen(f"{addresses[-1]}/ready", timeout=1.0):
+                return True
+        except (IndexError, OSError):
+            return False
 
     def last_words(self) -> str:
         """The end of its log."""

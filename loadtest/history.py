@@ -62,7 +62,8 @@ class Writer:
 
     def add(self, values: Sequence[bytes]) -> None:
         """These are written among the others."""
-        self._extra += values
+        with self._busy:
+            self._extra += values
 
     def written(self, most: int) -> list[bytes]:
         """Up to `most` of the records written last."""

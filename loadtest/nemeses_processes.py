@@ -95,8 +95,9 @@ class JoinAndLeave(Nemesis):
     def strike(self, world: World) -> None:
         guests = [world.fleet.join(role) for role in ROLES]
         until = time.monotonic() + 30.0
-        while not all(guest.said("/ready at") for guest in guests) and time.monotonic() < until:
+        while not all(guest.is_ready() for guest in guests) and time.monotonic() < until:
             time.sleep(0.1)
+        self.want(all(guest.is_ready() for guest in guests), "those who join are given partitions")
         time.sleep(world.chance.uniform(2.0, 4.0))
         for guest in guests:
             world.fleet.leave(guest, self._how)
