@@ -40,7 +40,7 @@ class Position(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A dead letter: where the record stood, and why it was refused."""
+    """A dead letter: where the message stood, and why the first record in it was refused."""
 
     topic: str
     partition: int
@@ -102,11 +102,11 @@ def _ingested(settings: Settings, positions: Iterable[Position]) -> tuple[Counte
     partitions, offsets, timestamps, values = zip(*positions, strict=True)
     source = settings.sources[0]
     result = open_source(settings, source).read(Raw(values, partitions, offsets, timestamps))
-    refused = Counter(
-        Refusal(source.topic, partitions[one.index], offsets[one.index], one.rejected.reason.value)
-        for one in result.rejected
-    )
-    return Counter(_each(result.rows)), refused
+    reasons: dict[int, str] = {}
+    for one in result.rejected:
+        reasons.setdefault(one.index, one.rejected.reason.value)
+    refused = (Refusal(source.topic, partitions[i], offsets[i], reason) for i, reason in reasons.items())
+    return Counter(_each(result.rows)), Counter(refused)
 
 
 def published_rejects(messages: Iterable[Message]) -> Counter[Refusal]:
