@@ -29,7 +29,7 @@ from detector.records import Arrays
 
 FORMAT = 1
 ABANDONED_S = 3600
-"""A folder that was begun this long before the newest snapshot was left behind by a process that died."""
+"""A folder under a temporary name and this old was left behind by a process that died."""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,12 +69,19 @@ class Store:
 
         1. Write every array and the manifest into a folder with a temporary name, fsync each.
         2. Rename the folder to its final name, fsync the folder above.
-        3. Remove what is older than the newest `kept`, and what a dead process left half written.
+        3. Remove what is older than the newest `kept` up to `offset`, and what a dead process left half written
+           there. What lies beyond `offset` is let be: another worker's newer ones, or of no use before the log
+           is there again, and then as good as any.
         """
         folder = self.folder(partition)
         final = folder / f"{offset:020d}"
         if final.exists():
-            return final
+            try:
+                self.load(partition, offset)
+            except SnapshotError:
+                shutil.rmtree(final, ignore_errors=True)
+            else:
+                return final
         folder.mkdir(parents=True, exist_ok=True)
         beside = folder / f"tmp-{offset}-{os.getpid()}"  # 1
         shutil.rmtree(beside, ignore_errors=True)
@@ -92,11 +99,12 @@ class Store:
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         _sync(folder)
-        stale = [folder / f"{old:020d}" for old in self.offsets(partition)[self.kept :]]  # 3
-        long_ago = final.stat().st_mtime - ABANDONED_S
-        stale += [half for half in folder.glob("tmp-*") if half.stat().st_mtime < long_ago]
-        for one in stale:
-            shutil.rmtree(one, ignore_errors=True)
+        for old in [one for one in self.offsets(partition) if one <= offset][self.kept :]:  # 3
+            shutil.rmtree(folder / f"{old:020d}", ignore_errors=True)
+        for left in folder.glob("tmp-*"):
+            number = left.name.split("-")[1]
+            if number.isdecimal() and int(number) <= offset:
+                shutil.rmtree(left, ignore_errors=True)
         return final
 
     def load(self, partition: int, offset: int) -> dict[str, npt.NDArray[Any]]:

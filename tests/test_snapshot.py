@@ -1,7 +1,5 @@
 """Snapshots: whole or refused, and the newest usable one is found."""
 
-import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -103,11 +101,30 @@ def test_what_a_dead_process_left_half_written_is_not_a_snapshot(store: Store) -
     assert store.newest(0, committed=100).offset is None
 
 
-def test_what_a_dead_process_left_half_written_goes_with_a_later_snapshot(store: Store) -> None:
-    """An hour is longer than any snapshot takes; a younger one may be another worker's, still at it."""
-    old, young = store.folder(0) / "tmp-40-7", store.folder(0) / "tmp-45-8"
-    old.mkdir(parents=True)
-    young.mkdir()
-    os.utime(old, (time.time() - 3_700, time.time() - 3_700))
-    store.save(0, 50, ARRAYS)
-    assert (old.exists(), young.exists()) == (False, True)
+def test_snapshots_from_beyond_do_not_crowd_out_the_new_ones(store: Store) -> None:
+    """After an operator has set offsets back, what lies beyond is useless until the log is there again."""
+    for offset in (1_000, 1_001, 1_002):
+        store.save(0, offset, ARRAYS)
+    for offset in (10, 20, 30, 40):
+        store.save(0, offset, ARRAYS)
+    assert store.newest(0, committed=45).offset == 40
+    assert store.offsets(0) == [1_002, 1_001, 1_000, 40, 30, 20]
+
+
+def test_what_dead_processes_left_goes_with_the_next_snapshot(store: Store) -> None:
+    """Else every kill in mid-snapshot takes room on the disk for good; what is ahead may be somebody's at work."""
+    left, ahead = store.folder(0) / "tmp-20-1", store.folder(0) / "tmp-99-1"
+    for folder in (left, ahead):
+        folder.mkdir(parents=True)
+        (folder / "state.tiles.npy").write_bytes(b"half")
+    store.save(0, 20, ARRAYS)
+    assert not left.exists()
+    assert ahead.exists()
+
+
+def test_a_damaged_snapshot_is_written_anew_when_its_offset_is_due_again(store: Store) -> None:
+    """A worker that passed it over, and has replayed to the same offset, holds what it should have held."""
+    folder = store.save(0, 20, ARRAYS)
+    (folder / "state.tiles.npy").write_bytes(b"short")
+    store.save(0, 20, ARRAYS)
+    np.testing.assert_array_equal(store.load(0, 20)["state.tiles"], ARRAYS["state.tiles"])

@@ -33,9 +33,10 @@ _LIBRDKAFKA.addFilter(lambda record: not record.getMessage().startswith("FAIL ["
 
 T = TypeVar("T")
 
-ANSWER_S: Final = 15.0
-"""Longest wait for one answer (metadata, offsets): above the 10 s after which the coordinator ends
-a dead process's transaction, for `committed` waits while one is pending."""
+ANSWER_S: Final = 25.0
+"""Longest wait for one answer (metadata, offsets): above the 20 s within which the coordinator ends a
+dead process's transaction, for `committed` waits while one is pending. It times out after 10 s, and a
+broker looks for such every 10 s (transaction.abort.timed.out.transaction.cleanup.interval.ms)."""
 OUTCOME_S: Final = 60.0
 """Longest wait for the outcome of a transaction. Then it is unknown and the process must end; a
 restarting broker is back well within it."""
@@ -466,6 +467,12 @@ class KafkaBroker:
             return first.result().offset, last.result().offset
 
         return _asked(self._admin, f"watermarks of {partition.topic}/{partition.partition}", ask)
+
+    def truncate(self, partition: TopicPartition, offset: int) -> None:
+        """Drop what lies before `offset`, as retention would."""
+        at = ck.TopicPartition(*partition, offset)
+        for future in self._admin.delete_records([at], request_timeout=STEP_S).values():
+            _called(f"truncating {partition.topic}/{partition.partition}", future.result)
 
     def partitions(self) -> dict[str, int]:
         metadata = self._metadata()

@@ -65,9 +65,10 @@ class LocalKafka:
     """A running Kafka while in its `with` block; `address` is what clients connect to.
 
     `port` 0 takes a free one. Its data is in `data`, or in a folder of its own that goes with it.
+    Whoever connects to `behind_proxy` is told to go on to `proxy_port`: a proxy's, which leads back here.
     """
 
-    def __init__(self, port: int = 0, data: Path | None = None, heap: str = "1g") -> None:
+    def __init__(self, port: int = 0, data: Path | None = None, heap: str = "1g", proxy_port: int = 0) -> None:
         self._java = ["java", f"-Xmx{heap}", "-Xms256m", f"-Dlog4j2.configurationFile={KAFKA / 'log4j2.properties'}"]
         self._java += ["-cp", f"{fetch()}/*"]
         self._temporary = tempfile.TemporaryDirectory(prefix="kafka-") if data is None else None
@@ -75,12 +76,15 @@ class LocalKafka:
         self._process: subprocess.Popen[bytes] | None = None
         port, controller = (port or _free_port()), _free_port()
         self.address = f"127.0.0.1:{port}"
+        self.behind_proxy = _free_port() if proxy_port else 0
+        second = f",PROXIED://127.0.0.1:{self.behind_proxy}" if proxy_port else ""
+        advertised = f",PROXIED://127.0.0.1:{proxy_port}" if proxy_port else ""
         self._properties = self.data / "server.properties"
         self.data.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(
             (KAFKA / "server.properties").read_text()
-            + f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n"
-            + f"advertised.listeners=PLAINTEXT://{self.address}\n"
+            + f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{second}\n"
+            + f"advertised.listeners=PLAINTEXT://{self.address}{advertised}\n"
             + f"controller.quorum.voters=1@127.0.0.1:{controller}\n"
             + f"log.dirs={self.data / 'log'}\n"
         )

@@ -98,11 +98,6 @@ class Auditor:
         detector = self._detector(segments[0][1])
         restorer = Restorer(self._settings, self._broker, detector, self._store, Metrics())
         taken = restorer.stand(at, low, start, history.memory, Memory())  # 4
-        if start == taken.start > 0 and not taken.from_snapshot:
-            raise CannotRebuild(
-                f"{at.topic}[{partition}]: nothing is known of the numbers before offset {start}: no usable snapshot "
-                f"in {self._store.folder(partition)} is that old, and the log starts there. Choose a later --from."
-            )
         part, decided = taken.part, dict[Where, bytes]()
         for first, mode in ((taken.start, segments[0][1]), *segments[1:]):
             end = next((offset for offset, _ in segments[1:] if offset > first), stop)

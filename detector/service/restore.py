@@ -71,8 +71,11 @@ class Restorer:
                 "rows that were never counted are gone. Raise the topic's retention; to go on without them, set the "
                 "group's offset with `kafka-consumer-groups --reset-offsets`."
             )
-        judged_from = low if committed is None else committed
-        taken = self.stand(at, low, judged_from, memory, shadow)
+        if committed is None:
+            # Nothing before the log's start has been decided on, or ever will be.
+            taken = Taken(self.detector.fresh(partition, memory, shadow, low), low, from_snapshot=False)
+        else:
+            taken = self.stand(at, low, committed, memory, shadow)
         self.metrics.last_step_timestamp.set_to_current_time()  # many partitions take long: the loop lives
         self.metrics.restore_seconds.labels(str(partition)).set(time.perf_counter() - began)
         log.info(
@@ -81,7 +84,7 @@ class Restorer:
             partition,
             committed,
             f"the snapshot at {taken.start}" if taken.from_snapshot else "the log's start",
-            judged_from - taken.start,
+            taken.part.committed - taken.start,
             len(memory),
         )
         return taken
@@ -105,7 +108,7 @@ class Restorer:
 
     def _log_start(self, at: TopicPartition, low: int, committed: int) -> int:
         """The log's first offset, if the rows before `committed` can be had from there."""
-        if low in (0, committed):
+        if low == 0:
             return low
         oldest = next(self._event_times(at, low, committed), 0)
         newest = self._newest_before(at, low, committed)

@@ -253,7 +253,7 @@ def test_a_log_that_was_cut_is_audited_from_a_snapshot_on(world: World) -> None:
     assert (audit.differences, audit.from_snapshot, audit.state_from) == ((), True, first)
     with pytest.raises(CannotRebuild, match=rf"the log starts at offset {first - 1}: wanted a range from there on"):
         auditor.audit(1, 0, None)
-    with pytest.raises(CannotRebuild, match=rf"nothing is known of the numbers before offset {first - 1}"):
+    with pytest.raises(CannotRebuild, match=rf"no usable snapshot .* the log starts at offset {first - 1}"):
         auditor.audit(1, first - 1, None)
 
 

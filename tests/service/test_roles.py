@@ -8,8 +8,8 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
-from detector.broker import TopicPartition
-from detector.broker.memory import MemoryBroker, MemoryProducer
+from detector.broker import Message, TopicPartition
+from detector.broker.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from detector.broker.topics import topic_specs
 from detector.config import Settings
 from detector.errors import Abort, CannotRebuild, Fatal
@@ -142,6 +142,46 @@ def test_a_role_gives_up_after_five_aborted_transactions_in_a_row(
         drain(*[ingest] * 6)
 
 
+def test_what_another_worker_has_ingested_meanwhile_is_not_read_again(
+    settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an abort a partition goes to another worker, which commits, and comes back: it is read on from there.
+
+    first:   poll --- abort --- polls --------------------- polls --- seeks back, but not in what it had lost
+    second:                     joins --- commits --- leaves
+    """
+    monkeypatch.setattr("detector.service.ingest.settling_s", lambda attempt: 1.0)
+    broker = broker_with(settings, records[:8_000])
+    first = IngestRole(replace(settings, ingest=replace(settings.ingest, batch_records=1_000)), broker, Metrics(), "0")
+    first.step()
+    taken: set[TopicPartition] = set()
+    poll = MemoryConsumer.poll
+
+    def life_of_the_second() -> Iterator[None]:
+        second = IngestRole(settings, broker, Metrics(), "1")
+        while not second.step():
+            yield
+        while second.step():
+            pass
+        taken.update(second._held)
+        second.close()
+
+    life = life_of_the_second()
+
+    def polled(self: MemoryConsumer, most: int, wait_s: float) -> list[Message]:
+        if self is first._consumer and most == 1:
+            monkeypatch.setattr(MemoryConsumer, "poll", poll)
+            next(life, None)
+            monkeypatch.setattr(MemoryConsumer, "poll", polled)
+        return poll(self, most, wait_s)
+
+    monkeypatch.setattr(MemoryConsumer, "poll", polled)
+    fail_commits(monkeypatch, 1)
+    drain(first)
+    assert taken
+    assert published_rows(broker, settings) == expected_rows(settings, source_positions(broker))
+
+
 def fail_commits(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Of every ten commits, the first `times` abort."""
     commit = MemoryProducer.commit
@@ -155,8 +195,9 @@ def fail_commits(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     monkeypatch.setattr(MemoryProducer, "commit", failing)
 
 
+@pytest.mark.parametrize("kept", [0, 1])
 def test_without_snapshots_and_with_a_log_that_is_too_short_detect_refuses(
-    settings: Settings, records: list[bytes]
+    settings: Settings, records: list[bytes], kept: int
 ) -> None:
     """The message says what is missing and what to do; nothing starts empty in silence."""
     often = replace(settings.ingest, batch_records=500)
@@ -166,7 +207,7 @@ def test_without_snapshots_and_with_a_log_that_is_too_short_detect_refuses(
     drain(ingest, detect)
     for q in range(settings.topics.partitions):
         at = TopicPartition(settings.topics.events, q)
-        broker.truncate(at, committed(broker, at) - 1)
+        broker.truncate(at, committed(broker, at) - kept)
     for value in records[5_000:5_100]:
         broker.publish(RECORDS, [(None, value)], 0)
     drain(ingest)
