@@ -57,6 +57,7 @@ def test_a_wrong_setting_exits_with_2_and_its_path(tmp_path: Path, capsys: pytes
     assert f"{path}: sources[0].id: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_unreachable_broker_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A command that needs the broker now does not wait for it for long; a restart may mend it."""
     path = tmp_path / "a.yaml"

@@ -30,7 +30,7 @@ from tests.service.harness import (
     traffic,
 )
 
-SIZE = 30_000
+SIZE = 12_000
 
 
 @pytest.fixture(scope="module")
