@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import time
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -74,9 +75,9 @@ class Damage(Nemesis):
         )
         self.want(said > 0, "what was passed over is said")
 
+    @abstractmethod
     def damage(self, snapshot: Path, world: World) -> None:
         """The snapshot in this folder is no good any more."""
-        raise NotImplementedError
 
 
 class Truncated(Damage):

@@ -8,6 +8,7 @@
 What should have been seen and was not, beyond the oracles' balance, is a sentence in `unmet`.
 """
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from loadtest.fleet import Worker
@@ -19,7 +20,7 @@ TRANSACTION_S: Final = 10.0
 """After which the broker ends a transaction that nobody carries on, give or take a second."""
 
 
-class Nemesis:
+class Nemesis(ABC):
     """A kind of fault; `name` is what the command line and the table call it."""
 
     name = ""
@@ -29,11 +30,11 @@ class Nemesis:
     def __init__(self) -> None:
         self.unmet: list[str] = []
 
+    @abstractmethod
     def strike(self, world: World) -> None:
         """The fault is injected."""
-        raise NotImplementedError
 
-    def heal(self, world: World) -> None:
+    def heal(self, world: World) -> None:  # noqa: B027 (most faults leave nothing to undo)
         """Nothing of it is left."""
 
     def want(self, held: bool, sentence: str) -> None:

@@ -65,7 +65,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, config: Path, capsys:
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real messages of ../shared are not here")
-@pytest.mark.skipif(not SHIPPED.exists(), reason="no bundle is shipped yet")
 def test_nobody_in_a_real_benign_network_is_blocked(
     tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

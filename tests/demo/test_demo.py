@@ -10,10 +10,7 @@ from typing import Any
 import pytest
 
 from detector.cli import main
-from detector.config import ROOT
 from detector.demo.screen import PlainLines
-
-pytestmark = pytest.mark.skipif(not (ROOT / "models" / "default").exists(), reason="no bundle is shipped yet")
 
 SMALL = ["demo", "--numbers", "1500"]
 """Campaigns do not shrink with the network: every kind is there to be caught."""
