@@ -81,15 +81,16 @@ class IngestRole:
         for message in messages:
             by_topic.setdefault(message.topic() or "", []).append(message)
         outputs: list[Output] = []
-        ingested: list[tuple[Source, Ingested]] = []
+        ingested: list[tuple[Source, Raw, Ingested]] = []
         for topic, batch in by_topic.items():
             if topic in self._readers:
                 source = self._sources[topic]
-                result = self._readers[topic].read(_raw(batch))
-                ingested.append((source, result))
+                raw = _raw(batch)
+                result = self._readers[topic].read(raw)
+                ingested.append((source, raw, result))
                 outputs += self._dead_letters(source, batch, result)
         outputs += self._packed(
-            [result.rows for _, result in ingested], {k: v for _, r in ingested for k, v in r.names.items()}
+            [result.rows for *_, result in ingested], {k: v for *_, r in ingested for k, v in r.names.items()}
         )
         outputs += self._commands(by_topic.get(self._settings.topics.commands, []))
         worked = time.perf_counter()
@@ -179,14 +180,15 @@ class IngestRole:
     def _observe(
         self,
         messages: Sequence[Message],
-        ingested: Sequence[tuple[Source, Ingested]],
+        ingested: Sequence[tuple[Source, Raw, Ingested]],
         at: tuple[float, float, float, float],
     ) -> None:
         metrics = self._metrics
         now = self._clock()
         newest_ms = 0
-        for source, result in ingested:
+        for source, raw, result in ingested:
             metrics.records.labels(source.name).inc(result.records)
+            metrics.record_bytes.labels(source.name).inc(sum(map(len, filter(None, raw.values))))
             for record in result.rejected:
                 metrics.rejects.labels(source.name, record.rejected.reason.value).inc()
             for why, count in result.skipped.items():
@@ -194,9 +196,6 @@ class IngestRole:
             metrics.names.inc(len(result.names))
             if len(result.rows):
                 newest_ms = max(newest_ms, int(result.rows["event_ms"].max()))
-        for topic, source in self._sources.items():
-            size = sum(len(message.value() or b"") for message in messages if message.topic() == topic)
-            metrics.record_bytes.labels(source.name).inc(size)
         metrics.batch_size.labels(ROLE).observe(len(messages))
         metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
         if newest_ms:
