@@ -27,7 +27,7 @@ from detector.errors import SnapshotError
 from detector.features.catalogue import feature_hash
 from detector.records import Arrays
 
-FORMAT = 1
+FORMAT = 2
 ABANDONED_S = 3600
 """A folder under a temporary name and this old was left behind by a process that died."""
 

@@ -30,7 +30,7 @@ class NaiveState:
     def __init__(self, utc_offset_minutes: int = 0) -> None:
         self.utc_offset_ms = utc_offset_minutes * MINUTE
         self.counted: dict[int, list[Row]] = {}
-        self.known: dict[int, list[tuple[int, int]]] = {}
+        self.known: dict[int, list[tuple[int, int, int]]] = {}
 
     def newest(self, number: int) -> int:
         """The newest event time seen of `number`, 0 if none."""
@@ -41,11 +41,12 @@ class NaiveState:
         if row["kind"] not in (Kind.CALL, Kind.SMS) or row["flags"] & Flag.EMERGENCY or not row["number"]:
             return Status.IGNORED
         number, key = row["number"], (row["record_id"], row["role"])
-        if key in self.known.get(number, [])[-16:]:
-            return Status.DUPLICATE
-        if row["event_ms"] // DAY < self.newest(number) // DAY - 7:
+        oldest_day = self.newest(number) // DAY - 7
+        if row["event_ms"] // DAY < oldest_day:
             return Status.LATE
-        self.known.setdefault(number, []).append(key)
+        if key in {(record, role) for record, role, day in self.known.get(number, [])[-16:] if day >= oldest_day}:
+            return Status.DUPLICATE
+        self.known.setdefault(number, []).append((*key, row["event_ms"] // DAY))
         self.counted.setdefault(number, []).append(row)
         return Status.COUNTED
 

@@ -1,18 +1,26 @@
-"""The index: every number of a partition has a slot, handed out in order of first sight.
+"""The index: where each number of a partition is remembered.
 
-Open addressing with linear probing, at most half full. The slots, unlike the table that finds
-them, are a pure function of the log: only the numbers are saved, the table is built anew.
+Open addressing with linear probing, at most three quarters full. The table is no part of the state:
+it is built anew from the records. A number's position in it stays the same until `reserve`, so
+that a batch looks its numbers up once and moves them from form to form without searching again.
 """
 
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
+from detector.features.tiles import i64
 from detector.jit import kernel
 from detector.records import NO_NUMBER, Bools, I64s, U64s
 
 ABSENT: Final = -1
-"""The slot of a number that the index does not hold."""
+"""The position of a number that the index does not hold, and the place of one that is not remembered."""
+FORM_AT: Final = 28
+"""A place is a form's rank above this bit, and a slot below it: 268 million of each form in a partition."""
+SLOT_MASK: Final = (1 << FORM_AT) - 1
+
+Places = npt.NDArray[np.int32]
 
 _SHIFT_30: Final = np.uint64(30)
 _SHIFT_27: Final = np.uint64(27)
@@ -34,75 +42,88 @@ def mix(value: np.uint64) -> np.uint64:
 
 
 @kernel
-def locate(
-    keys: U64s, places: I64s, shift: int, wanted: U64s, admit: Bools, numbers: U64s, held: I64s, out: I64s
-) -> None:
-    """out[i] (written) = slot of `wanted[i]`; a number not held gets the next slot if `admit[i]`, else ABSENT.
+def position_of(keys: U64s, number: np.uint64) -> int:
+    """Where `number` stands in the table `keys`, or where it would: that place is free then.
 
-    `keys`, `places` (mutated): the table, 2^(64 - shift) long, key NO_NUMBER = free. `numbers`
-    (mutated): the number of each slot. `held` (mutated): i64[1], how many there are. The table's
-    position is the hash's high bits: its low bits chose the partition and are alike in all of it.
+    The position comes from the hash's high bits: its low bits chose the partition and are alike in all of it.
     """
     last = len(keys) - 1
+    at = i64(mix(number) >> np.uint64(32)) & last
+    while keys[at] != number and keys[at] != NO_NUMBER:
+        at = (at + 1) & last
+    return at
+
+
+@kernel
+def locate(keys: U64s, held: I64s, wanted: U64s, admit: Bools, out: I64s) -> None:
+    """out[i] (written) = position of `wanted[i]`, which is put there if `admit[i]`; else ABSENT if it is not held.
+
+    `keys` (mutated): the table, a power of two long, NO_NUMBER = free. `held` (mutated): i64[1], how many it holds.
+    """
     for i in range(len(wanted)):
         number = wanted[i]
-        at = np.int64(mix(number) >> np.uint64(shift))
-        while keys[at] != number and keys[at] != NO_NUMBER:
-            at = (at + 1) & last
-        if keys[at] == number and number != NO_NUMBER:
-            out[i] = places[at]
-        elif admit[i]:
-            keys[at] = number
-            places[at] = held[0]
-            numbers[held[0]] = number
-            out[i] = held[0]
-            held[0] += 1
-        else:
+        at = position_of(keys, number)
+        out[i] = at
+        if keys[at] != number:
+            if admit[i]:
+                keys[at] = number
+                held[0] += 1
+            else:
+                out[i] = ABSENT
+        elif number == NO_NUMBER:
             out[i] = ABSENT
 
 
+@kernel
+def put(keys: U64s, places: Places, held: I64s, numbers: U64s, wanted: Places) -> None:
+    """The table (`keys`, `places`, `held`: mutated) holds each number, which it did not, at its wanted place."""
+    for i in range(len(numbers)):
+        if wanted[i] != ABSENT:
+            at = position_of(keys, numbers[i])
+            keys[at] = numbers[i]
+            places[at] = wanted[i]
+            held[0] += 1
+
+
 class Index:
-    """The slots of the numbers of one partition."""
+    """The places of the numbers of one partition."""
 
     def __init__(self, capacity: int) -> None:
         self._held = np.zeros(1, np.int64)
-        self._numbers = np.zeros(0, np.uint64)
-        self._build(capacity)
-
-    def __len__(self) -> int:
-        return int(self._held[0])
-
-    @property
-    def numbers(self) -> U64s:
-        """The number of each slot, as a view."""
-        return self._numbers[: len(self)]
+        self.keys: U64s = np.zeros(0, np.uint64)
+        self.places: Places = np.zeros(0, np.int32)
+        """By position. A number whose place is ABSENT was forgotten: it is gone when the table grows."""
+        self.reserve(capacity)
 
     @property
     def nbytes(self) -> int:
-        return self._keys.nbytes + self._places.nbytes + self._numbers.nbytes
+        """Bytes of the table."""
+        return self.keys.nbytes + self.places.nbytes
 
-    def place(self, numbers: U64s, admit: Bools) -> I64s:
-        """The slot of each number; those not held yet get one where `admit`, ABSENT elsewhere."""
-        if len(self) + len(numbers) > len(self._numbers):
-            self._build(2 * (len(self) + len(numbers)))
-        return self._locate(numbers, admit)
+    def locate(self, numbers: U64s, admit: Bools) -> I64s:
+        """The position of each number; those not held get one where `admit`, for which there is room."""
+        positions = np.empty(len(numbers), np.int64)
+        locate(self.keys, self._held, numbers, admit, positions)
+        return positions
 
-    def find(self, numbers: U64s) -> I64s:
-        """The slot of each number, ABSENT where it is not held."""
-        return self._locate(numbers, np.zeros(len(numbers), np.bool_))
+    def find(self, numbers: U64s) -> Places:
+        """The place of each number, ABSENT where it is not remembered."""
+        positions = self.locate(numbers, np.zeros(len(numbers), np.bool_))
+        return np.where(positions == ABSENT, np.int32(ABSENT), self.places[positions])
 
-    def _locate(self, numbers: U64s, admit: Bools) -> I64s:
-        slots = np.empty(len(numbers), np.int64)
-        locate(self._keys, self._places, self._shift, numbers, admit, self._numbers, self._held, slots)
-        return slots
+    def put(self, numbers: U64s, places: Places) -> None:
+        """Each number, none of which is held, stands at its place."""
+        self.reserve(len(numbers))
+        put(self.keys, self.places, self._held, np.ascontiguousarray(numbers), places)
 
-    def _build(self, capacity: int) -> None:
-        """Make room for `capacity` numbers, half of a table of a power of two, and put those held back."""
-        bits = max(4, int(2 * capacity - 1).bit_length())
-        numbers = self.numbers
-        self._keys = np.zeros(1 << bits, np.uint64)
-        self._places = np.zeros(1 << bits, np.int64)
-        self._shift = 64 - bits
-        self._numbers = np.zeros(1 << (bits - 1), np.uint64)
+    def reserve(self, more: int) -> None:
+        """There is room for `more` numbers; positions change if there was not."""
+        if 4 * (int(self._held[0]) + more) <= 3 * len(self.keys) and len(self.keys):
+            return
+        keys, places = self.keys, self.places
+        alive = int(np.count_nonzero(places != ABSENT))
+        size = 1 << max(4, (2 * (alive + more) - 1).bit_length())
+        self.keys = np.zeros(size, np.uint64)
+        self.places = np.full(size, ABSENT, np.int32)
         self._held[0] = 0
-        self._locate(numbers, np.ones(len(numbers), np.bool_))
+        put(self.keys, self.places, self._held, keys, places)

@@ -1,27 +1,18 @@
-"""Steps: what one row adds to its number.
+"""Steps: what one event adds to the tiles of its number.
 
 A phase counts where it is set, so that a call of many rows counts once; an interim row adds its
-talk time only. Talk, sets and rates follow the row's role. A rejection by our own enforcement
+talk time only. Talk, sets and rates follow the event's role. A rejection by our own enforcement
 adds to its own counter and to nothing else.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.features.past import DEDUPE_WINDOW, Past
-from detector.features.sketches import (
-    HOURS_A_DAY,
-    MINUTES_A_DAY,
-    NEWEST_DAY_BIT,
-    PEER_SLOTS,
-    THING_SLOTS,
-    ZONE_SLOTS,
-    age_days,
-    age_stamps,
-    hash_slot,
-)
+from detector.features.event import CALL_AT, FLAGS_AT, FROM_AT, RISK, Words, duration_of, talk_of
+from detector.features.past import Past
+from detector.features.sketches import is_outgoing
 from detector.features.tiles import (
     ANSWERED_O,
     BEGAN_I,
@@ -32,8 +23,7 @@ from detector.features.tiles import (
     DAY_BEGAN_I,
     DAY_BEGAN_O,
     DAY_COLUMNS,
-    DAY_HOURS,
-    DAY_MS,
+    DAY_ROWS,
     DAY_SHORT_O,
     DAY_SMS_I,
     DAY_SMS_O,
@@ -47,35 +37,34 @@ from detector.features.tiles import (
     HOP_24H,
     HOUR_MS,
     INTL_O,
-    MINUTE_MS,
     NIGHT_O,
     OWN_BLOCKS,
     PHASED_O,
     RISK_O,
     RISK_TALK_O,
+    ROWS,
     SHORT_O,
     SMS_I,
     SMS_O,
     TALK_COLUMNS_24H,
     TALK_O,
+    TILES_1H,
+    TILES_5M,
     TILES_7D,
-    U16_MAX,
-    U32_MAX,
+    TILES_24H,
     UNATTESTED_O,
     add_steps,
-    clear_skipped,
+    clear_opened,
     i64,
 )
 from detector.jit import kernel
-from detector.records import UNKNOWN_DURATION, Flag, Kind, Role
+from detector.records import Flag
 
 SHORT_CALL_S: Final = 6
 """An answered call shorter than this is a robocall's hallmark: the called party hung up on a recording."""
 NIGHT_ENDS_H: Final = 6
 """Local hours 00 to 06: a PBX is hacked while its office is empty."""
 
-_CALL: Final = int(Kind.CALL)
-_FROM: Final = int(Role.FROM)
 _BEGAN: Final = int(Flag.BEGAN)
 _ANSWERED: Final = int(Flag.ANSWERED)
 _ENDED: Final = int(Flag.ENDED)
@@ -85,13 +74,10 @@ _FAILED: Final = int(Flag.FAILED)
 _UNATTESTED: Final = int(Flag.UNATTESTED)
 _INTERNATIONAL: Final = int(Flag.INTERNATIONAL)
 _OWN_BLOCK: Final = int(Flag.OWN_BLOCK)
-_RISK: Final = int(Flag.RISK)
-_ROLE_SALT: Final = 0x9E37_79B9
-"""Makes the two rows of one record about one number (a call to oneself) different."""
 
 
 class Steps(NamedTuple):
-    """Scratch: what one row adds to each column."""
+    """Scratch: what one event adds to each column."""
 
     tiles: npt.NDArray[np.int64]
     talk: npt.NDArray[np.int64]
@@ -104,71 +90,39 @@ def blank_steps() -> Steps:
 
 
 @kernel
-def dedupe_key(record_id: int, role: int) -> int:
-    """What a number remembers of a row: u32, never 0."""
-    return max(record_id ^ (role * _ROLE_SALT), 1)
+def advance_rings(past: Past, newest_ms: int, event_ms: int) -> None:
+    """Drop what leaves the rings (`past` is mutated) when the newest time moves from `newest_ms` to `event_ms`."""
+    minute, hop, hour, day = event_ms // HOP_5M, event_ms // HOP_1H, event_ms // HOP_24H, event_ms // HOP_7D
+    clear_opened(past["tiles_5m"], minute - newest_ms // HOP_5M, minute % TILES_5M)
+    opened_1h, at_1h = hop - newest_ms // HOP_1H, hop % TILES_1H
+    clear_opened(past["tiles_1h"], opened_1h, at_1h)
+    clear_opened(past["talk_1h"], opened_1h, at_1h)
+    opened_24h, at_24h = hour - newest_ms // HOP_24H, hour % TILES_24H
+    clear_opened(past["tiles_24h"], opened_24h, at_24h)
+    clear_opened(past["talk_24h"], opened_24h, at_24h)
+    opened_7d = day - newest_ms // HOP_7D
+    clear_opened(past["tiles_7d"], opened_7d, day % TILES_7D)
+    for k in range(min(opened_7d, TILES_7D)):
+        past["day_hours"][(day - k) % TILES_7D] = 0
 
 
 @kernel
-def is_recent(past: Past, key: int) -> bool:
-    """Whether `key` is among the last rows of the number."""
-    recent = past["recent"]
-    matches = 0
-    for i in range(DEDUPE_WINDOW):
-        matches += recent[i] == key
-    return matches > 0
-
-
-@kernel
-def is_late(past: Past, event_ms: int) -> bool:
-    """Whether `event_ms` lies before every tile of the number."""
-    oldest_day: int = past["newest_ms"] // DAY_MS - NEWEST_DAY_BIT
-    return event_ms // DAY_MS < oldest_day
-
-
-@kernel
-def remember(past: Past, key: int) -> None:
-    """Put `key` in the place of the oldest one (`past` is mutated)."""
-    at = i64(past["recent_next"])
-    past["recent"][at] = key
-    past["recent_next"] = (at + 1) % DEDUPE_WINDOW
-
-
-@kernel
-def advance(past: Past, event_ms: int) -> None:
-    """Move the number's newest time to `event_ms`, if later, and drop what leaves its rings (`past` is mutated)."""
-    newest_ms = past["newest_ms"]
-    if event_ms <= newest_ms:
-        return
-    past["newest_ms"] = event_ms
-    clear_skipped(past["tiles_5m"], HOP_5M, newest_ms, event_ms)
-    clear_skipped(past["tiles_1h"], HOP_1H, newest_ms, event_ms)
-    clear_skipped(past["talk_1h"], HOP_1H, newest_ms, event_ms)
-    clear_skipped(past["tiles_24h"], HOP_24H, newest_ms, event_ms)
-    clear_skipped(past["talk_24h"], HOP_24H, newest_ms, event_ms)
-    clear_skipped(past["tiles_7d"], HOP_7D, newest_ms, event_ms)
-    days = event_ms // DAY_MS - newest_ms // DAY_MS
-    if days > 0:
-        age_stamps(past["peers_out"], days * MINUTES_A_DAY)
-        age_stamps(past["peers_in"], days * HOURS_A_DAY)
-        age_stamps(past["devices"], days * HOURS_A_DAY)
-        age_stamps(past["cells"], days * HOURS_A_DAY)
-        age_stamps(past["zones"], days * HOURS_A_DAY)
-        age_days(past["peer_days"], days)
-
-
-@kernel
-def write_steps(row: Any, local_hour: int, steps: Steps) -> None:
-    """`steps` (written) = what `row`, not an own block, adds to each column."""
+def write_steps(words: Words, local_hour: int, steps: Steps) -> None:
+    """`steps` (written) = what an event adds to each column."""
     steps.tiles[:] = 0
     steps.talk[:] = 0
     steps.days[:] = 0
-    flags = i64(row["flags"])
+    steps.tiles[ROWS] = 1
+    steps.days[DAY_ROWS] = 1
+    word = words[1]
+    flags = word >> FLAGS_AT
+    if flags & _OWN_BLOCK != 0:
+        steps.tiles[OWN_BLOCKS] = 1
+        return
     began = i64(flags & _BEGAN != 0)
-    duration_s = i64(row["duration_s"])
-    talk_s = duration_s if duration_s != UNKNOWN_DURATION else 0
-    is_call = row["kind"] == _CALL
-    if row["role"] != _FROM:
+    talk_s = talk_of(words[0])
+    is_call = word >> CALL_AT & 1
+    if word >> FROM_AT & 1 == 0:
         if is_call:
             steps.tiles[BEGAN_I] = began
             steps.days[DAY_BEGAN_I] = began
@@ -184,9 +138,10 @@ def write_steps(row: Any, local_hour: int, steps: Steps) -> None:
         return
     answered = i64(flags & _ANSWERED != 0)
     ended = i64(flags & _ENDED != 0)
+    duration_s = duration_of(words[0])
     whole = ended == 1 and flags & _INTERIM == 0 and duration_s < SHORT_CALL_S
     short = i64(whole and (answered == 1 or duration_s > 0))
-    risk = i64(flags & _RISK != 0)
+    risk = i64(flags & RISK != 0)
     steps.tiles[BEGAN_O] = began
     steps.tiles[CANCELLED_O] = i64(flags & _CANCELLED != 0)
     steps.tiles[RISK_O] = began * risk
@@ -206,57 +161,32 @@ def write_steps(row: Any, local_hour: int, steps: Steps) -> None:
 
 
 @kernel
-def count_row(past: Past, row: Any, utc_offset_ms: int, steps: Steps) -> None:
-    """Add `row` to the number's tiles and sketches (`past` is mutated; `steps` is scratch).
+def is_own_block(word: int) -> bool:
+    """Whether our own enforcement rejected the attempt. `word` is word 1."""
+    return word >> FLAGS_AT & _OWN_BLOCK != 0
 
-    The number's newest time is at or after the row's, and the row is not late.
+
+@kernel
+def count_tiles(
+    past: Past, words: Words, event_ms: int, utc_offset_ms: int, most_rows: int, most_sum: int, steps: Steps
+) -> None:
+    """Add an event to the number's tiles (`past` is mutated; `steps` is scratch), that saturate at what they can hold.
+
+    The number's newest time is at or after `event_ms`, which is not late. `most_rows`, `most_sum`: what the
+    tiles of a day and less hold, and what talk and the tiles of a week do.
     """
-    event_ms = i64(row["event_ms"])
     newest_ms = past["newest_ms"]
-    if i64(row["flags"]) & _OWN_BLOCK != 0:
-        steps.tiles[:] = 0
-        steps.tiles[OWN_BLOCKS] = 1
-        add_steps(past["tiles_24h"], HOP_24H, newest_ms, event_ms, U16_MAX, steps.tiles)
-        return
     local_hour = (event_ms + utc_offset_ms) // HOUR_MS % 24
-    write_steps(row, local_hour, steps)
-    add_steps(past["tiles_5m"], HOP_5M, newest_ms, event_ms, U16_MAX, steps.tiles)
-    add_steps(past["tiles_1h"], HOP_1H, newest_ms, event_ms, U16_MAX, steps.tiles)
-    add_steps(past["tiles_24h"], HOP_24H, newest_ms, event_ms, U16_MAX, steps.tiles)
-    add_steps(past["talk_1h"], HOP_1H, newest_ms, event_ms, U32_MAX, steps.talk)
-    add_steps(past["talk_24h"], HOP_24H, newest_ms, event_ms, U32_MAX, steps.talk)
-    add_steps(past["tiles_7d"], HOP_7D, newest_ms, event_ms, U32_MAX, steps.days)
-    outgoing = steps.days[DAY_BEGAN_O] + steps.days[DAY_SMS_O]
-    if outgoing > 0:
-        day = past["tiles_7d"][event_ms // HOP_7D % TILES_7D]
-        day[DAY_HOURS] = i64(day[DAY_HOURS]) | (1 << local_hour)
-    note_sets(past, row, outgoing > 0)
-
-
-@kernel
-def see(stamps: Any, at: int, stamp: int) -> None:
-    """Slot `at` (mutated) was seen at `stamp`, if not later."""
-    stamps[at] = max(i64(stamps[at]), stamp)
-
-
-@kernel
-def note_sets(past: Past, row: Any, outgoing: bool) -> None:
-    """Put the row's peer, device, cell and zone into the number's sketches (`past` is mutated)."""
-    event_ms = i64(row["event_ms"])
-    day = event_ms // DAY_MS - past["newest_ms"] // DAY_MS + NEWEST_DAY_BIT
-    minute = day * MINUTES_A_DAY + event_ms % DAY_MS // MINUTE_MS + 1
-    hour = day * HOURS_A_DAY + event_ms % DAY_MS // HOUR_MS + 1
-    peer = hash_slot(row["other"], PEER_SLOTS)
-    if row["role"] != _FROM:
-        if i64(row["flags"]) & _BEGAN != 0 and row["other"] != 0:
-            see(past["peers_in"], peer, hour)
-        return
-    if outgoing and row["other"] != 0:
-        see(past["peers_out"], peer, minute)
-        past["peer_days"][peer] = i64(past["peer_days"][peer]) | (1 << day)
-    if outgoing and row["zone"] != 0:
-        see(past["zones"], hash_slot(row["zone"], ZONE_SLOTS), hour)
-    if row["device"] != 0:
-        see(past["devices"], hash_slot(row["device"], THING_SLOTS), hour)
-    if row["cell"] != 0:
-        see(past["cells"], hash_slot(row["cell"], THING_SLOTS), hour)
+    write_steps(words, local_hour, steps)
+    minute, hop, hour, day = event_ms // HOP_5M, event_ms // HOP_1H, event_ms // HOP_24H, event_ms // HOP_7D
+    if minute > newest_ms // HOP_5M - TILES_5M:
+        add_steps(past["tiles_5m"][minute % TILES_5M], most_rows, steps.tiles)
+    if hop > newest_ms // HOP_1H - TILES_1H:
+        add_steps(past["tiles_1h"][hop % TILES_1H], most_rows, steps.tiles)
+        add_steps(past["talk_1h"][hop % TILES_1H], most_sum, steps.talk)
+    if hour > newest_ms // HOP_24H - TILES_24H:
+        add_steps(past["tiles_24h"][hour % TILES_24H], most_rows, steps.tiles)
+        add_steps(past["talk_24h"][hour % TILES_24H], most_sum, steps.talk)
+    add_steps(past["tiles_7d"][day % TILES_7D], most_sum, steps.days)
+    if is_outgoing(words[1]) and not is_own_block(words[1]):
+        past["day_hours"][day % TILES_7D] = i64(past["day_hours"][day % TILES_7D]) | (1 << local_hour)

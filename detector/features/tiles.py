@@ -59,7 +59,9 @@ NIGHT_O: Final = 13
 """Calls and messages begun between 00 and 06 local time."""
 OWN_BLOCKS: Final = 14
 """Attempts that our own enforcement rejected. In no feature."""
-COLUMNS_24H: Final = 15
+ROWS: Final = 15
+"""Rows counted: no other column of the tile is more. In no feature; it says when narrow counters run out."""
+COLUMNS_24H: Final = 16
 
 # Columns of the talk tiles, seconds. The ring of 1 h holds the first one only.
 RISK_TALK_O: Final = 0
@@ -76,8 +78,8 @@ DAY_BEGAN_I: Final = 4
 DAY_SMS_I: Final = 5
 DAY_TALK_O: Final = 6
 DAY_TALK_I: Final = 7
-DAY_HOURS: Final = 8
-"""Bit h: a call or message was begun in local hour h. Merged by OR."""
+DAY_ROWS: Final = 8
+"""Rows counted. In no feature; it says when the last events are all there is."""
 DAY_COLUMNS: Final = 9
 
 U8_MAX: Final = 0xFF
@@ -88,34 +90,35 @@ i64: Final = cast("Callable[[Any], int]", np.int64)
 """In a kernel, `int` of an unsigned value stays unsigned, and with a signed one would make a float."""
 
 Tiles = npt.NDArray[Any]
-"""The ring of one number: u16 or u32[tiles, columns]."""
+"""The ring of one number: u8, u16 or u32[tiles, columns]."""
 
 
 @kernel
-def clear_skipped(tiles: Tiles, hop_ms: int, newest_ms: int, event_ms: int) -> None:
-    """Empty the tiles (mutated) of the epochs that `event_ms` opens beyond `newest_ms`."""
-    newest = newest_ms // hop_ms
-    opened = min(event_ms // hop_ms - newest, len(tiles))
-    for k in range(opened):
-        tiles[(event_ms // hop_ms - k) % len(tiles), :] = 0
+def clear_opened(tiles: Tiles, opened: int, newest: int) -> None:
+    """Empty the last `opened` tiles (mutated) of the ring up to tile `newest`, all at most.
+
+    Of these kernels none divides: how often is known to the compiler only where hop and ring are constants.
+    """
+    at = newest
+    for _ in range(min(opened, len(tiles))):
+        for c in range(tiles.shape[1]):
+            tiles[at, c] = 0
+        at = at - 1 if at > 0 else len(tiles) - 1
 
 
 @kernel
-def add_steps(tiles: Tiles, hop_ms: int, newest_ms: int, event_ms: int, most: int, steps: Tiles) -> None:
-    """Add i64 `steps` to the tile (mutated, saturating at `most`) of `event_ms`, if the ring still holds it."""
-    epoch = event_ms // hop_ms
-    if epoch <= newest_ms // hop_ms - len(tiles):
-        return
-    tile = tiles[epoch % len(tiles)]
+def add_steps(tile: Tiles, most: int, steps: Tiles) -> None:
+    """Add i64 `steps` to the first columns of the tile (mutated), saturating at `most`."""
     for c in range(len(tile)):
         tile[c] = min(i64(tile[c]) + steps[c], most)
 
 
 @kernel
-def sum_window(tiles: Tiles, hop_ms: int, span_ms: int, newest_ms: int, as_of_ms: int, out: Tiles) -> None:
-    """out[c] (i64, written) = sum of column c over the tiles of the window that ends at `as_of_ms`."""
-    newest = newest_ms // hop_ms
-    first = (as_of_ms - span_ms) // hop_ms
+def sum_window(tiles: Tiles, newest: int, at: int, first: int, out: Tiles) -> None:
+    """out[c] (i64, written) = sum of column c over the tiles of the epochs from `first` to `newest`, tile `at`.
+
+    No more epochs than the ring has tiles.
+    """
     if first == newest - len(tiles) + 1:
         # As of the newest hop, as in serving, every tile is in the window: a sum by column runs in wide lanes.
         for c in range(tiles.shape[1]):
@@ -125,6 +128,7 @@ def sum_window(tiles: Tiles, hop_ms: int, span_ms: int, newest_ms: int, as_of_ms
             out[c] = total
         return
     out[:] = 0
-    for epoch in range(first, newest + 1):
+    for _ in range(first, newest + 1):
         for c in range(tiles.shape[1]):
-            out[c] += tiles[epoch % len(tiles), c]
+            out[c] += tiles[at, c]
+        at = at - 1 if at > 0 else len(tiles) - 1

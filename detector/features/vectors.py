@@ -1,27 +1,44 @@
 """Vectors: the sixty features of one number at one moment, from its tiles and sketches.
 
-`write_vector` is what training and serving call. It reads a past and never changes it. The
-as-of time is at or after the number's newest event, so that tiles and stamps hold every window.
+Training and serving call the same two functions, one for each form that has tiles. They read a
+past and never change it. The as-of time is at or after the number's newest event, so that tiles
+and stamps hold every window.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from detector.features.catalogue import columns
+from detector.features.entries import tally_usual
+from detector.features.event import PEER_SLOTS
 from detector.features.past import Past
 from detector.features.sketches import (
-    PEER_SLOTS,
+    CELLS_SEEN_7D,
+    CELLS_SEEN_24H,
+    DEVICES_SEEN_7D,
+    DEVICES_SEEN_24H,
+    EDGES,
+    EITHER_7D,
+    EITHER_24H,
+    IN_7D,
+    IN_24H,
+    OUT_1H,
+    OUT_5M,
+    OUT_7D,
+    OUT_24H,
     PEERS,
     SPARE_SLOTS,
+    TALLIES,
     THINGS,
     ZONES,
-    count_either,
-    count_since,
+    ZONES_SEEN_24H,
+    Edges,
+    Tallies,
     repeat_share,
-    u8,
-    u16,
+    tally_wide,
+    write_edges,
 )
 from detector.features.tiles import (
     ANSWERED_O,
@@ -31,7 +48,6 @@ from detector.features.tiles import (
     DAY_ANSWERED_O,
     DAY_BEGAN_I,
     DAY_BEGAN_O,
-    DAY_HOURS,
     DAY_MS,
     DAY_SHORT_O,
     DAY_SMS_I,
@@ -44,9 +60,7 @@ from detector.features.tiles import (
     HOP_5M,
     HOP_7D,
     HOP_24H,
-    HOUR_MS,
     INTL_O,
-    MINUTE_MS,
     NIGHT_O,
     PHASED_O,
     RISK_O,
@@ -59,13 +73,10 @@ from detector.features.tiles import (
     SPAN_7D,
     SPAN_24H,
     TALK_O,
-    TILES_7D,
-    U8_MAX,
-    U16_MAX,
     UNATTESTED_O,
     i64,
 )
-from detector.features.windows import Sums, scale, sum_rings, window_start
+from detector.features.windows import Sums, blank_sums, scale, sum_rings, window_start
 from detector.jit import kernel
 
 CALLS_OUT_5M, CALLS_OUT_1H, CALLS_OUT_24H, CALLS_OUT_7D = columns("calls_out", "5m 1h 24h 7d")
@@ -102,6 +113,20 @@ CELLS_24H, CELLS_7D = columns("cells", "24h 7d")
 
 Vectors = npt.NDArray[np.float64]
 """f64[n, 60] in the order of the catalogue; NaN = cannot be known."""
+
+
+class Reading(NamedTuple):
+    """Scratch: what is read of one number before its features are written."""
+
+    sums: Sums
+    edges: Edges
+    tallies: Tallies
+
+
+def blank_reading() -> Reading:
+    """Scratch for one kernel call."""
+    return Reading(blank_sums(), np.zeros(EDGES, np.int64), np.zeros(TALLIES, np.int64))
+
 
 _LEAST_SATURATED: Final = PEER_SLOTS - SPARE_SLOTS + 1
 
@@ -192,7 +217,7 @@ def write_rhythm(past: Past, as_of_ms: int, out: Vectors) -> None:
     for epoch in range(max((as_of_ms - SPAN_7D) // HOP_7D, newest - len(days) + 1), newest + 1):
         tile_7d = days[epoch % len(days)]
         active += i64(tile_7d[DAY_BEGAN_O]) + i64(tile_7d[DAY_SMS_O]) > 0
-        hours_seen |= i64(tile_7d[DAY_HOURS])
+        hours_seen |= i64(past["day_hours"][epoch % len(days)])
     out[ACTIVE_DAYS_7D] = min(active, SPAN_7D // HOP_7D)
     hours_of_day = 0
     for hour in range(24):
@@ -222,30 +247,9 @@ def reciprocity(seen_out: int, seen_in: int, seen_either: int) -> float:
 
 
 @kernel
-def edge(start_ms: int, oldest_ms: int, step_ms: int, most: int) -> int:
-    """The first stamp of a window that starts at `start_ms`; stamps count steps from `oldest_ms`, first = 1."""
-    return min(max((start_ms - oldest_ms) // step_ms + 1, 1), most)
-
-
-@kernel
-def write_sets(past: Past, as_of_ms: int, sums: Sums, out: Vectors) -> None:
+def write_sets(sums: Sums, tallies: Tallies, out: Vectors) -> None:
     """out (f64[60], mutated): what the sketches tell."""
-    newest_day = past["newest_ms"] // DAY_MS
-    oldest_ms = (newest_day - TILES_7D + 1) * DAY_MS
-    start_24h = window_start(as_of_ms, SPAN_24H, HOP_24H)
-    start_7d = window_start(as_of_ms, SPAN_7D, HOP_7D)
-    minute_5m = u16(edge(window_start(as_of_ms, SPAN_5M, HOP_5M), oldest_ms, MINUTE_MS, U16_MAX))
-    minute_1h = u16(edge(window_start(as_of_ms, SPAN_1H, HOP_1H), oldest_ms, MINUTE_MS, U16_MAX))
-    minute_24h = u16(edge(start_24h, oldest_ms, MINUTE_MS, U16_MAX))
-    minute_7d = u16(edge(start_7d, oldest_ms, MINUTE_MS, U16_MAX))
-    hour_24h = u8(edge(start_24h, oldest_ms, HOUR_MS, U8_MAX))
-    hour_7d = u8(edge(start_7d, oldest_ms, HOUR_MS, U8_MAX))
-
-    peers_out, peers_in = past["peers_out"], past["peers_in"]
-    seen_5m = count_since(peers_out, minute_5m)
-    seen_1h = count_since(peers_out, minute_1h)
-    seen_24h = count_since(peers_out, minute_24h)
-    seen_7d = count_since(peers_out, minute_7d)
+    seen_5m, seen_1h, seen_24h, seen_7d = tallies[OUT_5M], tallies[OUT_1H], tallies[OUT_24H], tallies[OUT_7D]
     out[DISTINCT_OUT_5M] = PEERS[seen_5m]
     out[DISTINCT_OUT_1H] = PEERS[seen_1h]
     out[DISTINCT_OUT_24H] = PEERS[seen_24h]
@@ -263,26 +267,39 @@ def write_sets(past: Past, as_of_ms: int, sums: Sums, out: Vectors) -> None:
     out[DISTINCT_SHARE_24H] = share_24h
     out[DISTINCT_SHARE_7D] = distinct_share(seen_7d, week[DAY_BEGAN_O] + week[DAY_SMS_O], shorter)
 
-    seen_in_7d = count_since(peers_in, hour_7d)
-    out[DISTINCT_IN_7D] = PEERS[seen_in_7d]
-    either_24h = count_either(peers_out, minute_24h, peers_in, hour_24h)
-    either_7d = count_either(peers_out, minute_7d, peers_in, hour_7d)
-    out[RECIPROCITY_24H] = reciprocity(seen_24h, count_since(peers_in, hour_24h), either_24h)
-    out[RECIPROCITY_7D] = reciprocity(seen_7d, seen_in_7d, either_7d)
-    out[REPEAT_PEERS_7D] = repeat_share(past["peer_days"], as_of_ms // DAY_MS - newest_day)
+    out[DISTINCT_IN_7D] = PEERS[tallies[IN_7D]]
+    out[RECIPROCITY_24H] = reciprocity(seen_24h, tallies[IN_24H], tallies[EITHER_24H])
+    out[RECIPROCITY_7D] = reciprocity(seen_7d, tallies[IN_7D], tallies[EITHER_7D])
+    out[REPEAT_PEERS_7D] = repeat_share(tallies)
 
-    out[DEVICES_24H] = THINGS[count_since(past["devices"], hour_24h)]
-    out[DEVICES_7D] = THINGS[count_since(past["devices"], hour_7d)]
-    out[CELLS_24H] = THINGS[count_since(past["cells"], hour_24h)]
-    out[CELLS_7D] = THINGS[count_since(past["cells"], hour_7d)]
-    out[ZONES_24H] = ZONES[count_since(past["zones"], hour_24h)]
+    out[DEVICES_24H] = THINGS[tallies[DEVICES_SEEN_24H]]
+    out[DEVICES_7D] = THINGS[tallies[DEVICES_SEEN_7D]]
+    out[CELLS_24H] = THINGS[tallies[CELLS_SEEN_24H]]
+    out[CELLS_7D] = THINGS[tallies[CELLS_SEEN_7D]]
+    out[ZONES_24H] = ZONES[tallies[ZONES_SEEN_24H]]
 
 
 @kernel
-def write_vector(past: Past, as_of_ms: int, sums: Sums, out: Vectors) -> None:
-    """out (f64[60], written) = the features at `as_of_ms`; `sums` is scratch."""
+def write_usual_vector(past: Past, as_of_ms: int, reading: Reading, out: Vectors) -> None:
+    """out (f64[60], written) = the features of a usual number at `as_of_ms`; `reading` is scratch."""
+    sums, edges, tallies = reading.sums, reading.edges, reading.tallies
+    write_edges(past["newest_ms"], as_of_ms, edges)
+    tally_usual(past, edges, tallies)
     sum_rings(past, as_of_ms, sums)
     write_flows(as_of_ms, sums, out)
     write_shares(sums, out)
     write_rhythm(past, as_of_ms, out)
-    write_sets(past, as_of_ms, sums, out)
+    write_sets(sums, tallies, out)
+
+
+@kernel
+def write_wide_vector(past: Past, as_of_ms: int, reading: Reading, out: Vectors) -> None:
+    """out (f64[60], written) = the features of a wide number at `as_of_ms`; `reading` is scratch."""
+    sums, edges, tallies = reading.sums, reading.edges, reading.tallies
+    write_edges(past["newest_ms"], as_of_ms, edges)
+    tally_wide(past, edges, tallies)
+    sum_rings(past, as_of_ms, sums)
+    write_flows(as_of_ms, sums, out)
+    write_shares(sums, out)
+    write_rhythm(past, as_of_ms, out)
+    write_sets(sums, tallies, out)

@@ -20,6 +20,10 @@ from detector.features.tiles import (
     SPAN_5M,
     SPAN_7D,
     SPAN_24H,
+    TILES_1H,
+    TILES_5M,
+    TILES_7D,
+    TILES_24H,
     sum_window,
 )
 from detector.jit import kernel
@@ -65,9 +69,20 @@ def scale(as_of_ms: int, span_ms: int, hop_ms: int) -> float:
 def sum_rings(past: Past, as_of_ms: int, sums: Sums) -> None:
     """Write the sums (mutated) of the windows that end at `as_of_ms`."""
     newest_ms = past["newest_ms"]
-    sum_window(past["tiles_5m"], HOP_5M, SPAN_5M, newest_ms, as_of_ms, sums.ring_5m)
-    sum_window(past["tiles_1h"], HOP_1H, SPAN_1H, newest_ms, as_of_ms, sums.ring_1h)
-    sum_window(past["tiles_24h"], HOP_24H, SPAN_24H, newest_ms, as_of_ms, sums.ring_24h)
-    sum_window(past["tiles_7d"], HOP_7D, SPAN_7D, newest_ms, as_of_ms, sums.ring_7d)
-    sum_window(past["talk_1h"], HOP_1H, SPAN_1H, newest_ms, as_of_ms, sums.talk_1h)
-    sum_window(past["talk_24h"], HOP_24H, SPAN_24H, newest_ms, as_of_ms, sums.talk_24h)
+    minute, hop, hour, day = newest_ms // HOP_5M, newest_ms // HOP_1H, newest_ms // HOP_24H, newest_ms // HOP_7D
+    sum_window(past["tiles_5m"], minute, minute % TILES_5M, (as_of_ms - SPAN_5M) // HOP_5M, sums.ring_5m)
+    first_1h, at_1h = (as_of_ms - SPAN_1H) // HOP_1H, hop % TILES_1H
+    sum_window(past["tiles_1h"], hop, at_1h, first_1h, sums.ring_1h)
+    sum_window(past["talk_1h"], hop, at_1h, first_1h, sums.talk_1h)
+    first_24h, at_24h = (as_of_ms - SPAN_24H) // HOP_24H, hour % TILES_24H
+    sum_window(past["tiles_24h"], hour, at_24h, first_24h, sums.ring_24h)
+    sum_window(past["talk_24h"], hour, at_24h, first_24h, sums.talk_24h)
+    sum_window(past["tiles_7d"], day, day % TILES_7D, (as_of_ms - SPAN_7D) // HOP_7D, sums.ring_7d)
+
+
+@kernel
+def sum_day(past: Past, as_of_ms: int, sums: Sums) -> None:
+    """Write the sums of the 24 h window that ends at `as_of_ms` (`sums.ring_24h` is mutated)."""
+    hour = past["newest_ms"] // HOP_24H
+    first = (as_of_ms - SPAN_24H) // HOP_24H
+    sum_window(past["tiles_24h"], hour, hour % TILES_24H, first, sums.ring_24h)

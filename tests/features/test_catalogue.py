@@ -9,9 +9,8 @@ import pytest
 
 from detector.features import catalogue
 from detector.features.catalogue import FEATURES, INDEX, NAMES, WINDOWS, columns, feature_hash
-from detector.features.past import blank_pasts
-from detector.features.state import take_vectors
-from detector.features.windows import blank_sums
+from detector.features.past import USUAL, WIDE, blank
+from detector.features.vectors import blank_reading, write_usual_vector, write_wide_vector
 
 AGREED = Path(__file__).parents[3] / "shared" / "design" / "FEATURES.md"
 
@@ -34,10 +33,11 @@ def test_names_and_order_are_the_agreed_ones() -> None:
 
 def test_the_vector_function_writes_every_feature() -> None:
     """No column keeps what was in it before, and none is written beyond the last."""
-    out = np.full((1, len(FEATURES) + 1), -1.0)
-    take_vectors(blank_pasts(1), np.zeros(1, np.int64), np.zeros(1, np.int64), blank_sums(), out)
-    assert [name for name, value in zip(NAMES, out[0, :-1], strict=True) if value == -1.0] == []
-    assert out[0, -1] == -1.0
+    for form, write in ((USUAL, write_usual_vector), (WIDE, write_wide_vector)):
+        out = np.full(len(FEATURES) + 1, -1.0)
+        write(blank(form)[0], 0, blank_reading(), out)
+        assert [name for name, value in zip(NAMES, out[:-1], strict=True) if value == -1.0] == []
+        assert out[-1] == -1.0
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=NAMES)

@@ -238,11 +238,11 @@ def test_arrays_of_another_shape_are_refused() -> None:
     state = State(1, 0)
     state.update(call(MONDAY_MS, 1))
     arrays = state.arrays()
-    with pytest.raises(
-        SnapshotError, match=r"state array past: wanted 1 records of 6016 bytes .*, got \(1,\) of 8 bytes"
-    ):
-        State.from_arrays({**arrays, "past": arrays["past"]["newest_ms"]})
-    with pytest.raises(SnapshotError, match=r"state array past: wanted 0 records"):
-        State.from_arrays({**arrays, "numbers": arrays["numbers"][:0]})
-    with pytest.raises(SnapshotError, match="numbers"):
-        State.from_arrays({name: array for name, array in arrays.items() if name != "numbers"})
+    with pytest.raises(SnapshotError, match=r"state array quiet: wanted \(1,\) of 192 bytes .*, got \(1,\) of 8 bytes"):
+        State.from_arrays({**arrays, "quiet": arrays["quiet"]["newest_ms"]})
+    with pytest.raises(SnapshotError, match=r"state array wide: wanted \(0,\) of 6336 bytes .*, got \(2,\)"):
+        State.from_arrays({**arrays, "wide": np.zeros(2, arrays["wide"].dtype)})
+    with pytest.raises(SnapshotError, match=r"state array marks: wanted \(3, 4\) .*, got \(4,\)"):
+        State.from_arrays({**arrays, "marks": arrays["marks"][0]})
+    with pytest.raises(SnapshotError, match="scalars"):
+        State.from_arrays({name: array for name, array in arrays.items() if name != "scalars"})
