@@ -78,7 +78,7 @@ class Records:
         self._examples = examples
         self._codec = mapping.codec
         zones = ZoneTable.load(settings.path(settings.home.zones))
-        self._reader = SourceReader(settings, settings.sources[0], mapping, zones)
+        self.reader = SourceReader(settings, settings.sources[0], mapping, zones)
         self._one_each = mapping.codec.format != "ndjson" and not mapping.codec.many
         self._batches = 0
 
@@ -94,7 +94,7 @@ class Records:
 
     def take(self, values: Sequence[bytes]) -> Taken:
         raw = _raw(values, FIRST_OFFSET)
-        got = self._reader.read(raw)
+        got = self.reader.read(raw)
         taken = Taken(
             broken=list(broken_by(got, raw, self._one_each)),
             rows=len(got.rows),
@@ -107,8 +107,8 @@ class Records:
         if self._batches % AGAIN_EVERY == 0:
             half = len(values) // 2
             parts = [
-                self._reader.read(_raw(values[:half], FIRST_OFFSET)),
-                self._reader.read(_raw(values[half:], FIRST_OFFSET + half)),
+                self.reader.read(_raw(values[:half], FIRST_OFFSET)),
+                self.reader.read(_raw(values[half:], FIRST_OFFSET + half)),
             ]
             if np.concatenate([part.rows for part in parts]).tobytes() != got.rows.tobytes():
                 taken.broken.append("read in halves, the batch gives other rows")

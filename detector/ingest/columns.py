@@ -173,8 +173,8 @@ def hash_parser(value: Value, decode: bool) -> Callable[[Any], int]:
 BAD: Final = math.inf
 """A time or length that cannot be read; NaN is one that is not there."""
 
-_MS: Final = {"s": 1000.0, "ms": 1.0, "us": 0.001}
-_S: Final = {"s": 1.0, "ms": 0.001, "us": 0.000001}
+MS_OF: Final = {"s": 1000.0, "ms": 1.0, "us": 0.001}
+S_OF: Final = {"s": 1.0, "ms": 0.001, "us": 0.000001}
 _PLAIN: Final = re.compile(r"\s*-?[0-9]{1,18}(\.[0-9]{1,12})?\s*", re.ASCII)
 
 
@@ -207,7 +207,7 @@ class TimeColumn:
         self._value = value
         self._extract = extractor(value, decode)
         self._zone: tzinfo = ZoneInfo(value.zone) if value.zone else timezone(timedelta(minutes=utc_offset_minutes))
-        self._factor = _MS[value.unit]
+        self._factor = MS_OF[value.unit]
         self._plain = not (value.format or value.regex or value.sip_user)
         self._memo: Memo[float] = Memo(self._text_ms if value.format else self._number_of)
 
@@ -248,7 +248,7 @@ class SpanColumn:
 
     def __init__(self, value: Span, decode: bool):
         self._extract = extractor(value, decode)
-        self._factor = _S[value.unit]
+        self._factor = S_OF[value.unit]
         self._plain = not (value.regex or value.sip_user)
         self._memo: Memo[float] = Memo(self._number_of)
 

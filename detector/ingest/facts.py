@@ -32,7 +32,7 @@ from detector.ingest.columns import (
 )
 from detector.ingest.mapping import FLAGS, NUMBERS, SPANS, TIMES, WORDS, Outcome, Phase, Side, Value
 from detector.ingest.mapping import Mapping as SourceMapping
-from detector.ingest.numbers import ABSENT, BAD, WITHHELD, NumberPlan, NumberTable, NumberView
+from detector.ingest.numbers import ABSENT, BAD, WITHHELD, NumberPlan, NumberTable, NumberView, Parsed
 from detector.ingest.zones import ZoneTable
 from detector.records import Bools, I64s, Kind
 
@@ -80,8 +80,12 @@ class FactReader:
         self._values: dict[str, Value] = {name: mapping.value(name) for name in (*NUMBERS, *TIMES, *SPANS, *FLAGS)}
         for name in (*WORDS, "id", "device", "cell", "trunk", "account", "cause"):
             self._values[name] = mapping.value(name)
-        offset = settings.home.utc_offset_minutes if source.utc_offset_minutes is None else source.utc_offset_minutes
-        self._times = {name: TimeColumn(mapping.value(name), self._decode, offset) for name in TIMES}
+        home = settings.home
+        self.offset_minutes = (
+            home.utc_offset_minutes if source.utc_offset_minutes is None else source.utc_offset_minutes
+        )
+        """Of times that are written without a zone."""
+        self._times = {name: TimeColumn(mapping.value(name), self._decode, self.offset_minutes) for name in TIMES}
         self._spans = {name: SpanColumn(mapping.value(name), self._decode) for name in SPANS}
         absent = {"type": MISSING, "phase": Phase.COMPLETE, "side": Side.BOTH, "outcome": Outcome.UNKNOWN}
         self._words = {
@@ -102,18 +106,50 @@ class FactReader:
         region = source.region or settings.home.region
         # A trunk group of another country writes national numbers of its own.
         self._regions = {trunk.id: trunk.region for trunk in source.trunks.values() if trunk.region}
+        self._plans = {
+            other: NumberPlan(settings.home, mapping.numbers, other) for other in (region, *self._regions.values())
+        }
         made: dict[tuple[str, bool, str], NumberView] = {}
         self._views: dict[tuple[str, str], NumberView] = {}
         for name in NUMBERS:
             value = self._values[name]
-            for other in {region, *self._regions.values()}:
+            for other, plan in self._plans.items():
                 # Fields that are written alike share what was parsed.
                 way = (value.regex, value.sip_user, other)
                 if way not in made:
-                    plan = NumberPlan(settings.home, mapping.numbers, other)
                     made[way] = self.table.view(plan, extractor(value, self._decode))
                 self._views[name, other] = made[way]
         self._region = region
+
+    @property
+    def regions(self) -> list[str]:
+        """All regions that the numbers of some trunk group are written in."""
+        return list(self._plans)
+
+    def region_of(self, trunk: int) -> str:
+        """The region that the numbers of a trunk group are written in."""
+        return self._regions.get(trunk, self._region)
+
+    @property
+    def required(self) -> list[str]:
+        """Fields that must hold something."""
+        return [name for name, value in self._values.items() if value.required]
+
+    def parser(self, field: str | int) -> Callable[[Any], float]:
+        """Raw value -> what it means, of a field that is no number of a party nor an id, or of a skip by its place."""
+        if isinstance(field, int):
+            return self._skips[field][2].__getitem__
+        if field in self._times:
+            time = self._times[field]
+            return lambda raw: float(time([raw])[0])
+        others = {"trunk": self._trunks, "account": self._accounts, "cause": self._causes}
+        memo: Memo[Any] = (self._words | self._flags | self._hashes | others)[field]
+        return memo.__getitem__
+
+    def number_parser(self, field: str, region: str) -> Callable[[str], Parsed]:
+        """Text -> number, of a field with numbers that are written in a region."""
+        extract, plan = extractor(self._values[field], self._decode), self._plans[region]
+        return lambda text: plan.parse(extract(text) or "")
 
     @staticmethod
     def _trunk_identity(source: Source, name: str) -> int:
@@ -169,10 +205,9 @@ class FactReader:
             "phase: wanted a phase of this type",
             raw["phase"],
         )
-        for name, value in self._values.items():
-            if value.required:
-                blank = np.fromiter((v is None for v in raw[name]), np.bool_, count)
-                faults.mark(blank, Reason.MISSING_FIELD, f"{name.rstrip('_')}: wanted a value")
+        for name in self.required:
+            blank = np.fromiter((v is None for v in raw[name]), np.bool_, count)
+            faults.mark(blank, Reason.MISSING_FIELD, f"{name.rstrip('_')}: wanted a value")
         record_id, blank = self._record_ids(raw["id"], kind, phase)
         faults.mark(blank, Reason.MISSING_FIELD, "id: wanted the id of the call or message")
 
@@ -257,7 +292,7 @@ class FactReader:
     def _entries(self, name: str, column: Column, trunk: I64s) -> I64s:
         if not self._regions:
             return self._views[name, self._region].entries(column)
-        regions = [self._regions.get(at, self._region) for at in trunk.tolist()]
+        regions = [self.region_of(at) for at in trunk.tolist()]
         memos = {region: self._views[name, region] for region in set(regions)}
         one_by_one = (memos[region][value] for region, value in zip(regions, column, strict=True))
         return np.fromiter(one_by_one, np.int64, len(column))
@@ -280,7 +315,7 @@ class FactReader:
             "to: wanted a number or a name",
             raw["to"],
         )
-        if any(raw["diverting"]):
+        if any(v is not None and v != "" for v in raw["diverting"]):
             given = np.fromiter((v is not None and v != "" for v in raw["diverting"]), np.bool_, len(trunk))
             return np.where(given, entries["diverting"], entries["from_"]), recipient
         return entries["from_"], recipient

@@ -207,6 +207,9 @@ FLAGS: Final = ("attested", "roaming", "restricted", "emergency")
 TEXTS: Final = ("id", "device", "cell", "trunk", "account", "cause")
 
 
+_REPORT_ANSWER: Final = ("answer", "connect", "first")
+
+
 class Mapping(Part, frozen=True):
     """A mapping file."""
 
@@ -218,6 +221,11 @@ class Mapping(Part, frozen=True):
     """Phases that the source writes. Unless one of them reports the answer, an `end` does."""
     numbers: Numbers = Numbers()
     skip: tuple[Skip, ...] = ()
+
+    @property
+    def end_answers(self) -> bool:
+        """Whether an `end` reports the answer too, as no other phase does."""
+        return not any(phase in _REPORT_ANSWER for phase in self.carries)
 
     def value(self, name: str) -> Any:
         """Field `name` written out: a `Value`, `Word`, `Time` or `Span`."""

@@ -27,7 +27,7 @@ _END_FIRST: Final = np.isin(np.arange(len(Phase)), (Phase.COMPLETE, Phase.END, P
 _BY_ANSWER: Final = np.isin(np.arange(len(Phase)), (Phase.ANSWER, Phase.CONNECT))
 
 # What a cause says of an unanswered call where the source has no outcome: Q.850 below 128, SIP above.
-_CAUSES: Final[Mapping[int, Outcome]] = {
+CAUSES: Final[Mapping[int, Outcome]] = {
     1: Outcome.FAILED,
     28: Outcome.FAILED,
     404: Outcome.FAILED,
@@ -53,7 +53,7 @@ def told_by_cause(outcome: I64s, cause: I64s, answered: Bools) -> I64s:
     if not open_.any():
         return outcome
     outcome = outcome.copy()
-    for value, told in _CAUSES.items():
+    for value, told in CAUSES.items():
         outcome[open_ & (cause == value)] = told
     return outcome
 

@@ -38,7 +38,8 @@ UNPARSABLE: Final = 2
 """No number at all, such as `???`."""
 BAD: Final = 3
 """Digits that no number can be: 40 of them, or a calling code that begins with 0."""
-_FIRST: Final = 4
+FIRST: Final = 4
+"""From here on entries have a number."""
 
 _WITHHELD: Final = frozenset(
     {"", "anonymous", "restricted", "private", "unavailable", "unknown", "withheld", "blocked", "number withheld"}
@@ -55,7 +56,7 @@ class Parsed:
     """A number, or why there is none (`state`, one of the four above)."""
 
     number: int
-    state: int = _FIRST
+    state: int = FIRST
     name: str = ""
     """The text of a sender id."""
 
@@ -150,7 +151,7 @@ class NumberTable:
     def _reset(self) -> None:
         for view in self._views:
             view.clear()
-        self._size = _FIRST
+        self._size = FIRST
         self.number: U64s = np.zeros(1024, np.uint64)
         self.zone: npt.NDArray[np.uint16] = np.zeros(1024, np.uint16)
         self.traits: npt.NDArray[np.uint8] = np.zeros(1024, np.uint8)
@@ -173,7 +174,7 @@ class NumberTable:
 
     def enter(self, parsed: Parsed) -> int:
         """The entry of a number: a new one, unless it has none."""
-        if parsed.state < _FIRST:
+        if parsed.state < FIRST:
             return parsed.state
         entry = self._size
         if entry == len(self.number):
@@ -182,12 +183,13 @@ class NumberTable:
             self.traits = np.concatenate([self.traits, np.zeros_like(self.traits)])
         self._size += 1
         self.number[entry] = parsed.number
-        self.zone[entry], self.traits[entry] = self._facts(parsed.number)
+        self.zone[entry], self.traits[entry] = self.facts(parsed.number)
         if parsed.name:
             self._names[entry] = parsed.name
         return entry
 
-    def _facts(self, number: int) -> tuple[int, int]:
+    def facts(self, number: int) -> tuple[int, int]:
+        """Destination zone and traits of a number."""
         kind = number_kind(number)
         if kind is NumberKind.E164:
             digits = str(number & ((1 << 50) - 1))

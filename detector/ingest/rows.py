@@ -5,8 +5,10 @@ only when the recipient is not ours (or nobody would); the terminating side the 
 single observation point gives both. So a call that leaves two records counts once a side.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,10 +18,12 @@ from detector.config import Settings, Source
 from detector.errors import ConfigError, Reason, Rejected
 from detector.ingest.codec import open_decoder
 from detector.ingest.columns import Floats
+from detector.ingest.express import Expressed, ExpressReader
 from detector.ingest.facts import FactReader, Facts
 from detector.ingest.mapping import Mapping, Outcome, Phase, Side, load_mapping
 from detector.ingest.moments import EARLIEST_MS, LATEST_MS
 from detector.ingest.numbers import NumberTable, Trait
+from detector.ingest.packing import FLAGS_OF_CALL
 from detector.ingest.zones import ZoneClass, ZoneTable
 from detector.records import (
     BODY_BITS,
@@ -46,9 +50,9 @@ class Raw:
     """Messages of one source, in the order they were polled."""
 
     values: Sequence[bytes | None]
-    partitions: Sequence[int]
-    offsets: Sequence[int]
-    timestamps_ms: Sequence[int]
+    partitions: Sequence[int] | I64s
+    offsets: Sequence[int] | I64s
+    timestamps_ms: Sequence[int] | I64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +78,9 @@ class Ingested:
     """Records left out on purpose, by why."""
 
 
-_FLAGS_OF_CALL: Final = np.zeros(len(Phase), np.uint16)
-for _phase, _flags in {
-    Phase.COMPLETE: Flag.BEGAN | Flag.ENDED,
-    Phase.START: Flag.BEGAN,
-    Phase.ANSWER: Flag.ANSWERED,
-    Phase.CONNECT: Flag.BEGAN | Flag.ANSWERED,
-    Phase.INTERIM: Flag.INTERIM,
-    Phase.FIRST: Flag.BEGAN | Flag.ANSWERED | Flag.INTERIM,
-    Phase.LAST: Flag.ENDED | Flag.INTERIM,
-    Phase.END: Flag.ENDED,
-}.items():
-    _FLAGS_OF_CALL[_phase] = _flags
+Names = dict[int, tuple[int, str]]
+"""Of each sender id the place of the first message that has it, and its text there."""
 
-_REPORT_ANSWER: Final = ("answer", "connect", "first")
 _SCOPED: Final = (NumberKind.SENDER, NumberKind.LOCAL)
 
 
@@ -99,12 +92,35 @@ class SourceReader:
         self._source = source
         self.decoder = open_decoder(mapping, f"{settings.path(source.mapping)}: fields")
         self._facts = FactReader(settings, source, mapping, zones)
-        self._end_answers = not any(phase in _REPORT_ANSWER for phase in mapping.carries)
+        self._end_answers = mapping.end_answers
         self._international = [trunk.id for trunk in source.trunks.values() if trunk.international]
         self._interconnect = [trunk.id for trunk in source.trunks.values() if trunk.interconnect]
 
+        self.express: ExpressReader | None = None
+        with suppress(ValueError):
+            self.express = ExpressReader(settings, source, mapping, zones, self._facts)
+
     def read(self, raw: Raw) -> Ingested:
         """The rows of a batch. The same records give the same rows however they are batched."""
+        if self.express is None or not raw.values:
+            return self.read_generally(raw)
+        partitions, offsets = np.asarray(raw.partitions, np.int64), np.asarray(raw.offsets, np.int64)
+        published_ms = np.asarray(raw.timestamps_ms, np.int64)
+        plain = self.express.read(raw.values, partitions, offsets, published_ms)
+        if not len(plain.odd):
+            names = {number: name for number, (_, name) in plain.names.items()}
+            return Ingested(plain.rows, names, [], plain.records, plain.skipped)
+        odd = plain.odd.tolist()
+        rest = Raw([raw.values[i] for i in odd], partitions[odd], offsets[odd], published_ms[odd])
+        return _together(plain, *self._read_generally(rest))
+
+    def read_generally(self, raw: Raw) -> Ingested:
+        """The same without kernels, a column at a time: what they must equal, and what reads all they will not."""
+        ingested, _, names = self._read_generally(raw)
+        return replace(ingested, names={number: name for number, (_, name) in names.items()})
+
+    def _read_generally(self, raw: Raw) -> tuple[Ingested, I64s, Names]:
+        """What a batch becomes but its names, the place of each row's message, and names with the first such place."""
         decoded = self.decoder.decode(raw.values)
         index = np.array(decoded.index, np.int64)
         published_ms = np.array(raw.timestamps_ms, np.int64)[index]
@@ -119,17 +135,18 @@ class SourceReader:
         rows = self._rows(facts, subjects, table)
         rows["offset"] = np.array(raw.offsets, np.uint64)[index][:, None]
         rows["partition"] = (np.array(raw.partitions, np.int64)[index] & 0xFFFF)[:, None]
-        names = self._names(facts, subjects, keep, table)
+        names = self._names(facts, subjects, keep, table, index)
         rejected = [RejectedRecord(i, why) for i, why in decoded.rejected]
         rejected += [RejectedRecord(int(index[i]), why) for i, why in faults.found.items()]
         rejected.sort(key=lambda record: record.index)
-        return Ingested(
+        ingested = Ingested(
             rows=rows.reshape(-1)[keep.reshape(-1)],
-            names=names,
+            names={},
             rejected=rejected,
             records=len(index) + len(decoded.rejected) + decoded.skipped["header"],
             skipped=dict(decoded.skipped),
         )
+        return ingested, np.repeat(index, 2)[keep.reshape(-1)], names
 
     def _subjects(self, facts: Facts, table: NumberTable) -> U64s:
         """Numbers of originator and recipient, shape (records, 2), with the scope they have."""
@@ -204,7 +221,7 @@ class SourceReader:
     def _flags(self, facts: Facts, traits: I64s) -> I64s:
         """The facts that stand in both rows."""
         call = facts.kind == Kind.CALL
-        flags = np.where(call, _FLAGS_OF_CALL[facts.phase], int(Flag.BEGAN)).astype(np.int64)
+        flags = np.where(call, FLAGS_OF_CALL[facts.phase], int(Flag.BEGAN)).astype(np.int64)
         tells = facts.phase == Phase.COMPLETE
         if self._end_answers:
             tells |= facts.phase == Phase.END
@@ -227,15 +244,33 @@ class SourceReader:
         return flags
 
     @staticmethod
-    def _names(facts: Facts, subjects: U64s, keep: Bools, table: NumberTable) -> dict[int, str]:
+    def _names(facts: Facts, subjects: U64s, keep: Bools, table: NumberTable, index: I64s) -> Names:
         given = keep[:, Role.FROM] | keep[:, Role.TO]
         used = given[:, None] & (subjects >> np.uint64(BODY_BITS + 10) == NumberKind.SENDER)
         if not used.any():
             return {}
         entries = np.stack([facts.originator, facts.recipient], axis=1)
+        places = np.broadcast_to(index[:, None], entries.shape)
         # The first spelling that the batch has stands for all.
-        pairs = zip(subjects[used].tolist()[::-1], entries[used].tolist()[::-1], strict=True)
-        return {number: table.name(entry) for number, entry in pairs}
+        found = zip(*(column[used].tolist()[::-1] for column in (subjects, entries, places)), strict=True)
+        return {number: (place, table.name(entry)) for number, entry, place in found}
+
+
+def _together(plain: Expressed, general: Ingested, row_place: I64s, general_names: Names) -> Ingested:
+    """What both ways made of one batch, as if there had been one; `general` knows the odd messages only."""
+    odd = plain.odd
+    row_message = np.concatenate([plain.row_message, odd[row_place]])
+    names = dict(plain.names)
+    for number, (place, name) in general_names.items():
+        found = (int(odd[place]), name)
+        names[number] = min(names.get(number, found), found)
+    return Ingested(
+        rows=np.concatenate([plain.rows, general.rows])[np.argsort(row_message, kind="stable")],
+        names={number: name for number, (_, name) in names.items()},
+        rejected=[replace(record, index=int(odd[record.index])) for record in general.rejected],
+        records=plain.records + general.records,
+        skipped=dict(Counter(plain.skipped) + Counter(general.skipped)),
+    )
 
 
 def _rounded(values: Floats, unknown: int) -> I64s:

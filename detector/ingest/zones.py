@@ -5,6 +5,7 @@ or extends with its own: `configs/zones.csv` is an example of the right shape.
 """
 
 import csv
+from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -85,6 +86,11 @@ class ZoneTable:
                 raise ConfigError(f"{path}: line {line}: class: wanted one of {wanted} (got {name!r})")
             classes[prefix] = ZoneClass[name]
         return cls(classes)
+
+    @property
+    def prefixes(self) -> Iterable[str]:
+        """All prefixes that have a class."""
+        return self._classes.keys()
 
     def class_of(self, digits: str) -> ZoneClass:
         """The class of the longest prefix that `digits` begin with, UNKNOWN if none fits."""

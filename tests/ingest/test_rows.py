@@ -1,5 +1,7 @@
 """Rows of facts, and the messages that carry them."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +21,7 @@ from detector.records import (
     partition_of,
 )
 from tests import strategies
-from tests.ingest.tools import NOON_MS, call, flags_of, read, reader_of, sms
+from tests.ingest.tools import NOON_MS, call, flags_of, raw_of, read, reader_of, sms
 
 HEADERS = [("schema", SCHEMA_ID)]
 
@@ -203,3 +205,12 @@ def test_emergency_number_must_be_digits() -> None:
     """It stops at start, not at the first call."""
     with pytest.raises(ConfigError, match=r"home.emergency: wanted numbers of at most 14 digits \(got 'help'\)"):
         reader_of("plain", home={"emergency": ("help",)})
+
+
+def test_forwarded_call_is_the_same_in_any_batch() -> None:
+    """A diverting number of 0, written as a number, is one: alone as beside others."""
+    zero, other = (json.dumps(call(id=str(by), diverting=by)).encode() for by in (0, "+999700000009"))
+    reader = reader_of("plain")
+    for way in (reader.read, reader.read_generally):
+        alone, beside = way(raw_of([zero])), way(raw_of([zero, other]))
+        assert beside.rows[: len(alone.rows)].tobytes() == alone.rows.tobytes()

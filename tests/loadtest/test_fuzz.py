@@ -84,7 +84,7 @@ def good() -> tuple[Ingested, Raw]:
     plain = next(subject for subject in subjects() if subject.name == "plain")
     assert isinstance(plain, Records)
     raw = _raw(plain.corpus, 0)
-    return plain._reader.read(raw), raw
+    return plain.reader.read(raw), raw
 
 
 def test_good_messages_break_no_law(good: tuple[Ingested, Raw]) -> None:

@@ -1,0 +1,115 @@
+"""Bytes in kernels: eight at a time, their hash, their CRC-32.
+
+Every buffer that is read here has `PADDING` zeros behind its last byte, so that no load leaves it.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.jit import kernel
+from detector.records import I64s
+
+Octets = npt.NDArray[np.uint8]
+"""Bytes, with `PADDING` zeros behind them."""
+
+PADDING: Final = 16
+
+_U8: Final = np.uint64(8)
+_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
+_HALF: Final = np.uint64(32)
+_ALL: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+
+def padded(content: bytes) -> Octets:
+    """`content` as a buffer."""
+    return np.frombuffer(content + bytes(PADDING), np.uint8)
+
+
+@kernel
+def load(buffer: Octets, at: int) -> np.uint64:
+    """The eight bytes from `at` on, little-endian. (LLVM makes one load of them.)"""
+    return (
+        np.uint64(buffer[at])
+        | np.uint64(buffer[at + 1]) << _U8
+        | np.uint64(buffer[at + 2]) << np.uint64(16)
+        | np.uint64(buffer[at + 3]) << np.uint64(24)
+        | np.uint64(buffer[at + 4]) << np.uint64(32)
+        | np.uint64(buffer[at + 5]) << np.uint64(40)
+        | np.uint64(buffer[at + 6]) << np.uint64(48)
+        | np.uint64(buffer[at + 7]) << np.uint64(56)
+    )
+
+
+@kernel
+def load_part(buffer: Octets, at: int, length: int) -> np.uint64:
+    """The first `length` of the eight bytes from `at` on (all of them from 8 up), zeros above."""
+    if length >= 8:
+        return load(buffer, at)
+    if length <= 0:
+        return np.uint64(0)
+    return load(buffer, at) & (_ALL >> np.uint64(64 - 8 * length))
+
+
+@kernel
+def hashed(buffer: Octets, at: int, length: int, seed: int) -> np.uint64:
+    """A hash of the bytes and the seed: multiplied and folded, eight bytes at a time."""
+    state = (np.uint64(seed) + np.uint64(length)) * _FACTOR
+    done = 0
+    while done < length:
+        state = (state ^ load_part(buffer, at + done, length - done)) * _FACTOR
+        state ^= state >> _HALF
+        done += 8
+    return state
+
+
+@kernel
+def same(one: Octets, at: int, other: Octets, where: int, length: int) -> bool:
+    """Whether `length` bytes of `one` from `at` on are those of `other` from `where` on."""
+    done = 0
+    while done < length:
+        if load_part(one, at + done, length - done) != load_part(other, where + done, length - done):
+            return False
+        done += 8
+    return True
+
+
+def _crc_tables() -> I64s:
+    """Table 0 takes one byte on, table k that byte and k zeros behind it (slicing by 8, Kounavis and Berry 2005)."""
+    tables = np.zeros((8, 256), np.int64)
+    for byte in range(256):
+        crc = byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xEDB88320 if crc & 1 else 0)
+        tables[0, byte] = crc
+    for k in range(1, 8):
+        tables[k] = tables[k - 1] >> 8 ^ tables[0, tables[k - 1] & 255]
+    return tables
+
+
+CRC_TABLES: Final = _crc_tables()
+
+
+@kernel
+def crc(tables: I64s, buffer: Octets, at: int, length: int, before: int) -> int:
+    """`zlib.crc32` of `length` bytes from `at` on, `before` being that of what stands before them."""
+    state = before ^ 0xFFFF_FFFF
+    done = 0
+    while done + 8 <= length:
+        i = at + done
+        state = (
+            tables[7, (state ^ np.int64(buffer[i])) & 255]
+            ^ tables[6, (state >> 8 ^ np.int64(buffer[i + 1])) & 255]
+            ^ tables[5, (state >> 16 ^ np.int64(buffer[i + 2])) & 255]
+            ^ tables[4, (state >> 24 ^ np.int64(buffer[i + 3])) & 255]
+            ^ tables[3, np.int64(buffer[i + 4])]
+            ^ tables[2, np.int64(buffer[i + 5])]
+            ^ tables[1, np.int64(buffer[i + 6])]
+            ^ tables[0, np.int64(buffer[i + 7])]
+        )
+        done += 8
+    while done < length:
+        state = state >> 8 ^ tables[0, (state ^ np.int64(buffer[at + done])) & 255]
+        done += 1
+    return state ^ 0xFFFF_FFFF
