@@ -9,7 +9,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from detector.features.catalogue import NAMES
-from detector.verdict.trees import Trees, descend, flatten
+from detector.verdict import trees as module
+from detector.verdict.trees import Trees, flatten
 from tests.verdict import models
 
 ESTIMATOR = models.fitted()
@@ -30,7 +31,7 @@ def trees_of(estimator: HistGradientBoostingClassifier) -> Trees:
         elements=st.one_of(
             st.floats(allow_nan=True, allow_infinity=True),
             st.floats(0, 60),
-            st.sampled_from(sorted({float(t) for t in trees_of(ESTIMATOR).threshold})),
+            st.sampled_from(sorted({float(t) for t in trees_of(ESTIMATOR).thresholds})),
         ),
         fill=st.sampled_from([0.0, float("nan"), float("inf"), float("-inf")]),
     )
@@ -48,24 +49,41 @@ def test_margins_of_a_full_sized_model_equal_the_decision_function() -> None:
     assert (WIDE.decision_function(vectors) == trees_of(WIDE).margins(vectors)).all()
 
 
-def test_the_plain_kernel_equals_the_compiled_one() -> None:
+def test_the_plain_kernels_equal_the_compiled_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same lines, run by Python: what the compiler made of them is what they say."""
     vectors, _ = models.samples(11, seed=5)
     trees = trees_of(ESTIMATOR)
-    out = np.full(len(vectors), trees.baseline)
-    plain = getattr(descend, "py_func", descend)
-    plain(
-        vectors,
-        trees.feature,
-        trees.threshold,
-        trees.nan_left,
-        trees.children,
-        trees.value,
-        trees.roots,
-        trees.depths,
-        out,
-    )
-    assert out.tobytes() == trees.margins(vectors).tobytes()
+    compiled = trees.margins(vectors)
+    for name in ("add_leaves", "find_masks", "_place"):
+        kernel = getattr(module, name)
+        monkeypatch.setattr(module, name, getattr(kernel, "py_func", kernel))
+    assert compiled.tobytes() == trees.margins(vectors).tobytes()
+
+
+@pytest.mark.parametrize("leaves", [2, 32, 33, 100])
+def test_trees_of_any_size_equal_the_decision_function(leaves: int) -> None:
+    """A stump, trees that fill one word of a mask, that need one bit more, and four words."""
+    estimator = models.fitted(trees=7, leaves=leaves)
+    vectors, _ = models.samples(500, seed=6)
+    assert estimator.decision_function(vectors).tobytes() == trees_of(estimator).margins(vectors).tobytes()
+
+
+def test_one_feature_alone_decides() -> None:
+    """An odd number of features with splits, here one."""
+    vectors, fraud = models.samples(400)
+    vectors[:, 1:] = 0
+    estimator = HistGradientBoostingClassifier(max_iter=3, early_stopping=False, random_state=0).fit(vectors, fraud)
+    trees = trees_of(estimator)
+    assert trees.columns.tolist() == [0, 0]
+    assert (estimator.decision_function(vectors) == trees.margins(vectors)).all()
+
+
+def test_a_tree_that_never_splits_adds_its_leaf() -> None:
+    """Nothing could be learnt: every vector gets the same margin."""
+    vectors, fraud = models.samples(40)
+    vectors[:] = 1
+    estimator = HistGradientBoostingClassifier(max_iter=3, early_stopping=False, random_state=0).fit(vectors, fraud)
+    assert (estimator.decision_function(vectors) == trees_of(estimator).margins(vectors)).all()
 
 
 def test_margin_of_a_vector_does_not_depend_on_its_batch() -> None:
