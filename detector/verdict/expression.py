@@ -21,10 +21,13 @@ from detector.errors import ConfigError
 from detector.records import Bools
 
 Column = npt.NDArray[Any]
-"""One value per row: f64, bool, or text codes (i64 positions in the fact's texts)."""
+"""One value per row: f64, bool, or text codes (i64 positions in the fact's texts). A number that is the
+same for every row may come as one alone."""
 
 NUMBER: Final = "a number"
 YES_NO: Final = "yes or no"
+TEXTS: Final = 16
+"""Codes that a fact of texts may have: those of a row have 4 bits."""
 Kind = str | tuple[str, ...]
 """What a fact is: NUMBER, YES_NO, or the texts that it may be."""
 
@@ -51,16 +54,30 @@ Run = Callable[[Facts], Column]
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One of the parts that `and` joins at the top: equal texts mean the same."""
+
+    text: str
+    mask: Run
+
+
+@dataclass(frozen=True, slots=True)
 class Expression:
     """A checked condition, and the facts it looks at."""
 
     text: str
     names: frozenset[str]
-    _run: Run
+    steps: tuple[Step, ...]
 
     def mask(self, facts: Facts) -> Bools:
         """Where the condition holds."""
-        return self._run(facts)
+        with quiet():
+            return _every([step.mask for step in self.steps])(facts)
+
+
+def quiet() -> np.errstate:
+    """While conditions run: dividing by 0 gives what cannot be known, which is no news."""
+    return np.errstate(all="ignore")
 
 
 _COMPARE: Final[dict[type, Callable[[Column, Column], Bools]]] = {
@@ -89,11 +106,13 @@ def parse(text: str, facts: Mapping[str, Kind], lists: Collection[str], where: s
     except (ValueError, RecursionError, MemoryError) as error:
         raise ConfigError(f"{where}: wanted an expression (got {error})") from error
     compiler = _Compiler(facts, lists, where)
+    top = tree.body
+    parts = top.values if isinstance(top, ast.BoolOp) and isinstance(top.op, ast.And) else [top]
     try:
-        run = compiler.condition(tree.body)
+        steps = tuple(Step(ast.unparse(part), compiler.condition(part)) for part in parts)
     except RecursionError as error:
         raise ConfigError(f"{where}: wanted an expression (got one too deeply nested)") from error
-    return Expression(" ".join(text.split()), frozenset(compiler.names), run)
+    return Expression(" ".join(text.split()), frozenset(compiler.names), steps)
 
 
 class _Compiler:
@@ -139,8 +158,7 @@ class _Compiler:
         a, b = self._number(left), self._number(right)
 
         def run(facts: Facts) -> Bools:
-            with np.errstate(all="ignore"):
-                return compare(a(facts), b(facts))
+            return _wide(compare(a(facts), b(facts)), facts)
 
         return run
 
@@ -162,18 +180,19 @@ class _Compiler:
             if value not in texts:
                 raise self._error(f"one of {', '.join(texts)} for {left.id}", option)
             codes.append(texts.index(str(value)))
-        name, wanted, negated = left.id, np.array(codes, np.int64), isinstance(op, ast.NotEq | ast.NotIn)
-        return lambda facts: np.isin(facts.column(name), wanted, invert=negated)
+        name, answers = left.id, np.full(TEXTS, isinstance(op, ast.NotEq | ast.NotIn))
+        answers[codes] = isinstance(op, ast.Eq | ast.In)
+        return lambda facts: answers[facts.column(name)]
 
     def _number(self, node: ast.expr) -> Run:
         """A part that must be a number."""
         match node:
             case ast.Constant(value=value) if isinstance(value, int | float) and not isinstance(value, bool):
                 try:
-                    constant = np.float64(value)
+                    constant = np.array(value, np.float64)
                 except OverflowError as error:
                     raise self._error("a number that fits a float", node) from error
-                return lambda facts: np.full(len(facts), constant)
+                return lambda facts: constant
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 inner = self._number(operand)
                 return lambda facts: -inner(facts)
@@ -191,7 +210,7 @@ class _Compiler:
             case ast.Call(func=ast.Name(id="known"), args=[ast.Name(id=name) as fact], keywords=[]):
                 if self._kind(fact) != NUMBER:
                     raise self._error("a number in known(…)", fact)
-                return lambda facts: ~np.isnan(facts.column(name))
+                return lambda facts: _wide(~np.isnan(facts.column(name)), facts)
             case ast.Call(func=ast.Name(id="in_list"), args=[ast.Constant(value=str(name))], keywords=[]):
                 if name not in self._lists:
                     raise self._error(f"one of the lists {', '.join(sorted(self._lists)) or '(none)'}", node)
@@ -207,6 +226,11 @@ class _Compiler:
     def _error(self, wanted: str, node: ast.AST) -> ConfigError:
         got = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
         return ConfigError(f"{self._where}: wanted {wanted} (got {got})")
+
+
+def _wide(mask: Bools, facts: Facts) -> Bools:
+    """A mask over all rows, also where constants gave one answer for them all."""
+    return mask if mask.ndim else np.full(len(facts), mask)
 
 
 def _every(steps: list[Run]) -> Run:

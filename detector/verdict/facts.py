@@ -5,7 +5,7 @@ example -> GivenFacts -> the same columns, one row long
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import numpy as np
@@ -106,21 +106,23 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class MomentFacts:
-    """Some rows of a moment."""
+    """Some rows of a moment. The facts in `SCORED` may be asked for only where every row has a vector."""
 
     moment: Moment
     surroundings: Surroundings
+    slots: Positions
+    """Where the vector of each row of the moment is, for rows that have one."""
     at: Positions
     """Which rows."""
-    slot: Positions
-    """Where each one's vector is, -1 for none."""
+    _columns: dict[str, Column] = field(default_factory=dict)
+    """What was asked for before: rules share facts."""
 
     def __len__(self) -> int:
         return len(self.at)
 
     def take(self, mask: Bools) -> Self:
         """The rows where `mask` holds."""
-        return type(self)(self.moment, self.surroundings, self.at[mask], self.slot[mask])
+        return type(self)(self.moment, self.surroundings, self.slots, self.at[mask])
 
     def in_list(self, name: str) -> Bools:
         """Whether each row's subject is listed."""
@@ -128,13 +130,21 @@ class MomentFacts:
 
     def column(self, name: str) -> Column:
         """A fact of every row; f64 with NaN for what is not known, bool, or positions in the fact's texts."""
+        column = self._columns.get(name)
+        if column is None:
+            column = self._columns[name] = self._found(name)
+        return column
+
+    def _found(self, name: str) -> Column:
         if name in INDEX:
-            return self._scored(self.moment.updated.vectors, INDEX[name])
+            vectors: Column = self.moment.updated.vectors
+            column: Column = vectors[self.slots[self.at], INDEX[name]]
+            return column
         if name == "margin":
-            return self._scored(self.moment.margins)
+            return self.moment.margins[self.slots[self.at]]
         if name in THRESHOLDS:
             thresholds = self.surroundings.thresholds
-            return np.full(len(self), getattr(thresholds, name) if thresholds else np.nan)
+            return np.array(getattr(thresholds, name) if thresholds else np.nan, np.float64)
         if name in _FLAGS:
             return _is_set(self._row("flags") & _FLAGS[name])
         return self._derived(name)
@@ -168,12 +178,6 @@ class MomentFacts:
     def _row(self, field: str) -> Column:
         values: Column = self.moment.rows[field]
         return values[self.at]
-
-    def _scored(self, values: npt.NDArray[np.float64], column: int | None = None) -> Column:
-        if not len(values):
-            return np.full(len(self), np.nan)
-        taken = values[self.slot] if column is None else values[self.slot, column]
-        return np.where(self.slot >= 0, taken, np.nan)
 
     def _class_of(self, number: int) -> int:
         if number >> (BODY_BITS + TRUNK_BITS) != NumberKind.E164:

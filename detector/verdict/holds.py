@@ -9,8 +9,6 @@ or an operator are held back by mode and never-block lists alone: they do not re
 from hashlib import blake2b
 from typing import Final
 
-import numpy as np
-
 from detector.config import Settings
 from detector.records import BODY_BITS, TRUNK_BITS
 from detector.verdict.decisions import Hold
@@ -21,6 +19,8 @@ from detector.verdict.model import Model
 from detector.verdict.policy import Policy, Rule
 
 EVERY_SOURCE: Final = 0xFFFF_FFFF_FFFF_FFFF
+EVIDENCE: Final = frozenset({"analytics", "deterministic"})
+"""The bases that rest on what was seen: only for these can the evidence be too thin."""
 KEY_BYTES: Final = 64
 """The longest key of blake2b; a longer secret is hashed to it first."""
 
@@ -44,10 +44,15 @@ class Holds:
         key = settings.verdict.hold_out_key.encode()
         self._key = key if len(key) <= KEY_BYTES else blake2b(key).digest()
 
+    def always(self, rule: Rule) -> bool:
+        """Whether something that does not change holds all blocks of `rule` back: no row needs a closer look."""
+        evidence = rule.text.basis in EVIDENCE
+        return self._settings.mode != "enforce" or (evidence and rule.uses_model and self._distrusted)
+
     def of(self, rule: Rule, number: int, moment: Moment, row: int, memory: Memory) -> tuple[Hold, ...]:
         """All that hold a block of `number` back, the budget included."""
         holds = self.of_renewal(rule, number, moment, row)
-        if rule.text.basis in ("analytics", "deterministic"):
+        if rule.text.basis in EVIDENCE:
             as_of_ms = int(moment.updated.as_of_ms[row])
             if memory.blocks_in(as_of_ms) >= self.budget(moment.partition):
                 holds += ("budget",)
@@ -60,7 +65,7 @@ class Holds:
             holds.append("mode")
         if self.never(number):
             holds.append("never_block")
-        if rule.text.basis not in ("analytics", "deterministic"):
+        if rule.text.basis not in EVIDENCE:
             return tuple(holds)
         if self.held_out(number):
             holds.append("hold_out")
@@ -74,8 +79,7 @@ class Holds:
 
     def never(self, number: int) -> bool:
         """Whether a never-block list, an emergency code or the redress number covers `number`."""
-        alone = np.array([number], np.uint64)
-        return any(bool(listed.contains(alone)[0]) for listed in self._never)
+        return any(listed.holds(number) for listed in self._never)
 
     def held_out(self, number: int) -> bool:
         """Whether the keyed hash of the number, without its trunk group, falls below the share."""

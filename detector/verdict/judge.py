@@ -1,6 +1,6 @@
 """Judge: rows that a rule matches, and commands, become decisions.
 
-    Moment -> masks of every rule -> the few rows that matter, in log order -> cases -> decisions
+    Moment -> Matcher -> the few rows that matter, in log order -> cases -> decisions
 
 A decision depends on its row, the number's vector and as-of time at it, and the decisions before
 it: never on how the log was cut into moments. Only rows that some rule matches, commands and
@@ -15,19 +15,19 @@ On each such row:
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from detector.config import Settings
-from detector.features.state import Status
 from detector.ingest.commands import Command
 from detector.ingest.zones import ZoneTable
 from detector.records import BODY_MASK, Bools, Flag, Kind, Role, Rows, number_kind, number_trunk, pack_number
 from detector.verdict.decisions import SEVERITY, Action, Decision, Hold
-from detector.verdict.facts import Moment, MomentFacts, Surroundings
+from detector.verdict.facts import Moment, Surroundings
 from detector.verdict.holds import Holds
 from detector.verdict.lists import NumberList
+from detector.verdict.matching import Matcher
 from detector.verdict.memory import Case, Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import KINDS, Policy, Rule
@@ -39,6 +39,8 @@ RENEW_SHARE: Final = 4
 """A block is renewed in the last quarter of its life: soon enough that it does not lapse while the
 attempts go on, late enough that attempts which have stopped do not prolong it."""
 
+_FROM: Final = int(Role.FROM)
+_NEVER_SCORED: Final = np.uint16(Flag.OWN_BLOCK | Flag.EMERGENCY)
 _SERVICES: Final = {int(Kind.CALL): KINDS["call"], int(Kind.SMS): KINDS["sms"]}
 
 
@@ -50,16 +52,17 @@ class Judge:
         policy.check_sources(tuple(source.name for source in settings.sources))
         policy.check_redress(settings.verdict.redress)
         self._rules = {rule.id: rule for rule in policy.rules}
-        self._waits = policy.text.warm_up == "silent"
         self._holds = Holds(policy, model, settings)
+        self._always_held = {rule.id for rule in policy.rules if self._holds.always(rule)}
         self._writer = Writer(policy, model, settings)
-        self._surroundings = Surroundings(
+        surroundings = Surroundings(
             thresholds=model.thresholds if model else None,
             zones=zones,
             home=NumberList.of((f"+{settings.home.country_code}*",)),
             lists=policy.lists,
             roaming_source=policy.text.roaming_source,
         )
+        self._matcher = Matcher(policy.rules, surroundings, policy.text.warm_up == "silent")
         self._scores = model is not None or any(rule.features for rule in policy.rules)
         self.needs_to_vectors = any(rule.text.on == "to" and rule.needs_vector for rule in policy.rules)
         """Whether rows of recipients must be scored too."""
@@ -68,8 +71,12 @@ class Judge:
         """Which rows need a vector: every originator's, and recipients' where a rule looks at them."""
         if not self._scores:
             return np.zeros(len(rows), np.bool_)
-        wanted: Bools = np.isin(rows["kind"], list(_SERVICES)) & ~_flagged(rows, Flag.OWN_BLOCK | Flag.EMERGENCY)
-        return wanted if self.needs_to_vectors else wanted & np.equal(rows["role"], Role.FROM)
+        kind = rows["kind"]
+        wanted: Bools = (kind == Kind.CALL) | (kind == Kind.SMS)
+        wanted &= rows["flags"] & _NEVER_SCORED == 0
+        if not self.needs_to_vectors:
+            wanted &= rows["role"] == _FROM
+        return wanted
 
     def budget_left(self, partition: int, memory: Memory, as_of_ms: int) -> int:
         """Blocks that rules may still begin in the partition's hour of event time."""
@@ -83,82 +90,78 @@ class Judge:
         """
         live = memory if live is None else live
         decisions: list[Decision] = []
-        matches = self._matches(moment)
-        counted = _counted(moment)
-        attempts = counted & _flagged(moment.rows, Flag.OWN_BLOCK)
-        commands = moment.judged & np.equal(moment.rows["kind"], Kind.COMMAND)
-        for row in sorted({*matches, *_positions(attempts), *_positions(commands)}):
-            book = live if commands[row] else memory
-            if commands[row]:
-                found = self._obey(moment, row, live)
-            elif attempts[row]:
-                found = self._renew(moment, row, memory)
+        matches = self._matcher.match(moment)
+        rows = sorted({*matches.rules, *matches.attempts, *matches.commands})
+        if not rows:
+            return []
+        for row, subject in zip(rows, _subjects(moment, rows), strict=True):
+            book = live if row in matches.commands else memory
+            if row in matches.commands:
+                found = self._obey(moment, row, subject, live)
+            elif row in matches.attempts:
+                found = self._renew(moment, row, subject, memory)
             else:
-                found = self._weigh(moment, row, matches[row], memory, live)
+                found = self._weigh(moment, row, subject, matches.rules[row], memory, live)
             for decision in found:  # one by one: the next may depend on the memory of the last
                 book.apply(decision)
                 decisions.append(decision)
         return decisions
 
-    def _matches(self, moment: Moment) -> dict[int, list[Rule]]:
-        """The rules that match, in order of the policy, by row."""
-        rows, scored = moment.rows, moment.updated.scored
-        judgeable = _counted(moment) & ~_flagged(rows, Flag.OWN_BLOCK)
-        slot = np.full(len(rows), -1, np.intp)
-        slot[scored] = np.arange(len(scored))
-        matches: dict[int, list[Rule]] = {}
-        for rule in self._rules.values():
-            wanted = judgeable & np.equal(rows["role"], Role.FROM if rule.text.on == "from" else Role.TO)
-            wanted &= np.isin(rows["kind"], [Kind[kind.upper()] for kind in rule.text.kinds])
-            if self._waits and rule.text.basis == "analytics":
-                wanted &= moment.warm
-            at = np.flatnonzero(wanted & (slot >= 0) if rule.needs_vector else wanted)
-            if len(at):
-                facts = MomentFacts(moment, self._surroundings, at, slot[at])
-                for row in at[rule.when.mask(facts)].tolist():
-                    matches.setdefault(row, []).append(rule)
-        return matches
+    def _weigh(
+        self, moment: Moment, row: int, subject: "_Subject", rules: list[Rule], memory: Memory, live: Memory
+    ) -> Iterator[Decision]:
+        """3. The gravest action in each case, where it is graver than what is in force.
 
-    def _weigh(self, moment: Moment, row: int, rules: list[Rule], memory: Memory, live: Memory) -> Iterator[Decision]:
-        """3. The gravest action in each case, where it is graver than what is in force."""
-        as_of_ms = int(moment.updated.as_of_ms[row])
+        Most rows that match change nothing, for what they would decide is in force: what is held back
+        and shielded is looked at only where that is open.
+        """
         by_case: dict[Case, list[Rule]] = {}
         for rule in rules:
-            case = _case(rule, moment.rows[row])
+            case = _case(rule, subject)
             if case is not None:
                 by_case.setdefault(case, []).append(rule)
         for case, candidates in by_case.items():
-            current = memory.in_force(case, as_of_ms)
+            current = memory.in_force(case, subject.as_of_ms)
             gravest = SEVERITY[current.action] if current else SEVERITY["allow"]
-            shielded = memory.protected(case, as_of_ms) or live.protected(case, as_of_ms)
-            held_back: tuple[Hold, ...] = ()
             best: tuple[Rule, Action] | None = None
+            held: list[Rule] = []
             for rule in candidates:
                 action: Action = rule.text.action
                 if SEVERITY[action] <= gravest:
                     continue
-                if rule.text.basis == "analytics" and shielded:
-                    continue
-                holds = self._holds.of(rule, case.number, moment, row, memory) if action == "block" else ()
-                held_back = held_back or holds
-                action = "flag" if holds else action
-                if SEVERITY[action] > gravest:
+                if action == "block" and self._is_held(rule, case, moment, row, memory):
+                    held.append(rule)
+                    action = "flag"
+                if SEVERITY[action] > gravest and not self._is_shielded(rule, case, subject, memory, live):
                     gravest, best = SEVERITY[action], (rule, action)
             if best is not None:
                 rule, action = best
                 # A milder rule may win over the flag of a block that is held back: it says so all the same.
-                held = () if action == "block" else held_back
-                yield self._writer.by_rule(rule, case, action, held, moment, row, memory.latest(case, as_of_ms))
+                first = (rule for rule in held if not self._is_shielded(rule, case, subject, memory, live))
+                why = next(first, None) if action != "block" else None
+                held_back = self._holds.of(why, case.number, moment, row, memory) if why else ()
+                before = memory.latest(case, subject.as_of_ms)
+                yield self._writer.by_rule(rule, case, action, held_back, moment, row, before)
 
-    def _renew(self, moment: Moment, row: int, memory: Memory) -> Iterator[Decision]:
+    def _is_held(self, rule: Rule, case: Case, moment: Moment, row: int, memory: Memory) -> bool:
+        """Whether anything holds a block back."""
+        return rule.id in self._always_held or bool(self._holds.of(rule, case.number, moment, row, memory))
+
+    @staticmethod
+    def _is_shielded(rule: Rule, case: Case, subject: "_Subject", memory: Memory, live: Memory) -> bool:
+        """Whether an operator's release keeps the rule away."""
+        as_of_ms = subject.as_of_ms
+        analytics = rule.text.basis == "analytics"
+        return analytics and (memory.protected(case, as_of_ms) or live.protected(case, as_of_ms))
+
+    def _renew(self, moment: Moment, row: int, subject: "_Subject", memory: Memory) -> Iterator[Decision]:
         """2. The blocks that the attempt met live on, while their rules may still block."""
-        record: Any = moment.rows[row]
-        as_of_ms = int(moment.updated.as_of_ms[row])
-        service = _SERVICES.get(int(record["kind"]))
-        number, on_trunk = int(record["number"]), _number_on_trunk(record)
+        as_of_ms = subject.as_of_ms
+        service = _SERVICES.get(subject.kind)
+        number, on_trunk = subject.number, subject.number_on_trunk()
         scopes = {"terminating"}
-        if record["role"] == Role.FROM:
-            scopes = {"originating", zone_text(int(record["zone"])), _trunk_scope(on_trunk)}
+        if subject.role == Role.FROM:
+            scopes = {"originating", zone_text(subject.zone), _trunk_scope(on_trunk)}
         met = [case for case in memory.cases_of(number) if case.scope in scopes]
         if on_trunk != number:
             met += [case for case in memory.cases_of(on_trunk) if case.scope in scopes & {_trunk_scope(on_trunk)}]
@@ -172,13 +175,12 @@ class Judge:
             if due and not self._holds.of_renewal(rule, case.number, moment, row):
                 yield self._writer.renewed(rule, current, moment, row)
 
-    def _obey(self, moment: Moment, row: int, live: Memory) -> Iterator[Decision]:
+    def _obey(self, moment: Moment, row: int, subject: "_Subject", live: Memory) -> Iterator[Decision]:
         """1. A command, for each service that it names; a release of `all` scopes ends each that is in force."""
         command: Command | None = moment.commands.get(int(moment.offsets[row]))
         if command is None:
             return
-        number = int(moment.rows["number"][row])
-        as_of_ms = int(moment.updated.as_of_ms[row])
+        number, as_of_ms = subject.number, subject.as_of_ms
         held: tuple[Hold, ...] = ("never_block",) if command.action == "block" and self._holds.never(number) else ()
         action: Action = "flag" if held else command.action
         for service in ("voice", "sms") if command.service == "all" else (command.service,):
@@ -194,43 +196,41 @@ class Judge:
                 yield self._writer.by_operator(command, case, action, held, moment, row, before)
 
 
-def _case(rule: Rule, record: Any) -> Case | None:
+class _Subject(NamedTuple):
+    """What the judge asks of a row."""
+
+    number: int
+    kind: int
+    role: int
+    zone: int
+    trunk: int
+    as_of_ms: int
+
+    def number_on_trunk(self) -> int:
+        """number@trunk: whoever else uses the bare number is not touched."""
+        trunk = number_trunk(self.number) or self.trunk
+        return pack_number(number_kind(self.number), self.number & BODY_MASK, trunk)
+
+
+def _subjects(moment: Moment, rows: list[int]) -> Iterator[_Subject]:
+    """Each of `rows`, which are few."""
+    some = moment.rows[rows]
+    columns = [some[name].tolist() for name in _Subject._fields[:-1]]
+    return map(_Subject, *columns, moment.updated.as_of_ms[rows].tolist())
+
+
+def _case(rule: Rule, subject: _Subject) -> Case | None:
     """The case that a rule decides at a row; None where the row lacks what its scope is about."""
-    service = rule.text.service or _SERVICES[int(record["kind"])]
-    number = int(record["number"])
+    service = rule.text.service or _SERVICES[subject.kind]
     match rule.text.scope:
         case "zone":
-            return Case(number, service, zone_text(int(record["zone"]))) if record["zone"] else None
+            return Case(subject.number, service, zone_text(subject.zone)) if subject.zone else None
         case "trunk":
-            number = _number_on_trunk(record)
+            number = subject.number_on_trunk()
             return Case(number, service, _trunk_scope(number)) if number_trunk(number) else None
         case scope:
-            return Case(number, service, scope)
-
-
-def _number_on_trunk(record: Any) -> int:
-    """number@trunk of a row's subject: whoever else uses the bare number is not touched."""
-    number = int(record["number"])
-    trunk = number_trunk(number) or int(record["trunk"])
-    return pack_number(number_kind(number), number & BODY_MASK, trunk)
+            return Case(subject.number, service, scope)
 
 
 def _trunk_scope(number: int) -> str:
     return f"trunk:{number_trunk(number)}"
-
-
-def _counted(moment: Moment) -> Bools:
-    """Rows that the state took and that may decide: no duplicates, none too late, no emergency calls."""
-    taken = moment.judged & np.equal(moment.updated.status, Status.COUNTED)
-    counted: Bools = taken & ~_flagged(moment.rows, Flag.EMERGENCY) & np.not_equal(moment.rows["number"], 0)
-    return counted
-
-
-def _flagged(rows: Rows, flags: int) -> Bools:
-    flagged: Bools = np.not_equal(rows["flags"] & int(flags), 0)
-    return flagged
-
-
-def _positions(mask: Bools) -> list[int]:
-    positions: list[int] = np.flatnonzero(mask).tolist()
-    return positions

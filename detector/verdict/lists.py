@@ -70,6 +70,11 @@ class NumberList:
         listed = _inside(self.anywhere, numbers & NO_TRUNK)
         return listed | _inside(self.scoped, numbers) if len(self.scoped) else listed
 
+    def holds(self, number: int) -> bool:
+        """Whether one number is listed: `contains` of a batch of one, without making the batch."""
+        plain = self.anywhere.searchsorted(np.uint64(number) & NO_TRUNK, "right")
+        return bool(plain % 2 or self.scoped.searchsorted(np.uint64(number), "right") % 2)
+
 
 def _inside(bounds: U64s, numbers: U64s) -> Bools:
     """Odd many bounds lie at or below a number exactly when an interval holds it."""

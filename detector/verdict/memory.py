@@ -102,7 +102,7 @@ class Memory:
         """Whether a release or an allow of the case, or of all scopes, keeps analytics rules away."""
         return any(
             decision is not None and (decision.protected_until or 0) > as_of_ms
-            for decision in (self._cases.get(case), self._cases.get(case._replace(scope="all")))
+            for decision in (self._cases.get(case), self._cases.get(Case(case.number, case.service, "all")))
         )
 
     def cases_of(self, number: int) -> tuple[Case, ...]:

@@ -3,6 +3,7 @@
 rule, case, row, what was in force -> Decision
 """
 
+from functools import cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -26,6 +27,7 @@ COUNTED_UNITS: Final = frozenset({"calls", "messages", "numbers", "zones", "devi
 WITHHELD: Final = "a withheld number"
 
 
+@cache
 def zone_text(zone: int) -> str:
     """A zone as a scope names it: `zone:882-satellite`."""
     return f"zone:{zone_country(zone)}-{ZoneClass(zone_class(zone)).name.lower()}"
