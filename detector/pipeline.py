@@ -21,7 +21,7 @@ from detector.features.coverage import SOURCES, Coverage
 from detector.features.state import State, Status
 from detector.ingest.commands import Command, read_command
 from detector.ingest.rows import unpack_message
-from detector.records import Arrays, Bools, I64s, Rows
+from detector.records import ROW, Arrays, Bools, I64s, Rows
 from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge, Moment
 from detector.verdict.memory import Memory
@@ -110,7 +110,7 @@ class Detector:
         return outcome
 
     def _take(self, part: Part, chunk: "_Chunk", outcome: Outcome) -> None:
-        rows = np.concatenate(chunk.rows)
+        rows = chunk.joined()
         offsets, indices = chunk.positions()
         judged: Bools = offsets >= part.committed
         covered = part.coverage.update(rows, self._silent_after_ms)
@@ -145,17 +145,22 @@ class Detector:
 class _Chunk:
     """Rows of consecutive messages, with what their headers say."""
 
-    rows: list[Rows] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    """Rows of each message."""
     offsets: list[int] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
     commands: dict[int, Command] = field(default_factory=dict)
     size: int = 0
 
+    def joined(self) -> Rows:
+        """All rows, read-only: of bytes, for numpy joins structured arrays field by field."""
+        return np.frombuffer(b"".join(self.values), ROW)
+
     def positions(self) -> tuple[I64s, I64s]:
         """Of each row: the offset of its message, and its place in it."""
-        lengths = [len(rows) for rows in self.rows]
-        offsets = np.repeat(np.array(self.offsets, np.int64), lengths)
-        starts = np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)
+        offsets = np.repeat(np.array(self.offsets, np.int64), self.lengths)
+        starts = np.repeat(np.cumsum([0, *self.lengths[:-1]]), self.lengths)
         return offsets, np.arange(len(offsets), dtype=np.int64) - starts
 
 
@@ -175,7 +180,8 @@ def _chunks(entries: Sequence[Entry], outcome: Outcome) -> Iterator[_Chunk]:
                     outcome.rejected.append((entry.offset, command))
                 else:
                     chunk.commands[entry.offset] = command
-        chunk.rows.append(rows)
+        chunk.values.append(entry.value or b"")
+        chunk.lengths.append(len(rows))
         chunk.offsets.append(entry.offset)
         chunk.size += len(rows)
         if chunk.size >= CHUNK_ROWS:

@@ -56,6 +56,7 @@ class Coverage:
             np.ascontiguousarray(rows["source"]),
             rows["kind"] != Kind.COMMAND,
             silent_after_ms,
+            np.flatnonzero(silent_after_ms > 0),
             self.span,
             self.last_seen,
             self.refill_until,
@@ -75,6 +76,7 @@ def _cover(
     source: U64s,
     traffic: Bools,
     silent_after_ms: I64s,
+    watched: I64s,
     span: I64s,
     last_seen: I64s,
     refill_until: I64s,
@@ -84,8 +86,8 @@ def _cover(
     """warm[i] = newest - start >= longest window; silent[i] bit s = newest - last_seen[s] > limit or refilling.
 
     An operator's command is dated by the wall clock and covers nothing.
-    event_ms i64[n], source u16[n], traffic bool[n], silent_after_ms i64[64] read; span i64[2], last_seen i64[64],
-    refill_until i64[64] mutated; warm bool[n], silent u64[n] written.
+    event_ms i64[n], source u16[n], traffic bool[n], silent_after_ms i64[64], watched i64[k] (sources with a limit)
+    read; span i64[2], last_seen i64[64], refill_until i64[64] mutated; warm bool[n], silent u64[n] written.
     """
     for i in range(event_ms.size):
         if traffic[i]:
@@ -100,8 +102,7 @@ def _cover(
             last_seen[s] = max(last_seen[s], now)
         warm[i] = span[1] - span[0] >= LONGEST_WINDOW_MS
         bits = np.uint64(0)
-        for k in range(SOURCES):
-            quiet = silent_after_ms[k] > 0 and last_seen[k] > 0
-            if quiet and (span[1] - last_seen[k] > silent_after_ms[k] or span[1] < refill_until[k]):
+        for k in watched:
+            if last_seen[k] > 0 and (span[1] - last_seen[k] > silent_after_ms[k] or span[1] < refill_until[k]):
                 bits |= np.uint64(1) << np.uint64(k)
         silent[i] = bits
