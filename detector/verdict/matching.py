@@ -8,7 +8,7 @@ conditions are a tree of the parts that `and` joins: what several rules begin wi
 what follows only for the rows that passed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,6 +53,18 @@ class Matches:
     commands: frozenset[int]
 
 
+class _Codes:
+    """Some of the codes: a mask over all of them, and its bytes as one integer, which Python compares at once."""
+
+    def __init__(self, wanted: Bools) -> None:
+        self.wanted = wanted
+        self.bits = int.from_bytes(wanted.tobytes(), "little")
+
+    @staticmethod
+    def of(wanted: Iterable[bool]) -> "_Codes":
+        return _Codes(np.fromiter(wanted, np.bool_, CODES))
+
+
 @dataclass(frozen=True, slots=True)
 class _Branch:
     """What comes after some parts of a condition: rules that are complete, and parts that follow."""
@@ -85,15 +97,14 @@ class Matcher:
         """`waits`: analytics rules look at no row before the log is warm."""
         self._rules = rules
         self._surroundings = surroundings
-        gates: dict[bytes, tuple[Bools, _Branch]] = {}
+        gates: dict[int, tuple[_Codes, _Branch]] = {}
         for number, rule in enumerate(rules):
-            lets_in = np.array([_lets_in(rule, code, waits) for code in range(CODES)], np.bool_)
-            _, branch = gates.setdefault(lets_in.tobytes(), (lets_in, _Branch()))
+            lets_in = _Codes.of(_lets_in(rule, code, waits) for code in range(CODES))
+            _, branch = gates.setdefault(lets_in.bits, (lets_in, _Branch()))
             branch.grow(rule.when.steps, number)
         self._gates = tuple(gates.values())
-        codes = np.arange(CODES)
-        self._attempt = (codes & (COUNTED | OWN_BLOCK)) == (COUNTED | OWN_BLOCK)
-        self._command = (codes & KIND) == Kind.COMMAND
+        self._attempt = _Codes.of(code & COUNTED > 0 and code & OWN_BLOCK > 0 for code in range(CODES))
+        self._command = _Codes.of(code & KIND == Kind.COMMAND for code in range(CODES))
 
     def match(self, moment: Moment) -> Matches:
         """What matters in `moment`."""
@@ -105,17 +116,22 @@ class Matcher:
         seen = np.zeros(CODES, np.bool_)
         updated = moment.updated
         mark_rows(rows, updated.status, moment.judged, moment.warm, updated.scored, codes, slots, seen)
+        there = _Codes(seen)
         found: dict[int, Positions] = {}
         with quiet():
             for lets_in, branch in self._gates:
-                if (seen & lets_in).any():
-                    at = np.flatnonzero(lets_in[codes])
+                if there.bits & lets_in.bits:
+                    at = np.flatnonzero(lets_in.wanted[codes])
                     branch.run(MomentFacts(moment, self._surroundings, slots, at), found)
         matches: dict[int, list[Rule]] = {}
         for number in sorted(found):
             for row in found[number].tolist():
                 matches.setdefault(row, []).append(self._rules[number])
-        return Matches(matches, _rows(self._attempt, codes, seen), _rows(self._command, codes, seen))
+        attempts, commands = (
+            frozenset(np.flatnonzero(each.wanted[codes]).tolist()) if there.bits & each.bits else frozenset()
+            for each in (self._attempt, self._command)
+        )
+        return Matches(matches, attempts, commands)
 
 
 def _lets_in(rule: Rule, code: int, waits: bool) -> bool:
@@ -128,10 +144,6 @@ def _lets_in(rule: Rule, code: int, waits: bool) -> bool:
         and (code & WARM > 0 or not (waits and rule.text.basis == "analytics"))
         and (code & SCORED > 0 or not rule.needs_vector)
     )
-
-
-def _rows(wanted: Bools, codes: Codes, seen: Bools) -> frozenset[int]:
-    return frozenset(np.flatnonzero(wanted[codes]).tolist()) if (seen & wanted).any() else frozenset()
 
 
 @kernel

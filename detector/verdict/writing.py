@@ -3,6 +3,7 @@
 rule, case, row, what was in force -> Decision
 """
 
+import math
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -24,6 +25,8 @@ from detector.verdict.reasons import DIGITS, explain
 
 COUNTED_UNITS: Final = frozenset({"calls", "messages", "numbers", "zones", "devices", "cells"})
 """Units of the features that evidence quotes: what can be counted in a record store."""
+COUNTED: Final = tuple((i, feature.name) for i, feature in enumerate(FEATURES) if feature.unit in COUNTED_UNITS)
+"""Those features, with their places in a vector."""
 WITHHELD: Final = "a withheld number"
 
 
@@ -169,11 +172,8 @@ class Writer:
         if slot == len(scored) or scored[slot] != row:
             return None, (), {}
         vector = moment.updated.vectors[slot]
-        counts = {
-            feature.name: round(float(value), DIGITS)
-            for feature, value in zip(FEATURES, vector, strict=True)
-            if feature.unit in COUNTED_UNITS and not np.isnan(value)
-        }
+        values = vector.tolist()
+        counts = {name: round(values[i], DIGITS) for i, name in COUNTED if not math.isnan(values[i])}
         if self._model is None:
             return None, (), counts
         margin = float(moment.margins[slot])
