@@ -47,8 +47,11 @@ class TopicSpec:
 class Assignment(Protocol):
     """What a consumer of a group does when partitions come and go. Called from within `poll`."""
 
-    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Offsets to start from; a partition left out starts at the group's committed offset."""
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int | None]:
+        """Offsets to start from; a partition left out starts at the group's committed offset.
+
+        One with None is this member's, but nothing of it is read until `Consumer.start` says from where.
+        """
         ...
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -80,12 +83,29 @@ class Consumer(Protocol):
         """Read on from these offsets: after an abort, what was polled is polled again."""
         ...
 
+    def start(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read partitions that `assigned` kept back, from these offsets on. Not from within a callback."""
+        ...
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Polls give nothing of these until they are resumed, and the broker's answers to them are not kept."""
+        ...
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read on behind the last message that a poll gave of each."""
+        ...
+
     def group_metadata(self) -> object:
         """To be taken right after the poll that gave the batch."""
         ...
 
-    def close(self) -> None:
-        """Leave; revocation is called for what is held."""
+    def close(self, *, leave: bool = False) -> None:
+        """Stop; revocation is called for what is held.
+
+        The group keeps a static member's place until its session timeout: whoever comes up under its name by then
+        gets the same partitions, and no other member is disturbed. With `leave` the place is given up, and its
+        partitions are the others' at once.
+        """
         ...
 
 

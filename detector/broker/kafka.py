@@ -42,6 +42,8 @@ OUTCOME_S: Final = 60.0
 restarting broker is back well within it."""
 STEP_S: Final = 5.0
 """One attempt of those: Python's signal handlers run between two attempts."""
+LEAVE_S: Final = 1.0
+"""Longest wait for a member's last partitions to be let go of, before its session timeout has to do."""
 PROBE_EVERY_S: Final = 1.0
 """How often an idle consumer asks a broker that went away whether it is back."""
 
@@ -180,6 +182,8 @@ class KafkaConsumer:
         # librdkafka may hang for ever in destroying a consumer that was not closed.
         atexit.register(self._abandon)
         self._taken_away: set[TopicPartition] = set()
+        self._kept_back: set[TopicPartition] = set()
+        """The group's gift to us, of which librdkafka does not know that we accept it: so it fetches nothing."""
         self._probed_at = 0.0
 
     def subscribe(self, topics: Sequence[str], assignment: Assignment) -> None:
@@ -188,12 +192,10 @@ class KafkaConsumer:
                 self._guard("taking", partitions, lambda: self._take(partitions, assignment))
 
         def on_revoke(_: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
-            self._taken_away.update(_plain(partitions))
-            self._guard("giving back", partitions, lambda: assignment.revoked(_plain(partitions)))
+            self._drop("giving back", partitions, assignment.revoked)
 
         def on_lost(_: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
-            self._taken_away.update(_plain(partitions))
-            self._guard("losing", partitions, lambda: assignment.lost(_plain(partitions)))
+            self._drop("losing", partitions, assignment.lost)
 
         self._consumer.subscribe(list(topics), on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
 
@@ -203,10 +205,33 @@ class KafkaConsumer:
         if self._earliest:
             committed = self.committed([name for name in names if name not in offsets])
             offsets.update({name: ck.OFFSET_BEGINNING for name, offset in committed.items() if offset is None})
+        started = []
         for name, partition in zip(names, partitions, strict=True):
-            if name in offsets:
-                partition.offset = offsets[name]
-        self._consumer.incremental_assign(partitions)
+            offset = offsets.get(name, ck.OFFSET_INVALID)
+            if offset is None:
+                self._kept_back.add(name)
+            else:
+                partition.offset = offset
+                started.append(partition)
+        self._consumer.incremental_assign(started)
+
+    def _drop(
+        self,
+        doing: str,
+        partitions: list[ck.TopicPartition],
+        tell: Callable[[Sequence[TopicPartition]], None],
+    ) -> None:
+        """These are no longer ours: librdkafka is told to forget those that it was told of."""
+        names = _plain(partitions)
+        self._taken_away.update(names)
+        self._guard(doing, partitions, lambda: tell(names))
+        known = [p for name, p in zip(names, partitions, strict=True) if name not in self._kept_back]
+        self._kept_back.difference_update(names)
+        try:
+            # Even at the end of the process: else confluent-kafka does it, with those that librdkafka does not know.
+            self._consumer.incremental_unassign(known)
+        except KafkaException as exception:
+            self._failure = self._failure or _meaning(_error_of(exception), doing)
 
     def _guard(self, doing: str, partitions: list[ck.TopicPartition], call: Callable[[], None]) -> None:
         """Keep what goes wrong in a callback for `poll` to raise.
@@ -289,15 +314,42 @@ class KafkaConsumer:
             target = ck.TopicPartition(*where, offset)
             _called(f"seek to {where.topic}/{where.partition}@{offset}", partial(self._consumer.seek, target))
 
+    def start(self, offsets: Mapping[TopicPartition, int]) -> None:
+        # A seek in a paused partition would do the same, were it not undone by the answer to a question for a first
+        # offset that was still under way (seen with librdkafka 2.16.0: read on from the beginning again).
+        self._kept_back.difference_update(offsets)
+        started = [ck.TopicPartition(*at, offset) for at, offset in offsets.items()]
+        _called("start of partitions", lambda: self._consumer.incremental_assign(started))
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        known = [ck.TopicPartition(*at) for at in partitions if at not in self._kept_back]
+        _called("pause of partitions", lambda: self._consumer.pause(known))
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        known = [ck.TopicPartition(*at) for at in partitions if at not in self._kept_back]
+        _called("resuming partitions", lambda: self._consumer.resume(known))
+
     def group_metadata(self) -> object:
         return self._consumer.consumer_group_metadata()
 
-    def close(self) -> None:
+    def close(self, *, leave: bool = False) -> None:
         atexit.unregister(self._abandon)
         failed_before = self._failure
+        if leave:
+            self._leave()
         self._consumer.close()
         if self._failure is not None and self._failure is not failed_before:
             raise self._failure
+
+    def _leave(self) -> None:
+        """The group is told that this member is gone for good; in vain under KIP-848, whose static members all return.
+
+        A static member's `close` never says so, `unsubscribe` does. The member's id is gone when it has.
+        """
+        self._consumer.unsubscribe()
+        deadline = time.monotonic() + LEAVE_S
+        while self._consumer.memberid() and time.monotonic() < deadline:
+            self._consumer.consume(1, 0.01)
 
     def _abandon(self) -> None:
         """At the end of a process that did not close: nobody is told any more."""

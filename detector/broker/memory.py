@@ -7,7 +7,7 @@ takes the same transactional id.
 
 A transaction's markers are written all at once, and offsets are pending no longer than it is open.
 
-It differs from Kafka in that a member that leaves or joins changes the group at once, that no
+It differs from Kafka in that a member that closes or joins changes the group at once, that no
 member and no transaction times out by itself (`expire` and a successor do it), and that nothing
 is deleted by age (`trim` and `truncate` do it). `detector.broker.simulated` adds timeouts, late
 markers and faults, for tests.
@@ -49,6 +49,9 @@ class MemoryConsumer:
         self._assignment: Assignment | None = None
         self._generation = 0
         self._positions: dict[TopicPartition, int] = {}
+        self._kept_back: set[TopicPartition] = set()
+        """Held, and to be started."""
+        self._paused: set[TopicPartition] = set()
         self._turn = 0
 
     def subscribe(self, topics: Sequence[str], assignment: Assignment) -> None:
@@ -92,7 +95,11 @@ class MemoryConsumer:
             mine = group.claim(self._instance)
         given = _tell("taking", mine, assignment.assigned) or {}
         for at in mine:
-            self._positions[at] = self._start(at, given.get(at))
+            if at in given and given[at] is None:
+                self._kept_back.add(at)
+                self._positions[at] = 0
+            else:
+                self._positions[at] = self._start(at, given.get(at))
 
     def _drop(
         self, doing: str, partitions: list[TopicPartition], tell: Callable[[Sequence[TopicPartition]], None]
@@ -101,6 +108,8 @@ class MemoryConsumer:
         _tell(doing, partitions, tell)
         for at in partitions:
             del self._positions[at]
+        self._kept_back.difference_update(partitions)
+        self._paused.difference_update(partitions)
 
     def _start(self, at: TopicPartition, given: int | None) -> int:
         try:
@@ -116,7 +125,7 @@ class MemoryConsumer:
     def _take(self, most: int) -> list[Message]:
         """Up to `most` messages, partition after partition, beginning behind the one that came last."""
         found: list[StoredMessage] = []
-        held = sorted(self._positions)
+        held = sorted(self._positions.keys() - self._kept_back - self._paused)
         for i in range(len(held)):
             where = held[(self._turn + i) % len(held)]
             if (log := self._broker._logs.get(where)) is None:
@@ -141,10 +150,23 @@ class MemoryConsumer:
                 raise Fatal(f"seek to {at.topic}/{at.partition}@{offset}: the partition is not assigned")
             self._positions[at] = offset
 
+    def start(self, offsets: Mapping[TopicPartition, int]) -> None:
+        for at, offset in offsets.items():
+            if at not in self._kept_back:
+                raise Fatal(f"start of {at.topic}/{at.partition}@{offset}: the partition is not kept back")
+            self._kept_back.remove(at)
+            self._positions[at] = offset
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        self._paused.update(at for at in partitions if at in self._positions)
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        self._paused.difference_update(partitions)
+
     def group_metadata(self) -> object:
         return GroupMetadata(self._group.name, self._instance, self._number, self._generation)
 
-    def close(self) -> None:
+    def close(self, *, leave: bool = False) -> None:
         held, assignment = sorted(self._positions), self._assignment
         try:
             member = self._group.is_member(self._instance, self._number, "close")
@@ -155,8 +177,12 @@ class MemoryConsumer:
             self._drop("giving back", held, assignment.revoked if member else assignment.lost)
         with self._broker._changed:
             if member:
-                self._group.leave(self._instance, self._broker._logs)
+                self._end(leave)
             self._broker._changed.notify_all()
+
+    def _end(self, leave: bool) -> None:
+        """No clock would end the session of one that did not leave."""
+        self._group.leave(self._instance, self._broker._logs)
 
 
 def _tell(doing: str, partitions: list[TopicPartition], call: Callable[[Sequence[TopicPartition]], T]) -> T | None:

@@ -53,7 +53,7 @@ class _Strike:
 
 
 class SimulatedConsumer(MemoryConsumer):
-    """A member that can be struck."""
+    """A member that can be struck, and whose place is kept for its session timeout."""
 
     _broker: "SimulatedBroker"
 
@@ -61,9 +61,11 @@ class SimulatedConsumer(MemoryConsumer):
         self._broker.passing(Point.POLL)
         return super().poll(most, wait_s)
 
-    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
-        self._broker.passing(Point.COMMITTED)
-        return super().committed(partitions)
+    def _end(self, leave: bool) -> None:
+        if leave:
+            super()._end(leave)
+        else:
+            self._broker.vanish(self._group.name, self._instance)
 
 
 class SimulatedProducer(MemoryProducer):
@@ -224,6 +226,10 @@ class SimulatedBroker(MemoryBroker):
 
     def _new_producer(self, transactional_id: str, epoch: int) -> SimulatedProducer:
         return SimulatedProducer(self, transactional_id, epoch)
+
+    def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        self.passing(Point.COMMITTED)
+        return super().committed(group, partitions)
 
     def read(self, partition: TopicPartition, start: int, stop: int) -> Iterator[Message]:
         self.passing(Point.READ)

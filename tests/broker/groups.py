@@ -18,7 +18,7 @@ class Member:
         group: str,
         topic: str,
         instance: str = "a-0",
-        starts: Mapping[TopicPartition, int] | None = None,
+        starts: Mapping[TopicPartition, int | None] | None = None,
         earliest: bool = True,
     ) -> None:
         self.consumer: Consumer = broker.consumer(group, instance, earliest=earliest)
@@ -28,7 +28,7 @@ class Member:
         self.calls: list[str] = []
         self.consumer.subscribe([topic], self)
 
-    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int | None]:
         self.calls.append("assigned")
         self.held.update(partitions)
         return {partition: offset for partition, offset in self.starts.items() if partition in partitions}

@@ -421,6 +421,101 @@ def test_what_was_polled_is_polled_again_after_a_seek(broker: Broker, make: Call
     member.consumer.close()
 
 
+def test_a_partition_that_is_kept_back_is_not_read_until_it_is_started(
+    broker: Broker, make: Callable[..., str], name: str
+) -> None:
+    """Others are read meanwhile; then it is read from where the start says, whatever is committed."""
+    topic = make(2)
+    for partition in (0, 1):
+        broker.publish(topic, numbered(0, 5), partition)
+    late, other = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    member = Member(broker, name, topic, starts={late: None, other: 0}, earliest=False)
+    assert member.until(5) == [b"0", b"1", b"2", b"3", b"4"]
+    assert {message.partition() for message in member.seen} == {1}
+    assert member.poll(wait_s=0.3) == []
+    member.consumer.start({late: 2})
+    assert member.until(8)[5:] == [b"2", b"3", b"4"]
+    member.consumer.close()
+
+
+def test_a_partition_that_is_kept_back_can_be_taken_away_and_come_back(
+    broker: Broker, make: Callable[..., str], name: str
+) -> None:
+    """The group does not care whether it is read: its holder is told, and the next one reads it."""
+    topic = make(2)
+    every = [TopicPartition(topic, partition) for partition in (0, 1)]
+    for partition in (0, 1):
+        broker.publish(topic, numbered(0, 5), partition)
+    first = Member(broker, name, topic, "a-0", starts=dict.fromkeys(every))
+    until(lambda: len(first.held) == 2, first)
+    second = Member(broker, name, topic, "a-1", starts=dict.fromkeys(every, 3))
+    until(lambda: len(second.seen) == 2, first, second)
+    assert first.seen == []
+    second.consumer.close(leave=True)
+    until(lambda: len(first.held) == 2, first)
+    first.consumer.start(dict.fromkeys(every, 4))
+    assert first.until(2) == [b"4", b"4"]
+    first.consumer.close()
+    assert first.calls.count("assigned") == 2
+    assert first.calls[-1] == "revoked"
+
+
+def test_a_member_may_stop_while_a_partition_is_kept_back(broker: Broker, make: Callable[..., str], name: str) -> None:
+    """It is told what it gives back, and the next one takes it."""
+    topic = make()
+    at = TopicPartition(topic, 0)
+    broker.publish(topic, numbered(0, 3), 0)
+    first = Member(broker, name, topic, starts={at: None})
+    until(lambda: first.held == {at}, first)
+    first.consumer.close()
+    assert first.calls == ["assigned", "revoked"]
+    second = Member(broker, name, topic)
+    assert second.until(3) == [b"0", b"1", b"2"]
+    second.consumer.close()
+
+
+def test_a_paused_partition_goes_on_where_it_stood(broker: Broker, make: Callable[..., str], name: str) -> None:
+    """Behind the last message that was given, though more had been fetched; others are read meanwhile."""
+    topic = make(2)
+    at, other = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    broker.publish(topic, numbered(0, 6), 0)
+    member = Member(broker, name, topic)
+    while len(member.seen) < 2:
+        member.poll(most=1)
+    member.consumer.pause([at])
+    broker.publish(topic, numbered(6, 8), 0)
+    broker.publish(topic, [(None, b"other")], 1)
+    assert member.until(3)[2:] == [b"other"]
+    assert member.poll(wait_s=0.3) == []
+    member.consumer.resume([at])
+    assert member.until(9)[3:] == [b"2", b"3", b"4", b"5", b"6", b"7"]
+    member.consumer.close()
+    assert other in {TopicPartition(topic, message.partition()) for message in member.seen}
+
+
+def test_a_member_that_stops_leaves_its_place_to_its_successor(
+    broker: Broker, make: Callable[..., str], name: str, request: pytest.FixtureRequest
+) -> None:
+    """A rolling restart: under its name the next one has the same partitions, and the others notice nothing."""
+    if type(broker) is MemoryBroker:
+        request.applymarker(
+            pytest.mark.xfail(strict=True, reason="no clock would end the session of a member that stopped")
+        )
+    topic = make(4)
+    first, second = (Member(broker, name, topic, instance) for instance in ("a-0", "a-1"))
+    until(lambda: len(first.held) == len(second.held) == 2, first, second)
+    had, told = set(first.held), list(second.calls)
+    first.consumer.close()
+    second.poll(wait_s=0.3)
+    again = Member(broker, name, topic, "a-0")
+    until(lambda: len(again.held) == 2, again, second)
+    assert again.held == had
+    assert [call for call in second.calls[len(told) :] if call != "assigned"] == []
+    assert len(second.held) == 2
+    again.consumer.close()
+    second.consumer.close()
+
+
 def test_an_assignment_that_fails_ends_the_member(broker: Broker, make: Callable[..., str], name: str) -> None:
     """A partition whose state could not be restored must not be read: the process has to start again."""
 

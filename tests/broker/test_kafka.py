@@ -84,6 +84,46 @@ def test_transactions_and_groups_hold_under_the_new_group_protocol(kafka: LocalK
 
 
 @pytest.mark.kafka
+def test_who_leaves_hands_over_without_waiting_for_its_session_to_end(kafka: LocalKafka) -> None:
+    """Its session would outlast the patience of this test."""
+    topic = "left"
+    with closing(KafkaBroker({**kafka.options, "session.timeout.ms": 60_000})) as broker:
+        broker.create([TopicSpec(topic, 4)])
+        first, second = (Member(broker, topic, topic, instance) for instance in ("a-0", "a-1"))
+        until(lambda: len(first.held) == len(second.held) == 2, first, second)
+        first.consumer.close(leave=True)
+        assert first.calls[-1] == "revoked"
+        until(lambda: len(second.held) == 4, second)
+        second.consumer.close(leave=True)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_partitions_kept_back_come_and_go_under_both_group_protocols(kafka: LocalKafka, protocol: str) -> None:
+    """librdkafka is told of each only when it is started: the group has given it all the same, and may take it."""
+    topic = f"kept-back-{protocol}"
+    every = [TopicPartition(topic, partition) for partition in range(4)]
+    with closing(KafkaBroker({**kafka.options, "group.protocol": protocol})) as broker:
+        broker.create([TopicSpec(topic, 4)])
+        for at in every:
+            broker.publish(topic, [(None, b"1"), (None, b"2")], at.partition)
+        first = Member(broker, topic, topic, "a-0", starts=dict.fromkeys(every))
+        until(lambda: len(first.held) == 4, first)
+        first.consumer.start({every[0]: 1})
+        assert first.until(1) == [b"2"]
+        second = Member(broker, topic, topic, "a-1", starts=dict.fromkeys(every))
+        until(lambda: len(first.held) == len(second.held) == 2, first, second)
+        first.consumer.start(dict.fromkeys(first.held - {every[0]}, 1))
+        second.consumer.start(dict.fromkeys(second.held, 0))
+        assert sorted(map(str, second.until(4))) == ["b'1'", "b'1'", "b'2'", "b'2'"]
+        assert {m.partition() for m in second.seen} == {at.partition for at in second.held}
+        first.until(1 + len(first.held - {every[0]}))
+        assert {m.value() for m in first.seen} == {b"2"}
+        second.consumer.close()
+        first.consumer.close()
+
+
+@pytest.mark.kafka
 def test_everything_goes_on_when_the_broker_was_killed_and_came_back(kafka: LocalKafka, broker: KafkaBroker) -> None:
     """The same consumer and the same producer; what was committed is there, and nothing is there twice."""
     topic = "killed"

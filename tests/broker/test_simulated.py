@@ -137,6 +137,21 @@ def test_a_process_that_died_is_missed_after_its_session_timeout(broker: Simulat
     assert again.held == {AT}
 
 
+@pytest.mark.parametrize(("leave", "missed_ms"), [(True, 0), (False, SESSION_MS)])
+def test_who_stops_keeps_its_place_until_its_session_ends_and_who_leaves_does_not(
+    broker: SimulatedBroker, member: Member, leave: bool, missed_ms: int
+) -> None:
+    """Then its partitions are another's."""
+    other = Member(broker, "g", TOPIC, "a-1")
+    member.consumer.close(leave=leave)
+    broker.advance(max(0, missed_ms - 1))
+    other.poll(wait_s=0)
+    assert (other.held == {AT}) is leave
+    broker.advance(1)
+    other.poll(wait_s=0)
+    assert other.held == {AT}
+
+
 def test_a_strike_comes_once_at_its_point(broker: SimulatedBroker, member: Member) -> None:
     """After as many calls as it lets pass; what is spared never comes."""
     seen: list[str] = []
