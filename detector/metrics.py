@@ -185,7 +185,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("partition",),
         "seconds",
         "how long the last taking of a partition took: decisions, snapshot and replay",
-        "above 10 s: snapshots are too rare or their store too slow; see snapshot_age_seconds",
+        "above 10 s: see unsaved_rows (replay) and snapshot_seconds (the store); the log says which took how long",
     ),
     _counter(
         "snapshots",
@@ -199,8 +199,23 @@ METRICS: Final[tuple[Metric, ...]] = (
         (),
         "seconds",
         "time to write one snapshot",
-        "above 5 s: the store is slow; partitions wait meanwhile",
+        "above 5 s: the store is slow; the stream goes on meanwhile, but there is more to replay after a kill",
         (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    ),
+    _histogram(
+        "snapshot_pause_seconds",
+        (),
+        "seconds",
+        "how long the poll loop stood still while a partition was copied for its snapshot",
+        "above 0.05: its state is too large to be copied in one piece; more partitions, or memory that is not swapped",
+        (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 1),
+    ),
+    _gauge(
+        "unsaved_rows",
+        (),
+        "rows",
+        "rows since their newest snapshots, over all partitions held: what a restart after a kill replays",
+        "far above detect.snapshot_rows: snapshots fail or are slower than the stream; see snapshot_seconds",
     ),
     _gauge(
         "snapshot_age",
@@ -269,14 +284,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         "assigned",
         ("role",),
         "partitions",
-        "partitions that this process holds",
+        "partitions that this process holds, those included that it still restores",
         "sum over processes below the topic's partitions: nobody works on some; more processes than partitions idle",
     ),
     _gauge(
         "replaying",
         (),
         "partitions",
-        "partitions held whose rows are still replayed from a snapshot up to the committed offset",
+        "partitions assigned that are still restored: decisions, snapshot, rows up to the committed offset",
         "above 0 for minutes after a start: snapshots are too rare; until 0 the process is not ready",
     ),
     _gauge(
@@ -324,6 +339,8 @@ class Metrics:
     restore_seconds: Gauge
     snapshots: Counter
     snapshot_seconds: Histogram
+    snapshot_pause_seconds: Histogram
+    unsaved_rows: Gauge
     snapshot_age: Gauge
     lag_seconds: Gauge
     latency_seconds: Histogram

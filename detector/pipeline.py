@@ -114,7 +114,8 @@ class Detector:
         offsets, indices = chunk.positions()
         judged: Bools = offsets >= part.committed
         covered = part.coverage.update(rows, self._silent_after_ms)
-        wanted = self.judge.moments_wanted(rows) & judged
+        # What is only replayed, in a thread of its own perhaps, asks the judge nothing.
+        wanted = self.judge.moments_wanted(rows) & judged if judged.any() else judged
         updated = part.state.update(rows, wanted, self._floor)
         for status, count in enumerate(np.bincount(updated.status, minlength=len(Status)).tolist()):
             outcome.statuses[status] += count

@@ -88,7 +88,7 @@ class Consumer(Protocol):
         ...
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        """Polls give nothing of these until they are resumed, and the broker's answers to them are not kept."""
+        """Polls give nothing of these until they are resumed. One that is kept back is let be."""
         ...
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:

@@ -184,6 +184,7 @@ class KafkaConsumer:
         self._taken_away: set[TopicPartition] = set()
         self._kept_back: set[TopicPartition] = set()
         """The group's gift to us, of which librdkafka does not know that we accept it: so it fetches nothing."""
+        self._paused: set[TopicPartition] = set()
         self._probed_at = 0.0
 
     def subscribe(self, topics: Sequence[str], assignment: Assignment) -> None:
@@ -227,7 +228,11 @@ class KafkaConsumer:
         self._guard(doing, partitions, lambda: tell(names))
         known = [p for name, p in zip(names, partitions, strict=True) if name not in self._kept_back]
         self._kept_back.difference_update(names)
+        paused = [p for name, p in zip(names, partitions, strict=True) if name in self._paused]
+        self._paused.difference_update(names)
         try:
+            # A pause would outlive the assignment, and the next one never be read.
+            self._consumer.resume(paused)
             # Even at the end of the process: else confluent-kafka does it, with those that librdkafka does not know.
             self._consumer.incremental_unassign(known)
         except KafkaException as exception:
@@ -322,11 +327,14 @@ class KafkaConsumer:
         _called("start of partitions", lambda: self._consumer.incremental_assign(started))
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        known = [ck.TopicPartition(*at) for at in partitions if at not in self._kept_back]
+        running = [at for at in partitions if at not in self._kept_back]
+        self._paused.update(running)
+        known = [ck.TopicPartition(*at) for at in running]
         _called("pause of partitions", lambda: self._consumer.pause(known))
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
-        known = [ck.TopicPartition(*at) for at in partitions if at not in self._kept_back]
+        known = [ck.TopicPartition(*at) for at in self._paused.intersection(partitions)]
+        self._paused.difference_update(partitions)
         _called("resuming partitions", lambda: self._consumer.resume(known))
 
     def group_metadata(self) -> object:
@@ -432,7 +440,8 @@ class KafkaBroker:
         self._admin: AdminClient = self._client(AdminClient, {})
         self._plain: ck.Producer | None = None
         self._readers: list[ck.Consumer] = []
-        self._observers: dict[str, ck.Consumer] = {}
+        self._observers: dict[str, list[ck.Consumer]] = {}
+        """Idle ones by group, as readers: whoever needs one takes it out, so that threads do not meet in it."""
 
     @property
     def reachable(self) -> bool:
@@ -464,12 +473,14 @@ class KafkaBroker:
     def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         # A consumer asks, though it never joins: the admin client's answer to a coordinator that is
         # still loading is a segmentation fault (librdkafka issue 5040).
-        observer = self._observers.get(group)
-        if observer is None:
-            observer = self._observers[group] = self._client(ck.Consumer, FETCH, {"group.id": group})
+        idle = self._observers.setdefault(group, [])
+        observer = _spare(idle) or self._client(ck.Consumer, FETCH, {"group.id": group})
         asked = [ck.TopicPartition(*where) for where in partitions]
         doing = f"reading committed offsets of {group}"
-        return _asked(observer, doing, lambda: _offsets(observer.committed(asked, STEP_S)))
+        try:
+            return _asked(observer, doing, lambda: _offsets(observer.committed(asked, STEP_S)))
+        finally:
+            idle.append(observer)
 
     def publish(
         self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
@@ -500,7 +511,7 @@ class KafkaBroker:
         stop = min(stop, self.watermarks(partition)[1])
         if start >= stop:
             return
-        reader = self._readers.pop() if self._readers else self._client(ck.Consumer, FETCH, READ)
+        reader = _spare(self._readers) or self._client(ck.Consumer, FETCH, READ)
         try:
             reader.assign([ck.TopicPartition(*partition, start)])
             yield from _between(reader, partition, start, stop)
@@ -584,10 +595,9 @@ class KafkaBroker:
         return _asked(self._admin, f"describing topic {topic}", ask)
 
     def close(self) -> None:
-        for idle in (*self._readers, *self._observers.values()):
-            idle.close()
-        self._readers.clear()
-        self._observers.clear()
+        for idle in (self._readers, *self._observers.values()):
+            while client := _spare(idle):
+                client.close()
         if self._plain is not None:
             self._plain.flush(STEP_S)
 
@@ -601,6 +611,14 @@ def _queue(producer: ck.Producer, *message: Any, **more: Any) -> None:
             producer.poll(0.1)
         else:
             return
+
+
+def _spare(idle: list[ck.Consumer]) -> ck.Consumer | None:
+    """One of the idle ones, which is the caller's now; another thread may have taken the last."""
+    try:
+        return idle.pop()
+    except IndexError:
+        return None
 
 
 def _plain(partitions: list[ck.TopicPartition]) -> list[TopicPartition]:

@@ -158,7 +158,7 @@ class MemoryConsumer:
             self._positions[at] = offset
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        self._paused.update(at for at in partitions if at in self._positions)
+        self._paused.update(self._positions.keys() & set(partitions) - self._kept_back)
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused.difference_update(partitions)

@@ -31,11 +31,14 @@ class Role(Protocol):
         ...
 
     def step(self) -> int:
-        """One batch from poll to commit; returns the messages taken (0: nothing was there)."""
+        """One batch from poll to commit; returns the messages taken (0: nothing was there, or is on its way)."""
         ...
 
-    def close(self) -> None:
-        """Leave in order: what is done is committed, what is held is snapshotted."""
+    def close(self, *, leave: bool = False) -> None:
+        """Stop in order: what is done is committed, what is held is snapshotted.
+
+        For a restart under the same name, unless it is to `leave` for good.
+        """
         ...
 
 

@@ -18,7 +18,6 @@ from detector.broker import Broker, Message, TopicPartition
 from detector.config import Mode, Settings
 from detector.errors import CannotRebuild, ConfigError, Fatal
 from detector.ingest.zones import ZoneTable
-from detector.metrics import Metrics
 from detector.pipeline import Detector, Entry
 from detector.service.history import Difference, Where, compare, read_history
 from detector.service.restore import Restorer
@@ -96,7 +95,7 @@ class Auditor:
         segments = self._segments(partition, start, stop)  # 2
         history = read_history(self._broker, TopicPartition(topics.history, partition), start, stop)  # 3
         detector = self._detector(segments[0][1])
-        restorer = Restorer(self._settings, self._broker, detector, self._store, Metrics())
+        restorer = Restorer(self._settings, self._broker, detector, self._store)
         taken = restorer.stand(at, low, start, history.memory, Memory())  # 4
         part, decided = taken.part, dict[Where, bytes]()
         for first, mode in ((taken.start, segments[0][1]), *segments[1:]):

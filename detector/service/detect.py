@@ -12,11 +12,13 @@ from detector.features.state import Status
 from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
 from detector.pipeline import Detector, Entry, Outcome, Part
+from detector.service.aside import Aside, Executor
 from detector.service.held import Held
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
 from detector.service.saving import Saver
+from detector.service.taking import THREADS, Taking
 from detector.snapshot import open_store
 from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge
@@ -36,6 +38,7 @@ class DetectRole:
         metrics: Metrics,
         instance: str,
         clock: Callable[[], float] = time.time,
+        executor: Callable[[int, str], Executor] = Aside,
     ) -> None:
         self._settings = settings
         self._broker = broker
@@ -49,11 +52,10 @@ class DetectRole:
         metrics.policy_info.labels(policy.version, settings.verdict.mode).set(1)
         self._detector = Detector(settings, Judge(policy, model, zones, settings), model)
         store = open_store(settings, broker.identity(settings.topics.events))
-        self._restorer = Restorer(settings, broker, self._detector, store, metrics)
+        self._taking = Taking(Restorer(settings, broker, self._detector, store), executor(THREADS, "restore"))
         self._held: dict[int, Held] = {}
         self._gauges = (metrics.numbers, metrics.state_bytes, metrics.restore_seconds, metrics.blocks_budget_left)
-        self._carried: list[Message] = []
-        self._saver = Saver(store, settings.detect, metrics, clock)
+        self._saver = Saver(store, settings.detect, metrics, clock, executor(1, "snapshot"))
         identity = f"{settings.group}-{ROLE}-{instance}"
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
@@ -61,43 +63,43 @@ class DetectRole:
 
     # Partitions come and go, from within a poll.
 
-    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Each partition is restored; it is read on from where its state stands."""
-        starts = {}
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, None]:
+        """Each partition begins to be restored; none is read until it is."""
         for at in partitions:
-            taken = self._restorer.take(self._consumer, at.partition)
-            held = Held(taken.part, taken.start, taken.part.committed, snapshot_at=self._clock())
-            held.outputs.append(self._in_force(taken.part))
-            self._held[at.partition] = held
-            starts[at] = taken.start
-        self._metrics.assigned.labels(ROLE).set(len(self._held))
-        return starts
+            self._taking.begin(at.partition)
+        self._count()
+        return dict.fromkeys(partitions)
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """What is committed is snapshotted for the next holder, and dropped."""
+        """What is committed begins to be snapshotted for the next holder, and all is dropped."""
         for at in partitions:
             if at.partition in self._held:
-                self._saver.save_now(self._held[at.partition])
+                self._saver.hand_over(self._held[at.partition])
         self.lost(partitions)
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
         """Arrays and outputs of these partitions are gone: they are another worker's."""
-        gone = {at.partition for at in partitions}
-        self._carried = [message for message in self._carried if message.partition() not in gone]
         for at in partitions:
+            self._taking.drop(at.partition)
             self._held.pop(at.partition, None)
             for gauge in self._gauges:
                 gauge.remove(str(at.partition))
-        self._metrics.assigned.labels(ROLE).set(len(self._held))
+        self._count()
+
+    def _count(self) -> None:
+        self._metrics.assigned.labels(ROLE).set(len(self._held) + len(self._taking))
+        self._metrics.replaying.set(len(self._taking))
 
     # One step.
 
     def step(self) -> int:
-        """One batch of rows is state and published decisions, with its offsets committed."""
+        """One batch of rows is state and published decisions, with its offsets committed.
+
+        Partitions that are being restored count like messages: there is still something to come.
+        """
+        self._take_up()
         began = time.perf_counter()
-        polled_now = self._poll(self._settings.detect.batch_messages)
-        messages = self._carried + polled_now  # only now: the poll may have lost partitions of what was carried
-        self._carried = []
+        messages = self._poll(self._settings.detect.batch_messages)
         metadata = self._consumer.group_metadata()
         polled = time.perf_counter()
         by_partition: dict[int, list[Message]] = {}
@@ -114,9 +116,24 @@ class DetectRole:
         if messages:
             self._observe(messages, outcomes, published, (began, polled, worked, done))
         self._saver.save_one(list(self._held.values()))
-        behind = sum(held.position < held.part.committed for held in self._held.values())
-        self._metrics.replaying.set(behind)
-        return len(messages)
+        return len(messages) + len(self._taking)
+
+    def _take_up(self) -> None:
+        """Partitions whose restore is done are read on from where their state stands."""
+        starts = {}
+        for taken in self._taking.done():
+            part = taken.part
+            replayed = sum(taken.statuses)
+            held = Held(part, taken.position, part.committed, rows_since_snapshot=replayed, snapshot_at=self._clock())
+            held.outputs.append(self._in_force(part))
+            self._held[part.number] = held
+            starts[TopicPartition(self._settings.topics.events, part.number)] = taken.position
+            self._metrics.restore_seconds.labels(str(part.number)).set(taken.seconds)
+            self._metrics.messages.inc(taken.messages)
+            self._count_rows(taken.statuses)
+        if starts:
+            self._consumer.start(starts)
+            self._count()
 
     def _poll(self, most: int) -> list[Message]:
         return self._consumer.poll(most, self._settings.detect.wait_ms / 1000)
@@ -159,8 +176,7 @@ class DetectRole:
         """Kept outputs and offsets are committed; returns the decisions among them.
 
         1. Publish everything kept, with the metadata of the poll that gave the batch.
-        2. Aborted: poll for a while, so that revocations arrive and drop what is no longer ours;
-           what the polls gave waits for the next step.
+        2. Aborted: poll for a while, so that revocations arrive and drop what is no longer ours.
         3. Publish what is left again, with fresh metadata; after 5 attempts, give up.
         """
         for attempt in range(1, ATTEMPTS + 1):
@@ -173,10 +189,7 @@ class DetectRole:
             except Abort as error:
                 if attempt == ATTEMPTS:
                     raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
-                settled = time.monotonic() + settling_s(attempt)  # 2
-                while time.monotonic() < settled:
-                    polled = self._poll(1)
-                    self._carried += polled
+                self._settle(settling_s(attempt))  # 2
                 metadata = self._consumer.group_metadata()  # 3
                 continue
             published = [decision for held in ready.values() for decision in held.decisions]
@@ -184,6 +197,19 @@ class DetectRole:
                 held.outputs, held.decisions, held.committed = [], [], held.position
             return published
         return []
+
+    def _settle(self, seconds: float) -> None:
+        """Poll for so long. What is held stands still, or what comes meanwhile would have to be kept without bound."""
+        topic = self._settings.topics.events
+        held = [TopicPartition(topic, q) for q in self._held]
+        self._consumer.pause(held)
+        settled = time.monotonic() + seconds
+        try:
+            while time.monotonic() < settled:
+                if self._poll(1):
+                    raise Fatal("a partition that is paused gave messages: they would be lost")
+        finally:
+            self._consumer.resume([at for at in held if at.partition in self._held])
 
     # What the outside sees.
 
@@ -200,8 +226,7 @@ class DetectRole:
         metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
         for outcome in outcomes:
             metrics.scored.inc(outcome.scored)
-            for status, count in zip(Status, outcome.statuses, strict=True):
-                metrics.rows.labels(status.name.lower()).inc(count)
+            self._count_rows(outcome.statuses)
             for _, rejected in outcome.rejected:
                 metrics.rejects.labels("events", rejected.reason.value).inc()
         newest_ms = max((outcome.newest_ms for outcome in outcomes), default=0)
@@ -221,13 +246,26 @@ class DetectRole:
         for stage, seconds in (("poll", polled - began), ("detect", worked - polled), ("publish", done - worked)):
             metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
 
+    def _count_rows(self, statuses: Sequence[int]) -> None:
+        for status, count in zip(Status, statuses, strict=True):
+            self._metrics.rows.labels(status.name.lower()).inc(count)
+
     @property
     def reachable(self) -> bool:
         """Whether the broker answers."""
         return self._broker.reachable
 
-    def close(self) -> None:
-        """Every partition is snapshotted where it stands, and left."""
-        self._consumer.close()
+    def close(self, *, leave: bool = False) -> None:
+        """Every partition is snapshotted where it stands; its place in the group is kept for a successor, or left.
+
+        A place is kept for the session timeout only: so snapshots are written before that begins.
+        Who leaves hands over first, and then writes.
+        """
+        if not leave:
+            for held in self._held.values():
+                self._saver.hand_over(held)
+            self._saver.wait()
+        self._consumer.close(leave=leave)
+        self._taking.close()
         self._outbox.close()
         self._saver.close()

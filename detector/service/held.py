@@ -15,9 +15,10 @@ class Held:
     position: int
     """Next internal offset to be processed."""
     committed: int
-    """The group's offset: it never goes back, so nothing is committed while replaying up to it."""
+    """The group's offset: it never goes back."""
     outputs: list[Output] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     rows_since_snapshot: int = 0
+    """What whoever restores it from there has to replay."""
     snapshot_at: float = 0.0
     """Wall clock of the last snapshot, or of taking the partition."""

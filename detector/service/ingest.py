@@ -209,9 +209,9 @@ class IngestRole:
         """Whether the broker answers."""
         return self._broker.reachable
 
-    def close(self) -> None:
-        """Leave the group and let the producer go; each step has committed what it did."""
-        self._consumer.close()
+    def close(self, *, leave: bool = False) -> None:
+        """Stop, or leave the group for good, and let the producer go; each step has committed what it did."""
+        self._consumer.close(leave=leave)
         self._outbox.close()
 
 

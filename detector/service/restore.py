@@ -1,4 +1,4 @@
-"""Taking a partition: what a detect worker does before it may decide on one.
+"""Taking a partition: what a detect worker does, beside its stream, before it may decide on one.
 
 1. Read the committed offset c. This waits while a transaction with offsets is pending.
 2. Only then take the high watermark of the decisions, and read that partition to its end:
@@ -6,22 +6,25 @@
    become visible after c does, but never lie beyond a watermark that is taken after it.
 3. Load the newest usable snapshot, at s <= c, and start there: rows below c change state only.
 4. No usable snapshot: start at the log's first offset, if the log reaches back far enough.
+5. Replay from there up to c, with a reader of its own: the poll loop goes on from c.
 """
 
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
+from threading import Event
 
 import numpy as np
 
-from detector.broker import Broker, Consumer, TopicPartition
+from detector.broker import Broker, Message, TopicPartition
 from detector.config import Settings
 from detector.errors import CannotRebuild, Rejected
 from detector.features.coverage import LONGEST_WINDOW_MS
+from detector.features.state import Status
 from detector.ingest.rows import unpack_message
-from detector.metrics import Metrics
-from detector.pipeline import Detector, Part
+from detector.pipeline import Detector, Entry, Part
 from detector.snapshot import Store
 from detector.verdict.memory import Memory
 
@@ -31,13 +34,24 @@ LOOK_BACK = 64
 """Offsets before c among which the newest message is looked for at first."""
 
 
-@dataclass(frozen=True, slots=True)
+BATCH = 64
+"""Messages replayed at once: a partition that is lost meanwhile is let go of after as many, 16 MiB at most."""
+
+
+@dataclass(slots=True)
 class Taken:
     """A partition with its memory and state, and where its log is to be read from."""
 
     part: Part
     start: int
+    """Where its state came from."""
     from_snapshot: bool
+    position: int
+    """Next offset to be processed."""
+    messages: int = 0
+    """Replayed up to `position`, and their rows by status."""
+    statuses: list[int] = field(default_factory=lambda: [0] * len(Status))
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +62,16 @@ class Restorer:
     broker: Broker
     detector: Detector
     store: Store
-    metrics: Metrics
 
-    def take(self, consumer: Consumer, partition: int) -> Taken:
-        """The partition as it stood when its committed offset was reached; `CannotRebuild` where that is lost."""
+    def take(self, partition: int, dropped: Event) -> Taken | None:
+        """The partition as it stood when its committed offset was reached; None if it was `dropped` meanwhile.
+
+        Raises `CannotRebuild` where that is lost. Shares nothing with other partitions but what is never changed.
+        """
         began = time.perf_counter()
         topics = self.settings.topics
         at = TopicPartition(topics.events, partition)
-        committed = consumer.committed([at])[at]  # 1
+        committed = self.broker.committed(f"{self.settings.group}-detect", [at])[at]  # 1
         memory = self._memory(topics.decisions, partition)  # 2
         shadow = self._memory(topics.shadow, partition)
         low, high = self.broker.watermarks(at)
@@ -73,21 +89,45 @@ class Restorer:
             )
         if committed is None:
             # Nothing before the log's start has been decided on, or ever will be.
-            taken = Taken(self.detector.fresh(partition, memory, shadow, low), low, from_snapshot=False)
+            taken = Taken(self.detector.fresh(partition, memory, shadow, low), low, from_snapshot=False, position=low)
+        elif dropped.is_set():
+            return None
         else:
             taken = self.stand(at, low, committed, memory, shadow)
-        self.metrics.last_step_timestamp.set_to_current_time()  # many partitions take long: the loop lives
-        self.metrics.restore_seconds.labels(str(partition)).set(time.perf_counter() - began)
+            replayed_from = time.perf_counter()
+            if not self._replay(taken, at, committed, dropped):
+                return None
+            log.info(
+                "replayed %s[%d]: %d rows in %.2f s",
+                topics.events,
+                partition,
+                sum(taken.statuses),
+                time.perf_counter() - replayed_from,
+            )
+        taken.seconds = time.perf_counter() - began
         log.info(
-            "took %s[%d]: committed %s, state from %s, replaying %d offsets, %d decisions in memory",
+            "took %s[%d]: committed %s, state from %s, %d offsets replayed, %d decisions in memory, %.2f s",
             topics.events,
             partition,
             committed,
             f"the snapshot at {taken.start}" if taken.from_snapshot else "the log's start",
-            taken.part.committed - taken.start,
+            taken.position - taken.start,
             len(memory),
+            taken.seconds,
         )
         return taken
+
+    def _replay(self, taken: Taken, at: TopicPartition, committed: int, dropped: Event) -> bool:
+        """State stands at `committed`; False if the partition was dropped before it came there."""
+        messages = self.broker.read(at, taken.start, committed)
+        while batch := [_entry(message) for message in islice(messages, BATCH)]:
+            if dropped.is_set():
+                return False
+            outcome = self.detector.process(taken.part, batch)
+            taken.messages += len(batch)
+            taken.statuses = [a + b for a, b in zip(taken.statuses, outcome.statuses, strict=True)]
+        taken.position = max(taken.position, committed)
+        return True
 
     def stand(self, at: TopicPartition, low: int, judged_from: int, memory: Memory, shadow: Memory) -> Taken:
         """The partition of a log that begins at `low`, with what is known of the rows before `judged_from`."""
@@ -96,10 +136,10 @@ class Restorer:
             log.warning("snapshot passed over: %s", why)
         if found.offset is not None and found.offset >= low:
             part = Part.restore(at.partition, found.arrays, memory, shadow, judged_from)
-            return Taken(part, found.offset, from_snapshot=True)
+            return Taken(part, found.offset, from_snapshot=True, position=found.offset)
         start = self._log_start(at, low, judged_from)  # 4
         part = self.detector.fresh(at.partition, memory, shadow, judged_from)
-        return Taken(part, start, from_snapshot=False)
+        return Taken(part, start, from_snapshot=False, position=start)
 
     def _memory(self, topic: str, partition: int) -> Memory:
         at = TopicPartition(topic, partition)
@@ -141,3 +181,7 @@ class Restorer:
             rows = unpack_message(message.value(), message.headers() or [])
             if not isinstance(rows, Rejected) and len(rows):
                 yield int(np.max(rows["event_ms"]))
+
+
+def _entry(message: Message) -> Entry:
+    return Entry(message.offset(), message.value(), message.headers() or [])

@@ -2,8 +2,8 @@
 
     records, commands -> SimulatedBroker <- Workers (the real IngestRole and DetectRole) -> check
 
-Time is the broker's. Snapshots are written where they are asked for, not in a thread: so a run is a
-function of what is done to it.
+Time is the broker's. No threads: snapshots are written where they are asked for, partitions restored before their
+worker's next step, or when a story says so. So a run is a function of what is done to it.
 """
 
 from collections import Counter
@@ -64,19 +64,39 @@ class Crash(BaseException):
 
 
 class Inline:
-    """In place of the thread pool that writes snapshots."""
+    """In place of threads: every call is made at once."""
 
-    def __init__(self, threads: int, name: str) -> None: ...
-
-    def submit(self, call: Callable[..., float], *arguments: Any) -> "Future[float]":
-        done: Future[float] = Future()
-        try:
-            done.set_result(call(*arguments))
-        except Exception as error:
-            done.set_exception(error)
+    def submit(self, call: Callable[..., T], /, *arguments: Any) -> "Future[T]":
+        done: Future[T] = Future()
+        _make(done, call, arguments)
         return done
 
     def shutdown(self) -> None: ...
+
+
+class Later:
+    """In place of threads: calls are made when the story says so, one after another."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = []
+
+    def submit(self, call: Callable[..., T], /, *arguments: Any) -> "Future[T]":
+        done: Future[T] = Future()
+        self.calls.append((done, call, arguments))
+        return done
+
+    def make_one(self) -> None:
+        """The oldest call is made."""
+        _make(*self.calls.pop(0))
+
+    def shutdown(self) -> None: ...
+
+
+def _make(done: "Future[T]", call: Callable[..., T], arguments: tuple[Any, ...]) -> None:
+    try:
+        done.set_result(call(*arguments))
+    except Exception as error:
+        done.set_exception(error)
 
 
 _model, _policy, _zones = cache(Model.load), cache(Policy.load), cache(ZoneTable.load)
@@ -118,15 +138,18 @@ class Network:
         """Those within a step, the outermost first: a strike may step another worker in the midst of one."""
         self.deaths: list[str] = []
         self.published = self.commands = 0
+        self.restores: dict[str, Later] = {}
+        """What the detect workers of a name have to restore."""
+        self.slow: set[str] = set()
+        """Workers whose restores are not made before `restore` says so."""
         self.at_sync: list[Callable[[], None]] = []
         """What happens at the next syncs of a snapshot's folder: before it has its name, and after."""
         self._set_time(patch)
 
     def _set_time(self, patch: pytest.MonkeyPatch) -> None:
         clock = SimpleNamespace(monotonic=self.broker.now_s, perf_counter=self.broker.now_s, time=self.broker.now_s)
-        for module in ("detect", "ingest", "saving", "outbox", "restore"):
+        for module in ("detect", "ingest", "saving", "outbox", "restore", "taking"):
             patch.setattr(f"detector.service.{module}.time", clock)
-        patch.setattr("detector.service.saving.ThreadPoolExecutor", Inline)
         patch.setattr("detector.snapshot.os.fsync", lambda handle: None)
         patch.setattr("detector.snapshot._sync", lambda folder: self.at_sync.pop(0)() if self.at_sync else None)
         for kind, load in ((Model, _model), (Policy, _policy), (ZoneTable, _zones)):
@@ -159,31 +182,53 @@ class Network:
 
     def start(self, name: str) -> None:
         """A process of this name runs; one that had it is forgotten, or goes on where it stood and is fenced."""
-        kind = IngestRole if name.startswith("ingest") else DetectRole
         self.workers[name] = None
-        self.watch(
-            name, lambda: self._take_up(name, kind(self.settings, self.broker, Metrics(), name[-1], self.broker.now_s))
-        )
+        self.watch(name, lambda: self._build(name))
 
-    def _take_up(self, name: str, role: Role) -> None:
-        self.workers[name] = role
+    def _build(self, name: str) -> None:
+        later = Later()
+        common = (self.settings, self.broker, Metrics(), name[-1], self.broker.now_s)
+        if name.startswith("ingest"):
+            self.workers[name] = IngestRole(*common)
+        else:
+            self.workers[name] = DetectRole(*common, lambda threads, what: later if what == "restore" else Inline())
+            self.restores[name] = later
 
     def step(self, name: str) -> int:
-        """One step of a worker, if it lives and is not in one; returns the messages it took."""
+        """One step of a worker, if it lives and is not in one; returns the messages it took.
+
+        What it has to restore is restored before, unless it is one of the slow.
+        """
+        if name not in self.slow:
+            self.restore(name)
         role = self.workers.get(name)
         return 0 if role is None or name in self.at_work else self.watch(name, role.step) or 0
 
-    def leave(self, name: str) -> None:
+    def restore(self, name: str, most: int = 1_000) -> None:
+        """Up to so many restores of a worker are made. It may be stepped in the midst of one: its loop goes on."""
+        for _ in range(most):
+            later = self.restores.get(name)
+            if self.workers.get(name) is None or later is None or not later.calls or name in self.at_work:
+                return
+            self._until_it_dies(name, later.make_one)
+
+    def leave(self, name: str, for_good: bool = True) -> None:
         """The worker stops in order."""
         role = self.workers.get(name)
         if role is not None and name not in self.at_work:
-            self.watch(name, role.close)
+            self.watch(name, lambda: role.close(leave=for_good))
             self.workers[name] = None
 
     def watch(self, name: str, call: Callable[[], T]) -> T | None:
         """As `service.run` and its supervisor: what is recoverable is tried again, what is fatal ends the process."""
-        before = self.workers.get(name)
         self.at_work.append(name)
+        try:
+            return self._until_it_dies(name, call)
+        finally:
+            self.at_work.remove(name)
+
+    def _until_it_dies(self, name: str, call: Callable[[], T]) -> T | None:
+        before = self.workers.get(name)
         try:
             return call()
         except Recoverable:
@@ -196,8 +241,6 @@ class Network:
                 self.workers[name] = None
                 self.broker.vanish(*self.identity(name))
             return None
-        finally:
-            self.at_work.remove(name)
 
     def dead(self) -> list[str]:
         return [name for name, role in self.workers.items() if role is None]
@@ -210,6 +253,7 @@ class Network:
         Each worker may die once more: of what was done to it before.
         """
         self.broker.spare()
+        self.slow.clear()
         self.at_sync.clear()
         self.broker.release_markers()
         self.broker.advance(60_000)

@@ -158,6 +158,7 @@ def test_a_worker_that_did_not_wait_for_them_would_decide_again(network: Network
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(network.broker, "watermarks", watermarks)
         network.step("detect-1")
+        network.restore("detect-1")
     network.settle()
     with pytest.raises(AssertionError, match="decisions"):
         network.check()

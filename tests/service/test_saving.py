@@ -51,6 +51,13 @@ def saver(folder: Path, clock: Clock, metrics: Metrics) -> tuple[Saver, Store]:
     return Saver(store, Detect(snapshot_every_s=EVERY_S, snapshot_rows=1_000), metrics, clock), store
 
 
+def saved(saver: Saver, held: Held) -> None:
+    """What is due of it is copied, once there is room for that."""
+    saver.save_one([held])
+    saver.wait()
+    saver.save_one([held])
+
+
 @pytest.mark.parametrize(
     ("now", "rows", "position", "expected"),
     [
@@ -71,7 +78,7 @@ def test_a_snapshot_is_due_when_it_is_old_or_long_to_replay_and_all_is_committed
     clock.now = now
     one, store = saver(tmp_path, clock, Metrics())
     held.rows_since_snapshot, held.position = rows, position
-    one.save_one([held])
+    saved(one, held)
     one.close()
     assert store.offsets(3) == expected
 
@@ -82,7 +89,7 @@ def test_rows_that_come_while_it_is_written_are_not_in_it(tmp_path: Path, held: 
     clock.now = EVERY_S
     one, store = saver(tmp_path, clock, Metrics())
     expected = {name: array.copy() for name, array in held.part.arrays().items()}
-    one.save_one([held])
+    saved(one, held)
     later = some_rows()
     later["record_id"] += 100
     held.part.state.update(later)
@@ -101,7 +108,7 @@ def test_a_store_that_cannot_be_written_is_said_and_the_stream_goes_on(
     metrics = Metrics()
     one, _ = saver(tmp_path / "file", clock, metrics)
     caplog.set_level(logging.WARNING)
-    one.save_one([held])
+    saved(one, held)
     one.close()
     assert metrics.value("snapshots", outcome="failed") == 1
     assert "snapshot failed, the last one stays" in caplog.text

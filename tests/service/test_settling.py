@@ -124,24 +124,45 @@ def test_detect_publishes_what_it_kept_without_waiting_for_new_rows(
     assert published_decisions(broker, settings) == expected_decisions(broker, settings)
 
 
-def test_what_was_polled_of_a_partition_before_it_was_lost_is_dropped(
+def test_a_partition_that_is_lost_and_comes_back_while_detect_settles_is_read_on_from_its_state(
     settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lost and taken again within the settling, after a poll had already given messages of it."""
+    """All of them, twice within the settling: what was in hand is gone, and decided again."""
     settings = replace(settings, detect=replace(settings.detect, batch_messages=3))
     broker = broker_with(settings, records)
     drain(IngestRole(settings, broker, Metrics(), "0"))
     detect = DetectRole(settings, broker, Metrics(), "0")
-    ats = [TopicPartition(settings.topics.events, q) for q in range(settings.topics.partitions)]
 
     def lose_and_retake(consumer: MemoryConsumer, most: int, wait_s: float) -> list[Message]:
-        carried = trouble.poll(consumer, 1, wait_s)
-        assert carried
-        detect._carried += carried
-        detect.lost(ats)
-        consumer.seek(detect.assigned(ats))
-        return trouble.poll(consumer, most, wait_s)
+        for _ in range(2):
+            broker.expire("detector-detect", "detector-detect-0")
+            assert trouble.poll(consumer, most, wait_s) == []
+        assert detect._held == {}
+        return []
 
     trouble = Trouble(monkeypatch, 6, lose_and_retake)
     drain(detect)
+    assert trouble.over
+    assert published_decisions(broker, settings) == expected_decisions(broker, settings)
+
+
+def test_nothing_is_read_while_detect_settles(
+    settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes: what came would have to be kept. Then it goes on where it stood."""
+    settings = replace(settings, detect=replace(settings.detect, batch_messages=3))
+    broker = broker_with(settings, records)
+    drain(IngestRole(settings, broker, Metrics(), "0"))
+    detect = DetectRole(settings, broker, Metrics(), "0")
+    given: list[Message] = []
+
+    def poll_on(consumer: MemoryConsumer, most: int, wait_s: float) -> list[Message]:
+        for _ in range(50):
+            given.extend(trouble.poll(consumer, 100, 0.0))
+        return []
+
+    trouble = Trouble(monkeypatch, 6, poll_on)
+    drain(detect)
+    assert trouble.over
+    assert given == []
     assert published_decisions(broker, settings) == expected_decisions(broker, settings)
