@@ -14,6 +14,7 @@ import hashlib
 import io
 import os
 import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ from detector.features.catalogue import feature_hash
 from detector.records import Arrays
 
 FORMAT = 2
+PIECE_BYTES = 1 << 20
+"""Hashed and written, or read and hashed, at once: it is still in the cache when it is looked at again."""
+HEADER_BYTES = 1 << 16
+"""More than the header of a `.npy` file of version 1 can take."""
 ABANDONED_S = 3600
 """A folder under a temporary name and this old was left behind by a process that died."""
 
@@ -83,19 +88,21 @@ class Store:
             else:
                 return final
         folder.mkdir(parents=True, exist_ok=True)
-        beside = folder / f"tmp-{offset}-{os.getpid()}"  # 1
-        shutil.rmtree(beside, ignore_errors=True)
+        # In two containers two processes may have one number, and write the same snapshot: after a hand-over.
+        beside = folder / f"tmp-{offset}-{os.getpid()}-{uuid.uuid4().hex[:8]}"  # 1
         beside.mkdir()
         try:
-            sums = {name: _write(beside / f"{name}.npy", _npy(array)) for name, array in arrays.items()}
+            sums = {name: _write(beside / f"{name}.npy", *_npy(array)) for name, array in arrays.items()}
             manifest = Manifest(FORMAT, self.features, self.identity, partition, offset, sums)
             _write(beside / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
             _sync(beside)
-            try:
-                beside.rename(final)  # 2
-            except OSError:
-                if not final.exists():
-                    raise
+            beside.rename(final)  # 2
+        except OSError:
+            # The partition's next holder may have written the same one, or a newer one and cleared this away.
+            newer = [one for one in self.offsets(partition) if one >= offset]
+            if not final.exists() and (beside.exists() or not newer):
+                raise
+            return folder / f"{newer[-1]:020d}"
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         _sync(folder)
@@ -155,31 +162,58 @@ class Found:
     passed_over: tuple[str, ...]
 
 
-def _npy(array: npt.NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+def _npy(array: npt.NDArray[Any]) -> tuple[bytes, memoryview]:
+    """The array as `numpy.save` writes it: header and bytes, of which no copy is made."""
+    array = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    return header.getvalue(), array.reshape(-1).view(np.uint8).data
 
 
-def _write(path: Path, content: bytes) -> str:
-    """`content` is on disk at `path`; returns its SHA-256."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
+def _write(path: Path, *contents: bytes | memoryview) -> str:
+    """`contents` are on disk at `path`; returns their SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("wb", buffering=0) as file:
+        for content in contents:
+            for start in range(0, len(content), PIECE_BYTES):
+                piece = memoryview(content)[start : start + PIECE_BYTES]
+                digest.update(piece)
+                while piece:
+                    piece = piece[file.write(piece) :]
         os.fsync(file.fileno())
-    return hashlib.sha256(content).hexdigest()
+    return digest.hexdigest()
 
 
 def _read(path: Path, sha256: str) -> npt.NDArray[Any]:
+    """The array at `path`, read into its own memory; `SnapshotError` if its bytes are not those that were written."""
     try:
-        content = path.read_bytes()
+        with path.open("rb", buffering=0) as file:
+            content: npt.NDArray[np.uint8] = np.empty(os.fstat(file.fileno()).st_size, np.uint8)
+            got = _read_into(file, content.data)
     except OSError as error:
         raise SnapshotError(f"{path}: wanted a readable file (got {error.strerror})") from error
-    got = hashlib.sha256(content).hexdigest()
     if got != sha256:
         raise SnapshotError(f"{path}: wanted SHA-256 {sha256} (got {got})")
-    array: npt.NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    header = io.BytesIO(content[:HEADER_BYTES].tobytes())
+    np.lib.format.read_magic(header)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    if dtype.hasobject:
+        raise SnapshotError(f"{path}: wanted an array of plain values (got {dtype})")
+    array: npt.NDArray[Any] = content[header.tell() :].view(dtype).reshape(shape)
     return array
+
+
+def _read_into(file: io.FileIO, room: memoryview) -> str:
+    """The file's bytes stand in `room`; returns their SHA-256. A file that ended sooner has another one."""
+    digest = hashlib.sha256()
+    start = 0
+    while start < len(room):
+        count = file.readinto(room[start : start + PIECE_BYTES])
+        if not count:
+            break
+        digest.update(room[start : start + count])
+        start += count
+    return digest.hexdigest()
 
 
 def _sync(folder: Path) -> None:

@@ -1,12 +1,14 @@
 """Snapshots: whole or refused, and the newest usable one is found."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from detector import snapshot
 from detector.errors import SnapshotError
-from detector.snapshot import Store
+from detector.snapshot import PIECE_BYTES, Store
 
 ARRAYS = {"state.tiles": np.arange(12, dtype="<u2").reshape(3, 4), "coverage.span": np.array([1, 2], "<i8")}
 
@@ -128,3 +130,66 @@ def test_a_damaged_snapshot_is_written_anew_when_its_offset_is_due_again(store: 
     (folder / "state.tiles.npy").write_bytes(b"short")
     store.save(0, 20, ARRAYS)
     np.testing.assert_array_equal(store.load(0, 20)["state.tiles"], ARRAYS["state.tiles"])
+
+
+def test_a_snapshot_that_the_next_holder_has_overtaken_is_no_failure(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a hand-over two workers write of one partition; the newer one clears away what it takes for left behind."""
+    sync = snapshot._sync
+
+    def overtaken(folder: Path) -> None:
+        monkeypatch.setattr(snapshot, "_sync", sync)
+        store.save(0, 30, ARRAYS)
+        sync(folder)
+
+    monkeypatch.setattr(snapshot, "_sync", overtaken)
+    assert store.save(0, 20, ARRAYS).name == f"{30:020d}"
+    assert store.offsets(0) == [30]
+
+
+def test_two_workers_may_write_the_same_snapshot_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even under one process number, as in two containers: neither takes the other's half for its own."""
+    sync = snapshot._sync
+
+    def meanwhile(folder: Path) -> None:
+        monkeypatch.setattr(snapshot, "_sync", sync)
+        store.save(0, 20, ARRAYS)
+        sync(folder)
+
+    monkeypatch.setattr(snapshot, "_sync", meanwhile)
+    store.save(0, 20, ARRAYS)
+    assert store.newest(0, committed=20).offset == 20
+    assert list(store.folder(0).glob("tmp-*")) == []
+
+
+def test_a_failure_that_nobody_made_good_is_raised(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older snapshot is there, and the disk is full."""
+    store.save(0, 10, ARRAYS)
+    store.save(0, 40, ARRAYS)
+
+    def full(folder: Path) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(snapshot, "_sync", full)
+    with pytest.raises(OSError, match="no space left"):
+        store.save(0, 20, ARRAYS)
+
+
+def test_files_are_those_of_numpy(store: Store) -> None:
+    """Byte for byte what `numpy.save` writes, so that anybody can read them; larger than one piece, and empty."""
+    arrays = {
+        "large": np.arange(PIECE_BYTES // 2 + 77, dtype="<i4").reshape(-1, 1),
+        "records": np.zeros(3, np.dtype([("a", "<i8"), ("b", "<u2", (3, 2))])),
+        "empty": np.zeros((0, 4), "<u2"),
+        "every second": np.arange(10, dtype="<u8")[::2],
+    }
+    folder = store.save(1, 5, arrays)
+    loaded = store.load(1, 5)
+    for name, array in arrays.items():
+        expected = io.BytesIO()
+        np.save(expected, array, allow_pickle=False)
+        assert (folder / f"{name}.npy").read_bytes() == expected.getvalue(), name
+        assert (loaded[name].dtype, loaded[name].shape) == (array.dtype, array.shape)
+        assert loaded[name].tobytes() == array.tobytes()
+        assert loaded[name].flags.writeable

@@ -114,9 +114,10 @@ class Protocol(RuleBasedStateMachine):
         if name not in self.network.at_work:
             self.network.start(name)
 
-    @rule(name=names)
-    def leave(self, name: str) -> None:
-        self.network.leave(name)
+    @rule(name=names, for_good=st.booleans())
+    def leave(self, name: str, for_good: bool) -> None:
+        """It stops; its place is kept for its session timeout, unless it leaves for good."""
+        self.network.leave(name, for_good)
 
     @rule(name=names)
     def expire(self, name: str) -> None:
@@ -131,6 +132,61 @@ class Protocol(RuleBasedStateMachine):
     @rule(name=names)
     def fence(self, name: str) -> None:
         self.broker.fence(self.network.identity(name)[1])
+
+    # Restores beside the stream.
+
+    @rule(name=detectors)
+    def restore_slowly(self, name: str) -> None:
+        """What it takes from now on is not restored before something says so."""
+        self.network.slow.add(name)
+
+    @rule(name=detectors, restores=st.integers(1, 3))
+    def restore(self, name: str, restores: int) -> None:
+        self.network.restore(name, restores)
+
+    @rule(name=detectors)
+    def restore_at_once(self, name: str) -> None:
+        self.network.slow.discard(name)
+
+    @rule(
+        name=detectors,
+        other=detectors,
+        point=st.sampled_from([Point.COMMITTED, Point.WATERMARKS, Point.READ]),
+        after=st.integers(0, 12),
+        steps=st.integers(1, 4),
+        leaves=st.booleans(),
+    )
+    def lose_in_a_restore(self, name: str, other: str, point: Point, after: int, steps: int, leaves: bool) -> None:
+        """In mid-restore its lease is lost and another works; it learns of it at once, for its loop goes on."""
+
+        def others_work() -> None:
+            self.broker.expire(*self.network.identity(name))
+            for _ in range(steps):
+                self.network.step(other)
+            if leaves:
+                self.network.leave(other)
+            self.network.step(name)
+
+        self.feed()
+        self.network.slow.add(name)
+        self.broker.expire(*self.network.identity(name))
+        self.network.step(name)
+        self.broker.strike(point, others_work, after)
+        self.network.restore(name)
+        self.broker.spare()
+        self.network.slow.discard(name)
+
+    @rule(
+        name=detectors, after=st.integers(0, 12), which=st.sampled_from([Point.COMMITTED, Point.WATERMARKS, Point.READ])
+    )
+    def crash_in_a_restore(self, name: str, after: int, which: Point) -> None:
+        self.network.slow.add(name)
+        self.broker.expire(*self.network.identity(name))
+        self.network.step(name)
+        self.broker.strike(which, _raising(Crash()), after)
+        self.network.restore(name)
+        self.broker.spare()
+        self.network.slow.discard(name)
 
     # Faults in mid-step.
 
