@@ -81,7 +81,10 @@ class Restorer:
                 "its offsets were deleted. Set them again with `kafka-consumer-groups --reset-offsets`, or empty "
                 f"{topics.decisions} and {topics.shadow} if everything is to start anew."
             )
-        if committed is not None and not low <= committed <= high:
+        # Of a log that has expired altogether, what stood at c was the marker of the transaction whose rows were the
+        # last to be counted: a row would have a marker of its own behind it, and the log end there or later.
+        only_a_marker_is_gone = committed is not None and committed + 1 == low == high
+        if committed is not None and not low <= committed <= high and not only_a_marker_is_gone:
             raise CannotRebuild(
                 f"{topics.events}[{partition}]: the committed offset {committed} lies outside the log [{low}, {high}]: "
                 "rows that were never counted are gone. Raise the topic's retention; to go on without them, set the "
@@ -104,6 +107,7 @@ class Restorer:
                 sum(taken.statuses),
                 time.perf_counter() - replayed_from,
             )
+        taken.position = max(taken.position, low)
         taken.seconds = time.perf_counter() - began
         log.info(
             "took %s[%d]: committed %s, state from %s, %d offsets replayed, %d decisions in memory, %.2f s",
@@ -134,7 +138,7 @@ class Restorer:
         found = self.store.newest(at.partition, judged_from)  # 3
         for why in found.passed_over:
             log.warning("snapshot passed over: %s", why)
-        if found.offset is not None and found.offset >= low:
+        if found.offset is not None and (found.offset >= low or found.offset == judged_from):
             part = Part.restore(at.partition, found.arrays, memory, shadow, judged_from)
             return Taken(part, found.offset, from_snapshot=True, position=found.offset)
         start = self._log_start(at, low, judged_from)  # 4
