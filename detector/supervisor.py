@@ -22,6 +22,10 @@ STEADY_AFTER_S: Final = 60.0
 DRAIN_S: Final = 30.0
 """Time to finish a batch, commit and write snapshots before the kill: a transaction ends within 10 s."""
 TICK_S: Final = 0.1
+LEAVE: Final = signal.SIGUSR1
+"""Stop, and do not keep the place in the group. A rolling restart keeps it (SIGTERM): nobody else is disturbed, and
+the successor is back within the session timeout. A worker that will not be back would hold its partitions up for as
+long; what it is, only who stops it knows."""
 CONFIG_EXIT: Final = 2
 SUPERVISOR: Final = "DETECTOR_SUPERVISOR"
 """In a child's environment: the process id of the supervisor that started it."""
@@ -51,11 +55,16 @@ class Supervisor:
         self._children = [_Child(task) for task in tasks]
         self._say, self._drain_s = say, drain_s
         self._stopping = False
+        self._leaving = False
         self._exit = 0
 
     def stop(self) -> None:
         """Make `run` end the processes and return. Safe to call from a signal handler."""
         self._stopping = True
+
+    def leave(self) -> None:
+        """The same, and they are told that they will not be back."""
+        self._leaving = self._stopping = True
 
     def run(self) -> int:
         """Every task runs until `stop`, or until one says that its configuration is wrong; the exit code."""
@@ -98,14 +107,14 @@ class Supervisor:
         """1. Ask every process to end. 2. Wait for the commit and the snapshot. 3. Kill what is left."""
         running = [(child.task.name, child.process) for child in self._children if child.process is not None]
         for _, process in running:  # 1
-            process.terminate()
+            process.send_signal(LEAVE if self._leaving else signal.SIGTERM)
         deadline_s = time.monotonic() + self._drain_s
         for name, process in running:  # 2
             try:
                 code = process.wait(max(0.0, deadline_s - time.monotonic()))
                 self._say(f"{name}: drained, {_ending(code)}")
                 # A process that did not listen yet had nothing to finish.
-                self._exit = self._exit or (0 if code in (0, -signal.SIGTERM) else 1)
+                self._exit = self._exit or (0 if code in (0, -signal.SIGTERM, -LEAVE) else 1)
             except subprocess.TimeoutExpired:  # 3
                 process.kill()
                 process.wait()
@@ -122,15 +131,15 @@ def until_told_or_alone(told: Callable[[], bool]) -> Callable[[], bool]:
     return lambda: told() or (supervisor != 0 and os.getppid() != supervisor)
 
 
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """SIGTERM and SIGINT call `stop`; a second one does what it does by default."""
+def stop_on_signals(stop: Callable[[], None], leave: Callable[[], None]) -> None:
+    """SIGTERM and SIGINT call `stop`, SIGUSR1 calls `leave`; a second one does what it does by default."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, signal.SIG_DFL)
-        stop()
+        (leave if number == LEAVE else stop)()
 
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in (signal.SIGTERM, signal.SIGINT, LEAVE):
         signal.signal(name, handle)
 
 

@@ -74,6 +74,17 @@ def test_stop_ends_every_process_and_waits_for_it(tmp_path: Path) -> None:
     assert run.lines[2:] == ["a: drained, exit code 0", "b: drained, exit code 0"]
 
 
+def test_processes_that_will_not_be_back_are_told_so(tmp_path: Path) -> None:
+    """SIGUSR1 in place of SIGTERM: they give their places up. One that does not listen yet has none."""
+    mark = tmp_path / "a"
+    leaving = GENTLE.format(str(mark)).replace("SIGTERM, lambda *_: sys.exit(0)", "SIGUSR1, lambda *_: sys.exit(0)")
+    run = Run(python("a", leaving), python("deaf", "import time; time.sleep(60)"))
+    until(mark.exists)
+    run.supervisor.leave()
+    assert run.join() == 0
+    assert run.lines[2:] == ["a: drained, exit code 0", "deaf: drained, signal SIGUSR1"]
+
+
 def test_a_dead_process_is_started_again_and_the_others_are_left_alone(tmp_path: Path) -> None:
     """kill -9 on one of two: a new process of the same name, the other keeps its own."""
     marks = [tmp_path / "a", tmp_path / "b"]

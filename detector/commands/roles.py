@@ -27,7 +27,9 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         _run,
         "run ingest and detect on this machine, as separate processes",
         "Starts --workers processes of each role and starts those again that die. SIGTERM or Ctrl-C drains them:\n"
-        "batches are finished, committed and snapshotted. Admin ports: see ingest and detect.",
+        "batches are finished, committed and snapshotted, and places in the groups kept for a restart within 6 s.\n"
+        "SIGUSR1 does the same and gives the places up: for those that will not be back. Admin ports: see ingest and\n"
+        "detect.",
     )
     add_config(run)
     run.add_argument("--workers", type=positive, default=1, metavar="N", help="processes of each role (default: 1)")
@@ -62,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
         for ordinal in range(arguments.workers)
     ]
     supervisor = Supervisor(tasks, out)
-    stop_on_signals(supervisor.stop)
+    stop_on_signals(supervisor.stop, supervisor.leave)
     return supervisor.run()
 
 
@@ -75,8 +77,13 @@ def _role(arguments: argparse.Namespace) -> int:
     role, ordinal = arguments.role, arguments.ordinal
     name = f"{role}-{settings.instance}-{ordinal}"
     _log_to_stderr(f"{role}-{ordinal}")
-    stop = threading.Event()
-    stop_on_signals(stop.set)
+    stop, leave = threading.Event(), threading.Event()
+
+    def stop_for_good() -> None:
+        leave.set()
+        stop.set()
+
+    stop_on_signals(stop.set, stop_for_good)
     metrics = Metrics()
     probe = Probe(
         registry=metrics.registry,
@@ -89,7 +96,7 @@ def _role(arguments: argparse.Namespace) -> int:
         log.info("%s: /metrics, /health and /ready at %s", name, admin.url)
         with open_kafka(settings) as broker:
             build = _builder(role, settings, broker, metrics, f"{settings.instance}-{ordinal}")
-            run(build, until_told_or_alone(stop.is_set), metrics)
+            run(build, until_told_or_alone(stop.is_set), metrics, leave.is_set)
         log.info("%s: drained", name)
     return 0
 

@@ -42,10 +42,13 @@ class Role(Protocol):
         ...
 
 
-def run(build: Callable[[], Role], stop: Callable[[], bool], metrics: Metrics) -> None:
+def run(
+    build: Callable[[], Role], stop: Callable[[], bool], metrics: Metrics, leave: Callable[[], bool] = lambda: False
+) -> None:
     """The role works until `stop()`; an unreachable broker is waited for, anything fatal is raised.
 
-    `build` may fail with `Recoverable` too: it is tried again in the same way.
+    `build` may fail with `Recoverable` too: it is tried again in the same way. At the end the role's place in its
+    group is kept for a restart, unless `leave()`.
     """
     role: Role | None = None
     pause_s = FIRST_PAUSE_S
@@ -63,7 +66,7 @@ def run(build: Callable[[], Role], stop: Callable[[], bool], metrics: Metrics) -
             pause_s = FIRST_PAUSE_S
         metrics.last_step_timestamp.set_to_current_time()
     if role is not None:
-        role.close()
+        role.close(leave=leave())
 
 
 def _wait(seconds: float, stop: Callable[[], bool]) -> None:
