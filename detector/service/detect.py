@@ -44,6 +44,10 @@ class DetectRole:
         self._broker = broker
         self._metrics = metrics
         self._clock = clock
+        identity = f"{settings.group}-{ROLE}-{instance}"
+        # First of all: whoever is started again is back in its place before its session ends, long as loading takes.
+        self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
+        self._consumer.subscribe([settings.topics.events], self)
         model = Model.load(settings.path(settings.model.bundle))
         policy = Policy.load(settings.path(settings.verdict.policy))
         zones = ZoneTable.load(settings.path(settings.home.zones))
@@ -56,10 +60,7 @@ class DetectRole:
         self._held: dict[int, Held] = {}
         self._gauges = (metrics.numbers, metrics.state_bytes, metrics.restore_seconds, metrics.blocks_budget_left)
         self._saver = Saver(store, settings.detect, metrics, clock, executor(1, "snapshot"))
-        identity = f"{settings.group}-{ROLE}-{instance}"
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
-        self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
-        self._consumer.subscribe([settings.topics.events], self)
 
     # Partitions come and go, from within a poll.
 

@@ -1,14 +1,34 @@
 """Partitions that are restored beside the stream: the others go on, and whatever happens meanwhile costs nothing."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
+from threading import Event
+from typing import Any, Final, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from detector.broker import TopicPartition
+from detector.broker.kafka import KafkaBroker
+from detector.broker.local import LocalKafka
 from detector.broker.simulated import Point
+from detector.broker.topics import topic_specs
 from detector.errors import CannotRebuild, Recoverable
+from detector.metrics import Metrics
+from detector.service.aside import Aside, Executor
+from detector.service.detect import DetectRole
+from detector.service.ingest import IngestRole
+from detector.verdict.model import Model
+from tests.service.harness import expected_decisions, published_decisions, settings_for, traffic
 from tests.service.simulation import Crash, Network
 from tests.service.test_faults import ingested, raising, started
+
+PATIENCE_S: Final = 120.0
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -167,3 +187,85 @@ def test_what_cannot_be_rebuilt_ends_the_worker_with_its_message(network: Networ
     network.step("detect-1")
     with pytest.raises(CannotRebuild, match=rf"{at.topic}\[1\]"):
         network.step("detect-1")
+
+
+def test_a_worker_has_its_place_before_its_model_is_loaded(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart has the session timeout's 6 s to be back in; what takes long comes after that."""
+    seen: list[set[str]] = []
+    load = Model.load
+
+    def loaded(folder: Path) -> Model:
+        seen.append(set(network.broker._group("detector-detect").members))
+        return load(folder)
+
+    monkeypatch.setattr(Model, "load", staticmethod(loaded))
+    network.start("detect-0")
+    assert seen == [{"detector-detect-0"}]
+
+
+class Gated:
+    """Threads whose restores of one partition wait until they may."""
+
+    def __init__(self, threads: int, name: str, partition: int, gate: Event) -> None:
+        self._aside = Aside(threads, name)
+        self._partition = partition
+        self._gate = gate
+
+    def submit(self, call: Callable[..., T], /, *arguments: Any) -> "Future[T]":
+        def wait_and_call(*given: Any) -> T:
+            assert given[0] != self._partition or self._gate.wait(PATIENCE_S)
+            return call(*given)
+
+        return self._aside.submit(wait_and_call, *arguments)
+
+    def shutdown(self) -> None:
+        self._aside.shutdown()
+
+
+@pytest.mark.kafka
+def test_on_a_real_broker_the_others_commit_while_one_is_still_restored(kafka: LocalKafka, tmp_path: Path) -> None:
+    """Threads, group and transactions as they are; then the slow one comes after, and nothing is missing."""
+    settings = settings_for(tmp_path, **{"bootstrap.servers": kafka.address})
+    names = {name: f"taking-{name}" for name in ("events", "decisions", "history", "shadow", "commands", "control")}
+    names["rejects"] = "taking-rejects"
+    settings = replace(settings, group="taking", topics=replace(settings.topics, **names))
+    source = replace(settings.sources[0], topic="taking-records")
+    settings = replace(settings, sources=(source,), ingest=replace(settings.ingest, batch_records=500))
+    ats = [TopicPartition(settings.topics.events, q) for q in range(settings.topics.partitions)]
+    gate, slow = Event(), 2
+
+    def executor(threads: int, name: str) -> Executor:
+        return Gated(threads, name, slow, gate) if name == "restore" else Aside(threads, name)
+
+    with closing(KafkaBroker(settings.kafka)) as broker:
+        broker.create(topic_specs(settings, source_partitions=1))
+        broker.publish("taking-records", [(None, value) for value in traffic(5_000)], 0)
+        ingest = IngestRole(settings, broker, Metrics(), "0")
+        deadline = time.monotonic() + PATIENCE_S
+        while broker.committed("taking-ingest", [TopicPartition("taking-records", 0)]).popitem()[1] != 5_000:
+            ingest.step()
+            assert time.monotonic() < deadline
+        metrics = Metrics()
+        detect = DetectRole(settings, broker, metrics, "0", executor=executor)
+
+        def done() -> set[int]:
+            """The partitions of which detect has committed everything but the last marker."""
+            offsets = broker.committed("taking-detect", ats)
+            return {at.partition for at, offset in offsets.items() if offset == broker.watermarks(at)[1] - 1}
+
+        others = {at.partition for at in ats} - {slow}
+        while done() != others:
+            detect.step()
+            assert time.monotonic() < deadline
+        assert metrics.value("replaying") == 1
+        assert broker.committed("taking-detect", [ats[slow]]) == {ats[slow]: None}
+        gate.set()
+        while done() != others | {slow}:
+            detect.step()
+            assert time.monotonic() < deadline
+        assert metrics.value("replaying") == 0
+        ingest.close()
+        detect.close()
+        published = published_decisions(broker, settings)
+        assert published == expected_decisions(broker, settings)
+        assert published.total() > 0
