@@ -215,7 +215,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         (),
         "rows",
         "rows since their newest snapshots, over all partitions held: what a restart after a kill replays",
-        "far above detect.snapshot_rows: snapshots fail or are slower than the stream; see snapshot_seconds",
+        "far above detect.replay_rows: snapshots fail or are slower than the stream; see snapshot_seconds",
     ),
     _gauge(
         "snapshot_age",

@@ -89,7 +89,7 @@ class Saver:
         savable = [one for one in held if one.rows_since_snapshot > 0 and one.position == one.committed]
         if not savable:
             return None
-        if sum(one.rows_since_snapshot for one in held) >= self._settings.snapshot_rows:
+        if sum(one.rows_since_snapshot for one in held) >= self._settings.replay_rows:
             return max(savable, key=lambda one: one.rows_since_snapshot)
         oldest = min(savable, key=lambda one: one.snapshot_at)
         return oldest if now - oldest.snapshot_at >= self._settings.snapshot_every_s else None

@@ -48,7 +48,7 @@ class Clock:
 
 def saver(folder: Path, clock: Clock, metrics: Metrics) -> tuple[Saver, Store]:
     store = Store(folder, "cluster/topic", "features")
-    return Saver(store, Detect(snapshot_every_s=EVERY_S, snapshot_rows=1_000), metrics, clock), store
+    return Saver(store, Detect(snapshot_every_s=EVERY_S, replay_rows=1_000), metrics, clock), store
 
 
 def saved(saver: Saver, held: Held) -> None:
@@ -112,3 +112,62 @@ def test_a_store_that_cannot_be_written_is_said_and_the_stream_goes_on(
     one.close()
     assert metrics.value("snapshots", outcome="failed") == 1
     assert "snapshot failed, the last one stays" in caplog.text
+
+
+def test_partitions_share_the_rows_that_a_restart_may_have_to_replay(tmp_path: Path, settings: Settings) -> None:
+    """The longest to replay goes first, and not before they are too many together; uncommitted ones count, and wait.
+
+    rows  300 600 99    300 600 100    300 0 100    700 0 300 but 700 is not all committed
+    due   none          the 600        none         the 300
+    """
+    clock = Clock()
+    one, store = saver(tmp_path, clock, Metrics())
+    parts = [Held(detector_for(settings).fresh(q, Memory(), Memory()), position=50, committed=50) for q in range(3)]
+
+    def after(*rows: int) -> list[int]:
+        for part, count in zip(parts, rows, strict=True):
+            part.rows_since_snapshot = count
+        for _ in range(3):
+            one.save_one(parts)
+            one.wait()
+        return [part.rows_since_snapshot for part in parts]
+
+    assert after(300, 600, 99) == [300, 600, 99]
+    assert after(300, 600, 100) == [300, 0, 100]
+    parts[0].position = 51
+    assert after(700, 0, 300) == [700, 0, 0]
+    one.close()
+    assert [store.offsets(q) for q in range(3)] == [[], [50], [50]]
+
+
+def test_the_stream_stands_still_for_a_copy_only_and_that_is_measured(tmp_path: Path, held: Held) -> None:
+    """Room is made aside, and once: the second snapshot is copied into the first one's."""
+    clock = Clock()
+    metrics = Metrics()
+    one, store = saver(tmp_path, clock, metrics)
+    for number, position in enumerate((50, 60), start=1):
+        clock.now += EVERY_S
+        held.rows_since_snapshot, held.position, held.committed = 1, position, position
+        room = one._copies._room
+        saved(one, held)
+        one.wait()
+        assert metrics.registry.get_sample_value("detector_snapshot_pause_seconds_count") == number
+        assert (one._copies._room is room) is (number == 2)
+    assert store.offsets(3) == [60, 50]
+    one.close()
+
+
+def test_what_is_handed_over_is_written_aside_as_it_stood(tmp_path: Path, held: Held) -> None:
+    """Several at once, with what was being written before; who waits finds all of it there."""
+    clock = Clock()
+    clock.now = EVERY_S
+    one, store = saver(tmp_path, clock, Metrics())
+    saved(one, held)
+    expected = {name: array.copy() for name, array in held.part.arrays().items()}
+    for position in (60, 70, 71):
+        held.rows_since_snapshot, held.position, held.committed = 1, position, min(position, 70)
+        one.hand_over(held)
+    one.close()
+    assert store.offsets(3) == [70, 60, 50]
+    for name, array in store.load(3, 70).items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
