@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from detector.errors import DetectorError
-from loadtest import fuzz
-from loadtest.faults import main as run_faults
+from loadtest import faults, fuzz, rebalance, recovery, soak
 from loadtest.throughput import measure, table
 
 
@@ -22,22 +21,11 @@ def main() -> int:
     throughput.add_argument("--runs", type=int, default=3, help="how often (default: %(default)s)")
     throughput.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     throughput.set_defaults(run=_throughput)
-    fuzz.add(commands)
-    faults = commands.add_parser("faults", help="nemeses strike, oracles say what was lost or is there twice")
-    faults.add_argument("--seed", type=int, default=1, help="of traffic and chance (default: %(default)s)")
-    faults.add_argument(
-        "--minutes", type=float, default=0.0, help="go on for so long; every fault has one turn at least"
-    )
-    faults.add_argument("--only", action="append", default=[], metavar="NAME", help="this fault only; repeatable")
-    faults.add_argument("--folder", type=Path, metavar="DIR", help="keep logs, snapshots and the broker's data there")
-    faults.set_defaults(run=_faults)
+    for command in (fuzz, faults, recovery, rebalance, soak):
+        command.add(commands)
     arguments = parser.parse_args()
     code: int = arguments.run(arguments)
     return code
-
-
-def _faults(arguments: argparse.Namespace) -> int:
-    return run_faults(arguments.seed, arguments.minutes, arguments.only, arguments.folder)
 
 
 def _throughput(arguments: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Final
 from urllib.request import urlopen
 
+from detector.config import ROOT
 from detector.supervisor import FIRST_PAUSE_S
 
 ROLES: Final = ("ingest", "detect")
@@ -33,6 +34,8 @@ class Worker:
     ordinal: int
     config: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+    entry: Sequence[str] = ("-m", "detector.cli")
+    """What Python runs; the role and its options follow."""
     process: subprocess.Popen[bytes] | None = None
     is_held: bool = False
     """Not started again until released."""
@@ -57,10 +60,10 @@ class Worker:
 
     def start(self) -> None:
         """A new process runs."""
-        argv = [sys.executable, "-m", "detector.cli", self.role]
-        argv += ["--config", str(self.config), "--ordinal", str(self.ordinal)]
+        argv = [sys.executable, *self.entry, self.role]
+        argv += ["--config", str(self.config.resolve()), "--ordinal", str(self.ordinal)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **self.environ})
+            self.process = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **self.environ}, cwd=ROOT)
 
     def said(self, words: str, since: int = 0) -> int:
         """How often its log has said so, from byte `since` on."""
@@ -70,13 +73,19 @@ class Worker:
         """The length of its log: a mark for `said`."""
         return self.log.stat().st_size if self.log.exists() else 0
 
+    @property
+    def url(self) -> str:
+        """Where the process that started last answers; empty until one has said so."""
+        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        addresses: list[str] = re.findall(r"/ready at (http://\S+)", text)
+        return addresses[-1] if addresses else ""
+
     def is_ready(self) -> bool:
         """Whether the process that started last says that it is assigned and at work."""
-        addresses = re.findall(r"/ready at (http://\S+)", self.log.read_text("utf-8", "replace"))
         try:
-            with urlopen(f"{addresses[-1]}/ready", timeout=1.0):
+            with urlopen(f"{self.url}/ready", timeout=1.0):
                 return True
-        except (IndexError, OSError):
+        except (ValueError, OSError):
             return False
 
     def last_words(self) -> str:
@@ -86,11 +95,14 @@ class Worker:
 
 
 class Fleet:
-    """`workers` processes of each role while in its `with` block."""
+    """`workers` processes of each role, or so many of each as it says, while in its `with` block."""
 
-    def __init__(self, config: Path, workers: int = 2) -> None:
+    def __init__(self, config: Path, workers: int | Mapping[str, int] = 2) -> None:
         self._config = config
-        self.workers = [Worker(role, k, config) for role in ROLES for k in range(workers)]
+        counts = dict.fromkeys(ROLES, workers) if isinstance(workers, int) else workers
+        self.workers = [Worker(role, k, config) for role in ROLES for k in range(counts[role])]
+        self.killed = 0
+        """Processes that were ended with kill -9."""
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tend, name="fleet", daemon=True)
@@ -105,6 +117,7 @@ class Fleet:
             worker.is_held = worker.is_held or hold
             if worker.process is not None:
                 worker.process.send_signal(how)
+                self.killed += how == signal.SIGKILL
 
     def kill(self, workers: Sequence[Worker], hold: bool = False) -> None:
         """kill -9, all of them within a moment, and wait until they are gone."""

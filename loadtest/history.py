@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Final
 
@@ -10,9 +11,13 @@ from detector.broker.kafka import KafkaBroker
 from detector.config import KafkaOptions
 from detector.errors import Recoverable
 from detector.learning.encode import encode
-from detector.learning.simulate import Scenario, simulate
+from detector.learning.simulate import MONDAY_MS, Scenario, simulate
 from loadtest.oracle import RECORDS
 
+DAY_MS: Final = 86_400_000
+FIRST_MONDAY_MS: Final = MONDAY_MS - 104 * 7 * DAY_MS
+"""Two years before the simulator's own: whatever a run takes, its history lies in the past, as a switch's does."""
+CHAPTER_DAYS: Final = 8
 EVERY_S: Final = 0.1
 RECORDS_A_NUMBER: Final = 90
 """Of a simulated number in eight days; rather too few."""
@@ -34,15 +39,31 @@ POISON: Final = (
 
 def traffic(records: int, seed: int) -> list[bytes]:
     """At least `records` records of a simulated week and a day with campaigns in it, in our plain form."""
-    return encode(simulate(Scenario(numbers=max(1_500, records // RECORDS_A_NUMBER), days=8, seed=seed)).records)
+    return next(chapters(records, seed))
+
+
+def chapters(records: int, seed: int) -> Iterator[list[bytes]]:
+    """Traffic without end: each chapter is a week and a day of another network, and begins when the last one ended."""
+    numbers = max(1_500, records // RECORDS_A_NUMBER)
+    start_ms = FIRST_MONDAY_MS
+    while True:
+        yield encode(simulate(Scenario(numbers=numbers, days=CHAPTER_DAYS, seed=seed, start_ms=start_ms)).records)
+        start_ms += CHAPTER_DAYS * DAY_MS
+        seed += 1_000_003
 
 
 class Writer:
-    """Publishes a history in order, `per_s` records a second, while in its `with` block and not paused."""
+    """Publishes a history in order, `per_s` records a second, while in its `with` block and not paused.
 
-    def __init__(self, options: KafkaOptions, values: Sequence[bytes], per_s: int, partitions: int) -> None:
+    The next chapter is made while one is written.
+    """
+
+    def __init__(self, options: KafkaOptions, story: Iterator[list[bytes]], per_s: int, partitions: int) -> None:
         self._options = options
-        self._values = values
+        self._story = story
+        self._values = next(story)
+        self._maker = ThreadPoolExecutor(1, "chapters")
+        self._next: Future[list[bytes]] = self._maker.submit(next, story)
         self._at = 0
         self.per_s = per_s
         self._partitions = partitions
@@ -79,11 +100,6 @@ class Writer:
         """Go on."""
         self._running.set()
 
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether the history has all been written."""
-        return self._at >= len(self._values)
-
     def _run(self) -> None:
         with closing(KafkaBroker(self._options)) as broker:
             while not self._ended.wait(EVERY_S):
@@ -93,6 +109,9 @@ class Writer:
                         self._write(broker)
 
     def _write(self, broker: KafkaBroker) -> None:
+        if self._at >= len(self._values):
+            self._values, self._at = self._next.result(), 0
+            self._next = self._maker.submit(next, self._story)
         stop = self._at + max(1, int(self.per_s * EVERY_S))
         extra, self._extra = self._extra, []
         # Among the others: what cannot be understood stands between what can.
@@ -115,3 +134,4 @@ class Writer:
         self._ended.set()
         self._running.set()
         self._thread.join(90.0)
+        self._maker.shutdown(cancel_futures=True)

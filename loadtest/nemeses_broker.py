@@ -11,6 +11,7 @@ from loadtest.world import World
 
 SHORTEST_OUTAGE_S: Final = 10.0
 LONGEST_OUTAGE_S: Final = 40.0
+MINUTE_S: Final = 60.0
 
 
 class KillBroker(Nemesis):
@@ -33,6 +34,17 @@ class StopBroker(Nemesis):
     def strike(self, world: World) -> None:
         world.kafka.stop()
         time.sleep(world.chance.uniform(SHORTEST_OUTAGE_S, LONGEST_OUTAGE_S))
+        world.kafka.start()
+
+
+class StopBrokerForAMinute(Nemesis):
+    """The broker is shut down for a minute: longer than any session or transaction lasts."""
+
+    name = "broker stopped for a minute"
+
+    def strike(self, world: World) -> None:
+        world.kafka.stop()
+        time.sleep(MINUTE_S)
         world.kafka.start()
 
 
@@ -90,4 +102,12 @@ class LeftOpen(Nemesis):
             ghost.close()
 
 
-BROKER: Final[tuple[type[Nemesis], ...]] = (KillBroker, StopBroker, Cut, HoldReplies, HoldRequests, LeftOpen)
+BROKER: Final[tuple[type[Nemesis], ...]] = (
+    KillBroker,
+    StopBroker,
+    StopBrokerForAMinute,
+    Cut,
+    HoldReplies,
+    HoldRequests,
+    LeftOpen,
+)

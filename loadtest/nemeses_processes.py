@@ -18,7 +18,7 @@ class KillIngest(Nemesis):
 
     name = "kill -9 of ingest"
     role = "ingest"
-    strikes = 5
+    strikes = 8
 
     def strike(self, world: World) -> None:
         time.sleep(world.chance.uniform(0.0, 0.5))

@@ -3,7 +3,7 @@
 1. `strike` does the damage. It returns at the kill, or when a fault that lasts has ended.
 2. The run measures how long it takes until every partition of both roles has committed what was written since.
 3. `heal` undoes what is left of the damage, and may wait for it to show.
-4. Everything written is decided, and the oracles have their say.
+4. Everything written is decided, and the oracles have their say; `see` looks at what else they counted.
 
 What should have been seen and was not, beyond the oracles' balance, is a sentence in `unmet`.
 """
@@ -29,6 +29,8 @@ class Nemesis(ABC):
 
     def __init__(self) -> None:
         self.unmet: list[str] = []
+        self.notes: list[str] = []
+        """What was measured beside."""
 
     @abstractmethod
     def strike(self, world: World) -> None:
@@ -36,6 +38,9 @@ class Nemesis(ABC):
 
     def heal(self, world: World) -> None:  # noqa: B027 (most faults leave nothing to undo)
         """Nothing of it is left."""
+
+    def see(self, world: World) -> None:  # noqa: B027 (most faults show in the balance alone)
+        """Everything is decided and booked."""
 
     def want(self, held: bool, sentence: str) -> None:
         """Note `sentence` unless it held."""

@@ -10,21 +10,25 @@ every topic once and keeps only what does not balance yet.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from detector.broker import Broker, Message, TopicPartition
-from detector.config import Settings
+from detector.config import Settings, convert
 from detector.errors import Fatal
+from detector.features.state import Status
 from detector.ingest.rows import Raw, open_source, unpack_message
 from detector.ingest.zones import ZoneTable
-from detector.pipeline import Detector, Entry
+from detector.pipeline import Detector, Entry, Part
 from detector.records import Rows
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
+from loadtest.versions import InForce, Versions
 
 RECORDS = "records"
 """Topic and name of the one source of tests and load tests."""
@@ -145,14 +149,24 @@ class Oracle:
     """Both passes at once, made as the run goes on: each call of `advance` reads what is new.
 
     A multiset of what should be there less what is there is all that is kept: empty when all is well.
+    Who decides may change: `control` tells from which offset on, and `learn` where that model or policy is.
     """
 
     def __init__(self, broker: Broker, settings: Settings) -> None:
         self._broker = broker
         self._settings = settings
-        self._detector = detector_for(settings)
+        self._models: dict[str, Model] = {}
+        self._policies: dict[str, Policy] = {}
+        self._zones = ZoneTable.load(settings.path(settings.home.zones))
+        self._detectors: dict[InForce, Detector] = {}
+        at_first = InForce(
+            settings.verdict.mode,
+            self.learn_model(settings.path(settings.model.bundle)),
+            self.learn_policy(settings.path(settings.verdict.policy)),
+        )
+        self._versions = Versions(at_first)
         self.parts = {
-            q: self._detector.fresh(q, Memory.rebuild([]), Memory.rebuild([]))
+            q: self._by(at_first).fresh(q, Memory.rebuild([]), Memory.rebuild([]))
             for q in range(settings.topics.partitions)
         }
         """State of an undisturbed run, to compare snapshots with."""
@@ -164,29 +178,68 @@ class Oracle:
         self.decisions: Counter[Decided] = Counter()
         self.in_force: Counter[Decided] = Counter()
         """The same for the topic that enforcement reads, of which nothing may differ from the history."""
+        self.shadow: Counter[Decided] = Counter()
+        """The same of what is decided aside."""
         self.records = self.decided = self.refused = 0
+        self.decided_by: Counter[InForce] = Counter()
+        """Decisions that should be there, by what decides."""
+        self.statuses: Counter[str] = Counter()
+        """Rows, by what becomes of them."""
+        self.reasons: Counter[str] = Counter()
+        """Records of the source that must be refused, by why."""
+
+    def learn_model(self, bundle: Path) -> str:
+        """The version of a model that `control` may name from now on."""
+        model = Model.load(bundle)
+        self._models[model.version] = model
+        return model.version
+
+    def learn_policy(self, path: Path) -> str:
+        """The version of a policy that `control` may name from now on."""
+        policy = Policy.load(path)
+        self._policies[policy.version] = policy
+        return policy.version
+
+    def _by(self, by: InForce) -> Detector:
+        """The core as it decides where `control` names these."""
+        if by not in self._detectors:
+            if by.model not in self._models or by.policy not in self._policies:
+                known = f"{sorted(self._models)} and {sorted(self._policies)}"
+                raise Fatal(f"control: wanted a model and a policy of this run, {known} (got {by.model}, {by.policy})")
+            tree = msgspec.to_builtins(self._settings)
+            tree["verdict"]["mode"] = by.mode
+            settings = convert(tree, Settings, "settings of the oracle")
+            model = self._models[by.model]
+            self._detectors[by] = Detector(
+                settings, Judge(self._policies[by.policy], model, self._zones, settings), model
+            )
+        return self._detectors[by]
 
     def advance(self) -> None:
         """Everything published until now has been read once, and booked.
 
         The sources last: what they hold by then and ingest had not taken yet is missing until the next call.
+        Who decided on a row is known once it has been decided on: what detect had not done yet is taken to be
+        the last known's.
         """
         topics = self._settings.topics
+        self._versions.hear(self._all_new(topics.control))
         for q, part in self.parts.items():
             entries = [_entry(message) for message in self._new(TopicPartition(topics.events, q))]
             self.rows.subtract(rows_of(entries))
-            outcome = self._detector.process(part, entries)
-            expected = [(q, d.key().encode(), d.to_json()) for d in outcome.decisions]
-            self.decisions.update(expected)
-            self.in_force.update(expected)
-            for offset, rejected in outcome.rejected:
-                self.rejects[Refusal(topics.events, q, offset, rejected.reason.value)] += 1
             if entries:
-                self.state_at[q] = entries[-1].offset + 1
-        for balance, topic in ((self.decisions, topics.history), (self.in_force, topics.decisions)):
+                start, self.state_at[q] = self.state_at[q], entries[-1].offset + 1
+                for stretch in self._versions.stretches(q, start, self.state_at[q]):
+                    within = [entry for entry in entries if stretch.start <= entry.offset < stretch.stop]
+                    self._expect(part, within, stretch.by)
+        for balance, topic in (
+            (self.decisions, topics.history),
+            (self.in_force, topics.decisions),
+            (self.shadow, topics.shadow),
+        ):
             found = [(m.partition(), m.key() or b"", m.value() or b"") for m in self._all_new(topic)]
             balance.subtract(found)
-            self.decided += len(found) if topic == topics.history else 0
+            self.decided += len(found) if topic != topics.decisions else 0
         refused = published_rejects(self._all_new(topics.rejects))
         self.refused += refused.total()
         self.rejects.subtract(refused)
@@ -195,17 +248,32 @@ class Oracle:
         rows, refusals = _ingested(self._settings, positions)
         self.rows.update(rows)
         self.rejects.update(refusals)
-        for settled in (self.rows, self.rejects, self.decisions, self.in_force):
+        for refusal, count in refusals.items():
+            self.reasons[refusal.reason] += count
+        for settled in self._balances():
             for key in [key for key, count in settled.items() if not count]:
                 del settled[key]
 
+    def _expect(self, part: Part, entries: Sequence[Entry], by: InForce) -> None:
+        """Book what must come of `entries`."""
+        outcome = self._by(by).process(part, entries)
+        for decision in outcome.decisions:
+            expected = (part.number, decision.key().encode(), decision.to_json())
+            for balance in (self.shadow,) if decision.mode == "shadow" else (self.decisions, self.in_force):
+                balance[expected] += 1
+        self.decided_by[by] += len(outcome.decisions)
+        for offset, rejected in outcome.rejected:
+            self.rejects[Refusal(self._settings.topics.events, part.number, offset, rejected.reason.value)] += 1
+        for status, rows in zip(Status, outcome.statuses, strict=True):
+            self.statuses[status.name.lower()] += rows
+
     def lost(self) -> int:
         """Rows, dead letters and decisions that should be there and are not."""
-        return sum(count for balance in self._balances() for count in balance if count > 0)
+        return sum(count for balance in self._balances() for count in balance.values() if count > 0)
 
     def repeated(self) -> int:
         """Rows, dead letters and decisions that are there once too often, or that no undisturbed run makes."""
-        return -sum(count for balance in self._balances() for count in balance if count < 0)
+        return -sum(count for balance in self._balances() for count in balance.values() if count < 0)
 
     def examples(self) -> list[str]:
         """One of each kind that does not balance."""
@@ -214,16 +282,17 @@ class Oracle:
             "dead letter": self.rejects,
             "decision": self.decisions,
             "in force": self.in_force,
+            "decision aside": self.shadow,
         }
         return [f"{kind}: {one[1]:+d} of {one[0]!r}" for kind, left in named.items() for one in [*left.items()][:1]]
 
     def forget(self) -> None:
         """What does not balance has been reported: the next fault is judged by itself."""
-        for balance in (self.rows, self.rejects, self.decisions, self.in_force):
+        for balance in self._balances():
             balance.clear()
 
-    def _balances(self) -> Sequence[Iterable[int]]:
-        return [self.rows.values(), self.rejects.values(), self.decisions.values(), self.in_force.values()]
+    def _balances(self) -> Sequence[Counter[Any]]:
+        return [self.rows, self.rejects, self.decisions, self.in_force, self.shadow]
 
     def _all_new(self, topic: str) -> list[Message]:
         partitions = self._broker.partitions()[topic]

@@ -15,22 +15,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
-from urllib.request import urlopen
-
-import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from detector.broker import TopicPartition
 from detector.broker.kafka import KafkaBroker
 from detector.broker.local import LocalKafka
 from detector.broker.topics import topic_specs
-from detector.config import ROOT, Settings, load
+from detector.config import Settings, load
 from detector.errors import Fatal, Recoverable
 from detector.learning.encode import encode
 from detector.learning.simulate import Scenario, simulate
+from loadtest.configuration import configure
+from loadtest.oracle import RECORDS as SOURCE
 from loadtest.processes import RoleProcess, cpu_s, peak_bytes
+from loadtest.scrape import scrape
 
-SOURCE: Final = "records"
 SOURCE_PARTITIONS: Final = 4
 CHUNK: Final = 20_000
 POLL_S: Final = 0.05
@@ -65,7 +63,7 @@ def measure(numbers: int, seed: int) -> Run:
     """One run on a broker of its own: a week in which windows fill, and a day with campaigns in it."""
     values = encode(simulate(Scenario(numbers=numbers, days=8, seed=seed)).records)
     with tempfile.TemporaryDirectory(prefix="loadtest-") as folder, LocalKafka() as kafka:
-        config = _configure(Path(folder), kafka.address)
+        config = configure(Path(folder), kafka.address, "loadtest", admin={"port": _free_ports()})
         settings = load(config)
         with closing(KafkaBroker(settings.kafka)) as broker:
             broker.create(topic_specs(settings, source_partitions=SOURCE_PARTITIONS))
@@ -83,23 +81,6 @@ def measure(numbers: int, seed: int) -> Run:
     size = sum(map(len, values)) / len(values)
     machine = f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}"
     return Run(len(values), size, counted["rows"], counted["scored"], counted["decisions"], seconds, cpu, peak, machine)
-
-
-def _configure(folder: Path, address: str) -> Path:
-    """`configs/local.yaml`, on this broker, with the plain source alone and its own snapshots."""
-    tree = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text(encoding="utf-8"))
-    tree["kafka"] = {"bootstrap.servers": address}
-    tree["sources"] = [source for source in tree["sources"] if source["topic"] == SOURCE]
-    tree["instance"] = "loadtest"
-    tree["admin"] = {"port": _free_ports()}
-    tree["detect"] = {**tree.get("detect", {}), "snapshots": str(folder / "snapshots")}
-    for section, field in (("home", "zones"), ("model", "bundle"), ("verdict", "policy")):
-        tree[section][field] = str((ROOT / "configs" / tree[section][field]).resolve())
-    for source in tree["sources"]:
-        source["mapping"] = str(ROOT / "configs" / source["mapping"])
-    path = folder / "loadtest.yaml"
-    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    return path
 
 
 def _free_ports() -> int:
@@ -153,15 +134,8 @@ def _is_done(broker: KafkaBroker, settings: Settings, events: Sequence[TopicPart
 
 def _scrape(settings: Settings) -> dict[str, int]:
     """What detect says that it has done."""
-    with urlopen(f"http://{settings.admin.host}:{settings.admin.port + 1}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    counted = {"rows": 0, "scored": 0, "decisions": 0}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            for name in counted:
-                if sample.name == f"detector_{name}_total":
-                    counted[name] += int(sample.value)
-    return counted
+    told = scrape(f"http://{settings.admin.host}:{settings.admin.port + 1}")
+    return {name: int(told.total(f"detector_{name}_total")) for name in ("rows", "scored", "decisions")}
 
 
 def table(runs: Sequence[Run]) -> str:

@@ -43,6 +43,8 @@ class Saver:
         """At most one partition is copied now, to be written aside, if one is due and nothing is being written."""
         self._count_finished()
         now = self._clock()
+        for one in held:  # a clock that is set back by hours must not put snapshots off by as much
+            one.snapshot_at = min(one.snapshot_at, now)
         self._metrics.snapshot_age.set(max((now - one.snapshot_at for one in held), default=0.0))
         self._metrics.unsaved_rows.set(sum(one.rows_since_snapshot for one in held))
         if self._writing:

@@ -83,6 +83,21 @@ def test_a_snapshot_is_due_when_it_is_old_or_long_to_replay_and_all_is_committed
     assert store.offsets(3) == expected
 
 
+def test_a_clock_that_is_set_back_puts_no_snapshot_off(tmp_path: Path, held: Held) -> None:
+    """By hours: the next is due after the usual time by the clock as it is now."""
+    clock = Clock()
+    held.snapshot_at = clock.now = 6 * 3_600.0
+    one, store = saver(tmp_path, clock, Metrics())
+    for clock.now in (10.0, 10.0 + EVERY_S - 1):
+        one.save_one([held])
+    one._wait()
+    assert store.offsets(3) == []
+    clock.now = 10.0 + EVERY_S
+    one.save_one([held])
+    one.close()
+    assert store.offsets(3) == [50]
+
+
 def test_rows_that_come_while_it_is_written_are_not_in_it(tmp_path: Path, held: Held) -> None:
     """The arrays are copied before the stream goes on."""
     clock = Clock()

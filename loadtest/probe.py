@@ -1,0 +1,153 @@
+"""Probes: an operator's command for one number of every partition, again and again, and its decision, read committed.
+
+    commands -> ingest -> events.by-number -> detect -> decisions -> Prober.seen
+
+A command always makes a decision, whatever the mode and the windows; its way is that of the traffic, so that
+it waits wherever a record would. Every command must have exactly one decision: `lost` and `repeated` count.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from detector.broker import TopicPartition
+from detector.broker.kafka import KafkaBroker
+from detector.config import Settings
+from detector.errors import Recoverable
+from detector.ingest.commands import Command
+from detector.records import number_text, partition_of
+from loadtest.population import packed_numbers
+from loadtest.timeline import Seen
+
+FIRST_DIGITS: Final = 999_790_000_000
+"""Numbers that no population has."""
+ACTOR: Final = "probe"
+LIFE_S: Final = 60
+
+
+class Answer(msgspec.Struct):
+    """What a probe needs to know of a decision."""
+
+    number: str
+    source: str
+    reason: str
+
+
+def numbers_of(partitions: int) -> list[str]:
+    """A number on each partition, as commands write it."""
+    digits = FIRST_DIGITS + np.arange(200 * partitions, dtype=np.int64)
+    packed = packed_numbers(digits)
+    at = partition_of(packed, partitions)
+    return [number_text(int(packed[np.flatnonzero(at == q)[0]])) for q in range(partitions)]
+
+
+class _FromNow:
+    """A reader without a past: every partition is read from its present end."""
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        self._broker = broker
+        self.started = threading.Event()
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        ends = {at: self._broker.watermarks(at)[1] for at in partitions}
+        self.started.set()
+        return ends
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Nothing is held."""
+
+    lost = revoked
+
+
+class Prober:
+    """Writes and reads while in its `with` block, a thread each."""
+
+    def __init__(self, settings: Settings, every_s: float) -> None:
+        self._settings = settings
+        self._every_s = every_s
+        self._numbers = numbers_of(settings.topics.partitions)
+        self._written: list[list[float]] = [[] for _ in self._numbers]
+        self._decided: list[dict[int, float]] = [{} for _ in self._numbers]
+        self.repeated = 0
+        self._ended = threading.Event()
+        self._silent = threading.Event()
+        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._read, self._write)]
+        self._reading = threading.Event()
+
+    def seen(self) -> list[Seen]:
+        """Every probe that was written so far."""
+        return [
+            Seen(q, written, self._decided[q].get(i, np.inf))
+            for q, all_written in enumerate(self._written)
+            for i, written in enumerate(list(all_written))
+        ]
+
+    def lost(self) -> int:
+        """Probes that have no decision."""
+        return sum(len(written) - len(decided) for written, decided in zip(self._written, self._decided, strict=True))
+
+    def finish(self, limit_s: float = 60.0) -> None:
+        """No more are written; wait for the decisions of those that were."""
+        self._silent.set()
+        until = time.monotonic() + limit_s
+        while self.lost() and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def _write(self) -> None:
+        self._reading.wait(60.0)
+        with closing(KafkaBroker(self._settings.kafka)) as broker:
+            due = time.monotonic()
+            while not self._ended.is_set() and not self._silent.is_set():
+                i = len(self._written[0])
+                commands = [(number.encode(), _command(number, i)) for number in self._numbers]
+                for written in self._written:
+                    written.append(time.monotonic())
+                try:
+                    broker.publish(self._settings.topics.commands, commands)
+                except Recoverable:  # whether they stand there, only their decisions can tell
+                    continue
+                due = max(due + self._every_s, time.monotonic())
+                self._ended.wait(due - time.monotonic())
+
+    def _read(self) -> None:
+        at = {number: q for q, number in enumerate(self._numbers)}
+        with closing(KafkaBroker(self._settings.kafka)) as broker:
+            consumer = broker.consumer(f"{self._settings.group}-probe", f"{self._settings.group}-probe")
+            whence = _FromNow(broker)
+            consumer.subscribe([self._settings.topics.decisions], whence)
+            decode = msgspec.json.Decoder(Answer).decode
+            while not self._ended.is_set():
+                try:
+                    messages = consumer.poll(1_000, 0.05)
+                except Recoverable:
+                    continue
+                now = time.monotonic()
+                if whence.started.is_set():
+                    self._reading.set()
+                for message in messages:
+                    answer = decode(message.value() or b"{}")
+                    if answer.source == f"operator:{ACTOR}":
+                        decided = self._decided[at[answer.number]]
+                        self.repeated += int(answer.reason) in decided
+                        decided.setdefault(int(answer.reason), now)
+            consumer.close()
+
+    def __enter__(self) -> "Prober":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(60.0)
+
+
+def _command(number: str, i: int) -> bytes:
+    command = Command("allow", number, ACTOR, str(i), f"{number}-{i}", "voice", "originating", LIFE_S)
+    return msgspec.json.encode(command)

@@ -1,0 +1,181 @@
+"""Rebalance: what each partition sees when workers of detect come and go, from outside.
+
+On every partition a probe is written every 20 ms. The longest time without a decision is its pause; those
+that changed hands are told from those that did not by what the workers say they hold.
+"""
+
+import argparse
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from loadtest.command import add_common, say, work_folder, write_figures
+from loadtest.deployment import Deployment, deployment
+from loadtest.fleet import Fleet
+from loadtest.load import Load
+from loadtest.population import Population
+from loadtest.probe import Prober
+from loadtest.timeline import longest_gap
+
+MOVED_S: Final = 3.0
+"""The bound of a partition that changes hands."""
+STAYED_S: Final = 0.3
+"""The bound of all others; or the longest pause without a rebalance, where that is longer."""
+PROBE_S: Final = 0.02
+WORKERS: Final = 2
+AFTERWARDS_S: Final = 3.0
+LIMIT_S: Final = 60.0
+
+
+@dataclass
+class Step:
+    """What one change of workers did, in seconds."""
+
+    what: str
+    moved: dict[int, float] = field(default_factory=dict)
+    stayed: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def worst_moved(self) -> float:
+        """0 where none did."""
+        return max(self.moved.values(), default=0.0)
+
+    @property
+    def worst_stayed(self) -> float:
+        """0 where all moved."""
+        return max(self.stayed.values(), default=0.0)
+
+
+def measure(numbers: int, rate: int, seed: int, quiet_s: float, folder: Path) -> tuple[list[Step], int]:
+    """The steps, the first of them without any change; and the probes that were lost or are there twice."""
+    population = Population(numbers, seed)
+    with deployment(folder, "rebalance") as made:
+        filled = made.prefill(population, days=1.0)
+        with Fleet(made.config, WORKERS) as fleet:
+            made.wait_ready(fleet)
+            made.work_off()
+            with (
+                Load(made.config, population, filled.records, rate, "source") as load,
+                Prober(made.settings, PROBE_S) as prober,
+            ):
+                time.sleep(AFTERWARDS_S)
+                steps = _steps(made, fleet, prober, quiet_s)
+                load.end()
+                prober.finish()
+    return steps, prober.lost() + prober.repeated
+
+
+def _steps(made: Deployment, fleet: Fleet, prober: Prober, quiet_s: float) -> list[Step]:
+    guests = []
+
+    def joins() -> None:
+        guests.append(fleet.join("detect"))
+
+    def leaves() -> None:
+        fleet.leave(guests[0], signal.SIGTERM)
+        fleet.workers.remove(guests[0])
+
+    def restarts() -> None:
+        worker = fleet.of("detect")[0]
+        fleet.strike(worker, signal.SIGTERM)
+        fleet.gone(worker)
+
+    changes: list[tuple[str, Callable[[], None]]] = [
+        ("nothing changes", lambda: time.sleep(quiet_s)),
+        ("a third worker joins", joins),
+        ("it leaves in order", leaves),
+        ("a worker is restarted in order", restarts),
+    ]
+    steps = []
+    for what, change in changes:
+        before, began = made.owners(fleet), time.monotonic()
+        change()
+        touched = {q for q, name in before.items() if not any(worker.name == name for worker in fleet.workers)}
+        if what.endswith("restarted in order"):
+            touched = {q for q, name in before.items() if name == fleet.of("detect")[0].name}
+        made.wait_ready(fleet, LIMIT_S)
+        _wait_held(made, fleet)
+        time.sleep(AFTERWARDS_S)
+        ended, after = time.monotonic(), made.owners(fleet)
+        touched |= {q for q, name in after.items() if before.get(q) != name}
+        step = Step(what, seconds=ended - began)
+        for q in range(made.settings.topics.partitions):
+            decided = [one.decided_s for one in prober.seen() if one.partition == q and math.isfinite(one.decided_s)]
+            gap = longest_gap(decided, began, ended)
+            (step.moved if q in touched else step.stayed)[q] = gap
+        steps.append(step)
+        say(line(step))
+    return steps
+
+
+def _wait_held(made: Deployment, fleet: Fleet) -> None:
+    """Every partition is held by somebody."""
+    until = time.monotonic() + LIMIT_S
+    while len(made.owners(fleet)) < made.settings.topics.partitions and time.monotonic() < until:
+        time.sleep(0.2)
+
+
+def unmet(steps: Sequence[Step], unbalanced: int) -> list[str]:
+    """What is beyond its bound."""
+    still = max(STAYED_S, steps[0].worst_stayed)
+    sentences = []
+    for step in steps[1:]:
+        if step.worst_moved > MOVED_S:
+            sentences.append(
+                f"{step.what}: a partition that moved paused for {step.worst_moved:.2f} s (bound {MOVED_S} s)"
+            )
+        if step.worst_stayed > still:
+            sentences.append(f"{step.what}: one that stayed paused for {step.worst_stayed:.2f} s (bound {still:.2f} s)")
+        if not step.moved:
+            sentences.append(f"{step.what}: no partition moved")
+    if unbalanced:
+        sentences.append(f"{unbalanced} probes without a decision, or with two")
+    return sentences
+
+
+def table(steps: Sequence[Step], unbalanced: int) -> str:
+    """The steps as a markdown table, and whether the bounds are kept."""
+    lines = [
+        "| change | moved | pause: median, worst | stayed | pause: worst |",
+        "| --- | ---: | --- | ---: | --- |",
+        *map(line, steps),
+        "",
+    ]
+    beyond = unmet(steps, unbalanced)
+    return "\n".join(lines + (["beyond the bounds:", *beyond] if beyond else ["every bound is kept"])) + "\n"
+
+
+def line(step: Step) -> str:
+    """A row of the table."""
+    moved = f"{median(step.moved.values()):.2f} s, {step.worst_moved:.2f} s" if step.moved else ""
+    stayed = f"{step.worst_stayed:.2f} s" if step.stayed else ""
+    return f"| {step.what} | {len(step.moved)} | {moved} | {len(step.stayed)} | {stayed} |"
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser("rebalance", help="workers come and go: how long each partition pauses")
+    parser.add_argument("--numbers", type=int, default=100_000, help="subscribers (default: %(default)s)")
+    parser.add_argument("--rate", type=int, default=5_000, help="records a second (default: %(default)s)")
+    parser.add_argument(
+        "--quiet", type=float, default=15.0, metavar="S", help="seconds without any change, at first (default: 15)"
+    )
+    add_common(parser)
+    parser.set_defaults(run=_command)
+
+
+def _command(arguments: argparse.Namespace) -> int:
+    """Measure, and print the table; 1 where a bound is not kept."""
+    with work_folder(arguments.folder, "rebalance") as folder:
+        steps, unbalanced = measure(arguments.numbers, arguments.rate, arguments.seed, arguments.quiet, folder)
+    sys.stdout.write(table(steps, unbalanced))
+    beyond = unmet(steps, unbalanced)
+    write_figures(arguments.json, {"steps": [asdict(step) for step in steps], "unmet": beyond})
+    return 1 if beyond else 0
