@@ -6,6 +6,7 @@ import numpy as np
 
 from detector.broker import Producer
 from detector.ingest.rows import pack_message, scatter
+from detector.ingest.zones import ZoneClass
 from detector.records import ROW, SCHEMA_ID, UNKNOWN_RING, Flag, Kind, Role, Rows, mix64
 from loadtest.population import Drawn, packed_numbers
 
@@ -13,6 +14,7 @@ ROWS_A_MESSAGE: Final = 4_096
 """As ingest packs them unless told otherwise."""
 SOURCE: Final = 63
 """The last id that a source may have: nobody takes these rows for those of records in the source."""
+HOME_MOBILE: Final = 999 << 4 | ZoneClass.MOBILE
 _MESSAGE: Final = int(Flag.BEGAN | Flag.OWN)
 _CALL: Final = _MESSAGE | int(Flag.ENDED | Flag.ANSWERED)
 
@@ -27,10 +29,11 @@ def rows(drawn: Drawn) -> Rows:
     one["kind"] = np.where(drawn.is_call, int(Kind.CALL), int(Kind.SMS))
     one["flags"] = np.where(drawn.is_call, _CALL, _MESSAGE)
     one["duration_s"] = np.where(drawn.is_call, drawn.duration_s, 0)
+    one["zone"] = HOME_MOBILE
     one["cell"] = drawn.originator % 997 + 1
     one["device"] = mix64(drawn.originator) & np.uint64(0xFFFF_FFFF)
     one["ring_ds"] = np.where(drawn.is_call, 70, UNKNOWN_RING)
-    one["record_id"] = mix64(drawn.places) & np.uint64(0xFFFF_FFFF)
+    one["record_id"] = mix64(drawn.places + 1) & np.uint64(0xFFFF_FFFF)
     both[:, 1] = one
     both["number"][:, Role.FROM] = both["other"][:, Role.TO] = packed_numbers(drawn.originator)
     both["number"][:, Role.TO] = both["other"][:, Role.FROM] = packed_numbers(drawn.recipient)

@@ -42,7 +42,7 @@ class Drawn:
     """The end of a call, the sending of a message."""
     is_call: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
     duration_s: I64s
-    """Of a call: 10 to 999 s."""
+    """Of a call: 100 to 999 s, for the stencil knows three digits."""
 
     def __len__(self) -> int:
         return len(self.event_ms)
@@ -102,7 +102,7 @@ class Population:
             recipient=FIRST_DIGITS + whom,
             event_ms=FIRST_MONDAY_MS + places * DAY_MS // self.records_a_day,
             is_call=rng.random(count) < CALLS,
-            duration_s=10 + np.minimum(rng.geometric(1 / 90, count), 989),
+            duration_s=99 + np.minimum(rng.geometric(1 / 60, count), 900),
         )
 
 

@@ -3,7 +3,8 @@
     commands -> ingest -> events.by-number -> detect -> decisions -> Prober.seen
 
 A command always makes a decision, whatever the mode and the windows; its way is that of the traffic, so that
-it waits wherever a record would. Every command must have exactly one decision: `lost` and `repeated` count.
+it waits wherever a record would. Where only detect is looked at, commands go straight to the internal topic, as
+ingest would put them there. Every command must have exactly one decision: `lost` and `repeated` count.
 """
 
 import threading
@@ -15,12 +16,13 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from detector.broker import TopicPartition
+from detector.broker import Producer, TopicPartition
 from detector.broker.kafka import KafkaBroker
 from detector.config import Settings
 from detector.errors import Recoverable
-from detector.ingest.commands import Command
-from detector.records import number_text, partition_of
+from detector.ingest.commands import Command, command_row
+from detector.ingest.rows import pack_message
+from detector.records import SCHEMA_ID, number_text, partition_of
 from loadtest.population import packed_numbers
 from loadtest.timeline import Seen
 
@@ -67,8 +69,9 @@ class _FromNow:
 class Prober:
     """Writes and reads while in its `with` block, a thread each."""
 
-    def __init__(self, settings: Settings, every_s: float) -> None:
+    def __init__(self, settings: Settings, every_s: float, past_ingest: bool = False) -> None:
         self._settings = settings
+        self._past_ingest = past_ingest
         self._every_s = every_s
         self._numbers = numbers_of(settings.topics.partitions)
         self._written: list[list[float]] = [[] for _ in self._numbers]
@@ -101,18 +104,29 @@ class Prober:
     def _write(self) -> None:
         self._reading.wait(60.0)
         with closing(KafkaBroker(self._settings.kafka)) as broker:
+            producer = broker.producer(f"{self._settings.group}-probe") if self._past_ingest else None
             due = time.monotonic()
             while not self._ended.is_set() and not self._silent.is_set():
                 i = len(self._written[0])
-                commands = [(number.encode(), _command(number, i)) for number in self._numbers]
+                commands = [_command(number, i) for number in self._numbers]
                 for written in self._written:
                     written.append(time.monotonic())
-                try:
-                    broker.publish(self._settings.topics.commands, commands)
-                except Recoverable:  # whether they stand there, only their decisions can tell
-                    continue
+                if producer is None:
+                    keyed = [(one.number.encode(), msgspec.json.encode(one)) for one in commands]
+                    broker.publish(self._settings.topics.commands, keyed)
+                else:
+                    self._put(producer, commands, i)
                 due = max(due + self._every_s, time.monotonic())
                 self._ended.wait(due - time.monotonic())
+
+    def _put(self, producer: Producer, commands: Sequence[Command], i: int) -> None:
+        """The commands stand on the internal topic, in one transaction."""
+        producer.begin()
+        for q, command in enumerate(commands):
+            row = command_row(command, int(1_000 * time.time()), q, i)
+            headers = [("schema", SCHEMA_ID), ("command", msgspec.json.encode(command))]
+            producer.send(self._settings.topics.events, q, pack_message(row), headers=headers)
+        producer.commit({}, None)
 
     def _read(self) -> None:
         at = {number: q for q, number in enumerate(self._numbers)}
@@ -148,6 +162,5 @@ class Prober:
             thread.join(60.0)
 
 
-def _command(number: str, i: int) -> bytes:
-    command = Command("allow", number, ACTOR, str(i), f"{number}-{i}", "voice", "originating", LIFE_S)
-    return msgspec.json.encode(command)
+def _command(number: str, i: int) -> Command:
+    return Command("allow", number, ACTOR, str(i), f"{number}-{i}", "voice", "originating", LIFE_S)

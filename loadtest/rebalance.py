@@ -1,7 +1,7 @@
 """Rebalance: what each partition sees when workers of detect come and go, from outside.
 
-On every partition a probe is written every 20 ms. The longest time without a decision is its pause; those
-that changed hands are told from those that did not by what the workers say they hold.
+On every partition of the internal topic a probe is written every 20 ms. The longest time without a decision is
+its pause; those that changed hands are told from those that did not by what the workers say they hold.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Final
 
 from loadtest.command import add_common, say, work_folder, write_figures
 from loadtest.deployment import Deployment, deployment
-from loadtest.fleet import Fleet
+from loadtest.fleet import Fleet, Worker
 from loadtest.load import Load
 from loadtest.population import Population
 from loadtest.probe import Prober
@@ -63,7 +63,7 @@ def measure(numbers: int, rate: int, seed: int, quiet_s: float, folder: Path) ->
             made.work_off()
             with (
                 Load(made.config, population, filled.records, rate, "source") as load,
-                Prober(made.settings, PROBE_S) as prober,
+                Prober(made.settings, PROBE_S, past_ingest=True) as prober,
             ):
                 time.sleep(AFTERWARDS_S)
                 steps = _steps(made, fleet, prober, quiet_s)
@@ -73,22 +73,29 @@ def measure(numbers: int, rate: int, seed: int, quiet_s: float, folder: Path) ->
 
 
 def _steps(made: Deployment, fleet: Fleet, prober: Prober, quiet_s: float) -> list[Step]:
-    guests = []
+    guests: list[Worker] = []
 
-    def joins() -> None:
+    def joins() -> str:
         guests.append(fleet.join("detect"))
+        return ""
 
-    def leaves() -> None:
+    def leaves() -> str:
         fleet.leave(guests[0], signal.SIGTERM)
         fleet.workers.remove(guests[0])
+        return guests[0].name
 
-    def restarts() -> None:
+    def restarts() -> str:
         worker = fleet.of("detect")[0]
         fleet.strike(worker, signal.SIGTERM)
         fleet.gone(worker)
+        return worker.name
 
-    changes: list[tuple[str, Callable[[], None]]] = [
-        ("nothing changes", lambda: time.sleep(quiet_s)),
+    def nothing() -> str:
+        time.sleep(quiet_s)
+        return ""
+
+    changes: list[tuple[str, Callable[[], str]]] = [
+        ("nothing changes", nothing),
         ("a third worker joins", joins),
         ("it leaves in order", leaves),
         ("a worker is restarted in order", restarts),
@@ -96,20 +103,17 @@ def _steps(made: Deployment, fleet: Fleet, prober: Prober, quiet_s: float) -> li
     steps = []
     for what, change in changes:
         before, began = made.owners(fleet), time.monotonic()
-        change()
-        touched = {q for q, name in before.items() if not any(worker.name == name for worker in fleet.workers)}
-        if what.endswith("restarted in order"):
-            touched = {q for q, name in before.items() if name == fleet.of("detect")[0].name}
+        told_to_end = change()
         made.wait_ready(fleet, LIMIT_S)
         _wait_held(made, fleet)
         time.sleep(AFTERWARDS_S)
         ended, after = time.monotonic(), made.owners(fleet)
-        touched |= {q for q, name in after.items() if before.get(q) != name}
         step = Step(what, seconds=ended - began)
         for q in range(made.settings.topics.partitions):
             decided = [one.decided_s for one in prober.seen() if one.partition == q and math.isfinite(one.decided_s)]
-            gap = longest_gap(decided, began, ended)
-            (step.moved if q in touched else step.stayed)[q] = gap
+            # Those of a worker that comes back in time have not changed hands, and paused all the same.
+            moved = before.get(q) != after.get(q) or before.get(q) == told_to_end
+            (step.moved if moved else step.stayed)[q] = longest_gap(decided, began, ended)
         steps.append(step)
         say(line(step))
     return steps

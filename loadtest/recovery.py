@@ -14,6 +14,7 @@ import math
 import random
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -26,7 +27,7 @@ from loadtest.load import Load, To, Written
 from loadtest.population import Population
 from loadtest.probe import Prober
 from loadtest.scrape import Scraped
-from loadtest.stored import newest
+from loadtest.stored import newest, rows_to_replay
 from loadtest.timeline import Seen, back_under, first_decided, longest_gap
 
 AGAIN_S: Final = 10.0
@@ -42,6 +43,9 @@ BACKLOG_S: Final = 2.0
 """What ingest may be behind then."""
 LIMIT_S: Final = 180.0
 WORKERS: Final = 2
+ONE: Final = "kill -9 of one detect worker"
+ALL: Final = "kill -9 of all workers"
+KILLS: Final = (ONE, ALL)
 
 
 @dataclass
@@ -60,9 +64,8 @@ class Turn:
     snapshot_age_s: float = 0.0
     """Of the oldest among the newest snapshots of those partitions."""
     snapshot_bytes: int = 0
-    replayed_offsets: int = 0
     replayed_rows: int = 0
-    """About: offsets times the rows that one holds on average."""
+    """From those snapshots to what was committed at the kill."""
 
 
 @dataclass
@@ -95,8 +98,18 @@ class Recovery:
         return sentences
 
 
-def measure(numbers: int, rate: int, seed: int, days: float, wait_s: float, ingest: int, folder: Path) -> Recovery:
-    """One run: prefill, load, a kill of one, a kill of all. The kills come at most `wait_s` after the load began."""
+def measure(
+    numbers: int,
+    rate: int,
+    seed: int,
+    days: float,
+    wait_s: float,
+    ingest: int,
+    folder: Path,
+    kills: Sequence[str] = KILLS,
+    trial_s: float = TRIAL_S,
+) -> Recovery:
+    """One run: prefill, load, kills. Each comes at most `wait_s` after its load began."""
     chance, population = random.Random(seed), Population(numbers, seed)
     with deployment(folder, "recovery") as made:
         filled = made.prefill(population, days)
@@ -108,12 +121,12 @@ def measure(numbers: int, rate: int, seed: int, days: float, wait_s: float, inge
             say(f"worked off in {time.monotonic() - began:.0f} s")
             recovery = Recovery(numbers, rate, "source", filled)
             at = filled.records
-            if not _keeps_up(made, population, at, recovery):
+            if not _keeps_up(made, population, at, recovery, trial_s):
                 recovery.to = "events"
                 say("ingest cannot keep that pace beside detect: packed rows go straight to the internal topic")
             at += recovery.written[-1].records
             made.work_off()
-            for what in ("kill -9 of one detect worker", "kill -9 of all workers"):
+            for what in kills:
                 with (
                     Load(made.config, population, at, rate, recovery.to) as load,
                     Prober(made.settings, PROBE_S) as prober,
@@ -129,10 +142,10 @@ def measure(numbers: int, rate: int, seed: int, days: float, wait_s: float, inge
     return recovery
 
 
-def _keeps_up(made: Deployment, population: Population, first: int, recovery: Recovery) -> bool:
+def _keeps_up(made: Deployment, population: Population, first: int, recovery: Recovery, trial_s: float) -> bool:
     """Whether ingest has at most `BACKLOG_S` of records before it after some time at the pace."""
     with Load(made.config, population, first, recovery.rate, "source") as load:
-        time.sleep(TRIAL_S)
+        time.sleep(trial_s)
         done = sum(made.committed("ingest").values())
         behind = sum(made.ends("ingest").values()) - done
         recovery.written.append(load.end())
@@ -147,12 +160,12 @@ def _strike(
     recovery.state_bytes = sum(one.total("detector_state_bytes") for one in told.values())
     _note_pause(recovery, told)
     victims = list(fleet.workers)
-    if "one" in what:
+    if what == ONE:
         victims = [named(fleet, chance.choice(sorted(set(owners.values()))))]
     names = [worker.name for worker in victims]
     mine = sorted(q for q, name in owners.items() if name in names)
-    committed = made.committed("detect")
-    stored = {q: one for q, one in newest(made, committed).items() if q in mine}
+    found = newest(made, made.committed("detect"))
+    stored = [found[q] for q in mine]
     turn = Turn(what, names)
     before = _seen_by_partition(prober)
     killed = time.monotonic()
@@ -161,11 +174,8 @@ def _strike(
         longest_gap((s.decided_s for s in seen), min(s.written_s for s in seen) + 1.0, killed)
         for seen in before.values()
     )
-    turn.snapshot_age_s = max((one.age_s for one in stored.values()), default=math.nan)
-    turn.snapshot_bytes = sum(one.bytes for one in stored.values())
-    turn.replayed_offsets = sum(one.behind for one in stored.values())
-    rows = sum(one.total("detector_rows_total") for one in told.values())
-    turn.replayed_rows = round(turn.replayed_offsets * rows / max(1, sum(committed.values())))
+    turn.snapshot_age_s = max(one.age_s for one in stored)
+    turn.snapshot_bytes = sum(one.bytes for one in stored)
     until = time.monotonic() + LIMIT_S
     while time.monotonic() < until:
         time.sleep(0.5)
@@ -178,6 +188,7 @@ def _strike(
     turn.others_gap_s = {
         q: longest_gap((one.decided_s for one in seen[q]), killed - 1.0, ended) for q in owners if q not in mine
     }
+    turn.replayed_rows = sum(rows_to_replay(made, one) for one in stored)
     say(line(turn))
     return turn
 
@@ -209,7 +220,7 @@ def table(recovery: Recovery) -> str:
         f"{recovery.numbers:,} numbers, {recovery.state_bytes / 1e6:,.0f} MB of state; wanted {recovery.rate:,} "
         f"records/s {way}, written: {pace}",
         "",
-        "| kill | partitions | snapshot age | to replay, about | deciding again: median, worst | caught up: worst "
+        "| kill | partitions | snapshot age | to replay | deciding again: median, worst | caught up: worst "
         "| the others' longest gap | longest gap before |",
         "| --- | ---: | --- | --- | --- | --- | --- | --- |",
         *map(line, recovery.turns),
@@ -228,7 +239,7 @@ def line(turn: Turn) -> str:
     cells = [
         turn.what,
         f"{len(turn.again_s)}",
-        f"{turn.snapshot_age_s:.0f} s",
+        f"{turn.snapshot_age_s:.0f} s" if math.isfinite(turn.snapshot_age_s) else "none",
         f"{turn.replayed_rows:,} rows",
         f"{median(again):.1f} s, {max(again):.1f} s",
         f"{max(turn.caught_up_s.values(), default=math.nan):.1f} s",

@@ -29,14 +29,13 @@ _MESSAGE: Final = (
 
 def lines(drawn: Drawn) -> list[bytes]:
     """A line a record, in their order."""
-    duration = np.maximum(drawn.duration_s, 100)  # three digits: JSON knows no leading zeros
     columns: dict[bytes, I64s] = {
         b"i": drawn.places,
         b"f": drawn.originator,
         b"t": drawn.recipient,
-        b"s": drawn.event_ms - 1_000 * duration - 7_000,
+        b"s": drawn.event_ms - 1_000 * drawn.duration_s - 7_000,
         b"e": drawn.event_ms,
-        b"d": duration,
+        b"d": drawn.duration_s,
         b"m": (mix64(drawn.originator) % np.uint64(10**11)).astype(np.int64),
         b"c": drawn.originator % 997,
     }
