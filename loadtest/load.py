@@ -1,7 +1,8 @@
 """Load: a process of its own that writes a population's records at a pace, until it is told to end.
 
-`python -m loadtest.load CONFIG --numbers N --seed S --first PLACE --rate R --to source|events` prints one line of JSON
-when it ends: what it has written, and how far it ever fell behind its pace. It ends at SIGTERM, and with its parent.
+`python -m loadtest.load CONFIG --numbers N --seed S --first PLACE --rate R --to source|events` prints a line when it
+begins to write, and one of JSON when it ends: what it has written, and how far it ever fell behind its pace. It ends at
+SIGTERM, and with its parent.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from loadtest.packed import publish
 from loadtest.population import Population
 from loadtest.stencil import are_broken, lines
 
+BEGUN: Final = "writing"
 TICK_S: Final = 0.05
 LONGEST_TICKS: Final = 10
 """Whoever fell behind catches up in writes of at most so many ticks' records."""
@@ -59,6 +61,9 @@ class Load:
 
     def __enter__(self) -> "Load":
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, cwd=ROOT)
+        assert self._process.stdout is not None
+        if self._process.stdout.readline().strip() != BEGUN.encode():
+            raise Fatal(f"the load process ended with {self._process.wait()} before it wrote anything")
         return self
 
     def end(self) -> Written:
@@ -68,8 +73,7 @@ class Load:
         said, _ = self._process.communicate()
         if self._process.returncode != 0:
             raise Fatal(f"the load process ended with {self._process.returncode}")
-        if said.strip():
-            self.written = Written(**json.loads(said))
+        self.written = Written(**json.loads(said))
         return self.written
 
     def __exit__(
@@ -142,6 +146,8 @@ def main() -> None:
     with closing(KafkaBroker(settings.kafka)) as broker:
         population = Population(arguments.numbers, arguments.seed)
         writing = Writing(broker, settings, population, arguments.first, arguments.to)
+        sys.stdout.write(f"{BEGUN}\n")
+        sys.stdout.flush()
         sys.stdout.write(json.dumps(asdict(pace(writing, arguments.rate, ended))) + "\n")
 
 

@@ -4,8 +4,9 @@
                                            -> stencil.lines what a switch would write
 
 A fifth are busy, with about eleven calls and messages a day; the rest are seen five times a week, and
-hardly ever more than ten. Everybody has a few contacts, and one record in ten goes elsewhere. Event time
-is the record's place in the stream over the records of a day: it runs as fast as records are drawn.
+hardly ever more than ten. Everybody has a few contacts of the own kind, and one record in ten goes elsewhere
+in it. Event time is the record's place in the stream over the records of a day: it runs as fast as records
+are drawn.
 """
 
 from dataclasses import dataclass
@@ -87,14 +88,13 @@ class Population:
 
     def _between(self, first: int, who: I64s, rng: np.random.Generator) -> Drawn:
         count = len(who)
-        contact = who * CONTACTS + np.minimum(rng.geometric(0.3, count), CONTACTS)
-        mixed = (mix64(contact.astype(np.uint64)) >> np.uint64(1)).astype(np.int64)
-        # Contacts are of one's own kind, or the quiet would be called as often as the busy call.
+        # Within one's own kind, and as many steps ahead for everybody: so all are met as often as they call.
         is_busy = who < self.busy
-        circle = np.where(is_busy, mixed % self.busy, self.busy + mixed % max(1, self.size - self.busy))
-        anybody = rng.integers(0, self.size, count)
-        whom = np.where(rng.random(count) < ELSEWHERE, anybody, np.minimum(circle, self.size - 1))
-        whom = np.where(whom == who, (whom + 1) % self.size, whom)
+        start, size = np.where(is_busy, 0, self.busy), np.where(is_busy, self.busy, max(1, self.size - self.busy))
+        contact = np.minimum(rng.geometric(0.3, count), CONTACTS)
+        steps = (mix64(contact) >> np.uint64(1)).astype(np.int64)
+        steps = np.where(rng.random(count) < ELSEWHERE, rng.integers(0, self.size, count), steps)
+        whom = start + (who - start + 1 + steps % np.maximum(1, size - 1)) % size
         places = first + np.arange(count, dtype=np.int64)
         return Drawn(
             first=first,

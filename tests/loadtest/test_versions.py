@@ -73,7 +73,7 @@ def broker(settings: Settings) -> MemoryBroker:
     """A stream of which each third was decided in another mode."""
     broker = MemoryBroker()
     broker.create(topic_specs(settings, source_partitions=2))
-    values = traffic(SIZE, seed=3)
+    values = traffic(SIZE, seed=3)[: 3 * SIZE]
     third = len(values) // 3
     ingest = IngestRole(settings, broker, Metrics(), "0")
     for number, mode in enumerate(("enforce", "shadow", "flag")):
