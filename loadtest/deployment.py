@@ -83,9 +83,9 @@ class Deployment(Progress):
                 raise Fatal(f"not every worker is ready after {limit_s:.0f} s:\n{words}")
             time.sleep(0.1)
 
-    def work_off(self) -> None:
-        """Everything that stands there is committed by both roles."""
-        if not self.reach_ends(WORK_OFF_S):
+    def work_off(self, role: str = "") -> None:
+        """Everything that stands there is committed, by both roles or by one that runs alone."""
+        if not (self.reach(role, self.ends(role), WORK_OFF_S) if role else self.reach_ends(WORK_OFF_S)):
             raise Fatal(f"the backlog was not worked off in {WORK_OFF_S:.0f} s")
 
 

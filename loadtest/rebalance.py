@@ -1,6 +1,8 @@
 """Rebalance: what each partition sees when workers of detect come and go, from outside.
 
-On every partition of the internal topic a probe is written every 20 ms. The longest time without a decision is
+Paced load and probes go straight to the internal topic, as ingest would put them there: only detect is looked at.
+
+On every partition a probe is written every 20 ms. The longest time without a decision is
 its pause; those that changed hands are told from those that did not by what the workers say they hold.
 """
 
@@ -15,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from detector.service.detect import ROLE as DETECT
 from loadtest.command import add_common, say, work_folder, write_figures
 from loadtest.deployment import Deployment, deployment
 from loadtest.fleet import Fleet, Worker
@@ -31,6 +34,11 @@ PROBE_S: Final = 0.02
 WORKERS: Final = 2
 AFTERWARDS_S: Final = 3.0
 LIMIT_S: Final = 60.0
+NOTHING: Final = "nothing changes"
+JOINS: Final = "a third worker joins"
+LEAVES: Final = "it leaves in order"
+RESTARTS: Final = "a worker is restarted in order"
+CHANGES: Final = (NOTHING, JOINS, LEAVES, RESTARTS)
 
 
 @dataclass
@@ -53,26 +61,28 @@ class Step:
         return max(self.stayed.values(), default=0.0)
 
 
-def measure(numbers: int, rate: int, seed: int, quiet_s: float, folder: Path) -> tuple[list[Step], int]:
+def measure(
+    numbers: int, rate: int, seed: int, quiet_s: float, folder: Path, changes: Sequence[str] = CHANGES
+) -> tuple[list[Step], int]:
     """The steps, the first of them without any change; and the probes that were lost or are there twice."""
     population = Population(numbers, seed)
     with deployment(folder, "rebalance") as made:
         filled = made.prefill(population, days=1.0)
-        with Fleet(made.config, WORKERS) as fleet:
+        with Fleet(made.config, {"ingest": 0, "detect": WORKERS}) as fleet:
             made.wait_ready(fleet)
-            made.work_off()
+            made.work_off(DETECT)
             with (
-                Load(made.config, population, filled.records, rate, "source") as load,
+                Load(made.config, population, filled.records, rate, "events") as load,
                 Prober(made.settings, PROBE_S, past_ingest=True) as prober,
             ):
                 time.sleep(AFTERWARDS_S)
-                steps = _steps(made, fleet, prober, quiet_s)
+                steps = _steps(made, fleet, prober, quiet_s, changes)
                 load.end()
                 prober.finish()
     return steps, prober.lost() + prober.repeated
 
 
-def _steps(made: Deployment, fleet: Fleet, prober: Prober, quiet_s: float) -> list[Step]:
+def _steps(made: Deployment, fleet: Fleet, prober: Prober, quiet_s: float, changes: Sequence[str]) -> list[Step]:
     guests: list[Worker] = []
 
     def joins() -> str:
@@ -94,16 +104,11 @@ def _steps(made: Deployment, fleet: Fleet, prober: Prober, quiet_s: float) -> li
         time.sleep(quiet_s)
         return ""
 
-    changes: list[tuple[str, Callable[[], str]]] = [
-        ("nothing changes", nothing),
-        ("a third worker joins", joins),
-        ("it leaves in order", leaves),
-        ("a worker is restarted in order", restarts),
-    ]
+    acts: dict[str, Callable[[], str]] = {NOTHING: nothing, JOINS: joins, LEAVES: leaves, RESTARTS: restarts}
     steps = []
-    for what, change in changes:
+    for what in changes:
         before, began = made.owners(fleet), time.monotonic()
-        told_to_end = change()
+        told_to_end = acts[what]()
         made.wait_ready(fleet, LIMIT_S)
         _wait_held(made, fleet)
         time.sleep(AFTERWARDS_S)

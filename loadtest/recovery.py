@@ -109,7 +109,7 @@ def measure(
     kills: Sequence[str] = KILLS,
     trial_s: float = TRIAL_S,
 ) -> Recovery:
-    """One run: prefill, load, kills. Each comes at most `wait_s` after its load began."""
+    """One run: prefill, load, kills, each at most `wait_s` after its load began. Without a trial, through ingest."""
     chance, population = random.Random(seed), Population(numbers, seed)
     with deployment(folder, "recovery") as made:
         filled = made.prefill(population, days)
@@ -121,11 +121,12 @@ def measure(
             say(f"worked off in {time.monotonic() - began:.0f} s")
             recovery = Recovery(numbers, rate, "source", filled)
             at = filled.records
-            if not _keeps_up(made, population, at, recovery, trial_s):
-                recovery.to = "events"
-                say("ingest cannot keep that pace beside detect: packed rows go straight to the internal topic")
-            at += recovery.written[-1].records
-            made.work_off()
+            if trial_s:
+                if not _keeps_up(made, population, at, recovery, trial_s):
+                    recovery.to = "events"
+                    say("ingest cannot keep that pace beside detect: packed rows go straight to the internal topic")
+                at += recovery.written[-1].records
+                made.work_off()
             for what in kills:
                 with (
                     Load(made.config, population, at, rate, recovery.to) as load,
