@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,9 +29,17 @@ def work_folder(kept: Path | None, name: str) -> Iterator[Path]:
 
 
 def write_figures(path: Path | None, figures: object) -> None:
-    """The figures stand in the file, if there is one to be written."""
+    """The figures stand in the file, if there is one to be written; null where there is no number."""
     if path:
-        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(_finite(figures), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _finite(tree: object) -> object:
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_finite(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
 def say(text: str) -> None:

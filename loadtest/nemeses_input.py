@@ -8,6 +8,7 @@ from typing import Final
 
 from loadtest.dedupe import STATED, TRIED, delivery
 from loadtest.history import POISON
+from loadtest.nemeses_snapshots import wait_until
 from loadtest.nemesis import Nemesis
 from loadtest.oracle import RECORDS
 from loadtest.scrape import scrape
@@ -53,6 +54,8 @@ class Again(Nemesis):
 
     def strike(self, world: World) -> None:
         self.want(world.settle(), "everything is decided before")
+        detect = world.fleet.of("detect")
+        self.want(wait_until(lambda: all(worker.is_ready() for worker in detect)), "every worker is at work before")
         mark = f"{world.chance.randrange(10_000):04d}"
         known = []
         for between in TRIED:

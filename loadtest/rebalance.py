@@ -113,9 +113,9 @@ def _steps(made: Deployment, fleet: Fleet, prober: Prober, quiet_s: float, chang
         _wait_held(made, fleet)
         time.sleep(AFTERWARDS_S)
         ended, after = time.monotonic(), made.owners(fleet)
-        step = Step(what, seconds=ended - began)
+        step, seen = Step(what, seconds=ended - began), prober.seen()
         for q in range(made.settings.topics.partitions):
-            decided = [one.decided_s for one in prober.seen() if one.partition == q and math.isfinite(one.decided_s)]
+            decided = [one.decided_s for one in seen if one.partition == q and math.isfinite(one.decided_s)]
             # Those of a worker that comes back in time have not changed hands, and paused all the same.
             moved = before.get(q) != after.get(q) or before.get(q) == told_to_end
             (step.moved if moved else step.stayed)[q] = longest_gap(decided, began, ended)

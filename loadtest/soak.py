@@ -138,7 +138,7 @@ def measure(
 ) -> Soak:
     """One run on a broker of its own."""
     chance, population = random.Random(seed), Population(numbers, seed)
-    with deployment(folder, "soak", verdict={"mode": "flag"}) as made, Fleet(made.config, WORKERS) as fleet:
+    with deployment(folder, "soak") as made, Fleet(made.config, WORKERS) as fleet:
         _warm_up(made, fleet, population, rate)
         with (
             Load(made.config, population, population.size, rate, "source") as load,
