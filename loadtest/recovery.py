@@ -95,7 +95,11 @@ class Recovery:
             sentences.append(f"a snapshot stopped a partition for up to {self.snapshot_pause_s} s (bound {PAUSE_S} s)")
         if self.unbalanced:
             sentences.append(f"{self.unbalanced} probes without a decision, or with two")
-        return sentences
+        return sentences + [
+            f"the generator wrote {one.per_s:,.0f} records/s (wanted {self.rate:,})"
+            for one in self.written
+            if one.per_s < 0.98 * self.rate
+        ]
 
 
 def measure(
@@ -235,19 +239,23 @@ def table(recovery: Recovery) -> str:
 
 def line(turn: Turn) -> str:
     """A row of the table."""
-    again = list(turn.again_s.values()) or [math.nan]
+    again = list(turn.again_s.values()) or [math.inf]
     others = f"{max(turn.others_gap_s.values()):.2f} s" if turn.others_gap_s else ""
     cells = [
         turn.what,
         f"{len(turn.again_s)}",
         f"{turn.snapshot_age_s:.0f} s" if math.isfinite(turn.snapshot_age_s) else "none",
         f"{turn.replayed_rows:,} rows",
-        f"{median(again):.1f} s, {max(again):.1f} s",
-        f"{max(turn.caught_up_s.values(), default=math.nan):.1f} s",
+        f"{_told(median(again))}, {_told(max(again))}",
+        _told(max(turn.caught_up_s.values(), default=math.inf)),
         others,
         f"{turn.before_gap_s:.2f} s",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _told(seconds: float) -> str:
+    return f"{seconds:.1f} s" if math.isfinite(seconds) else f"not in {LIMIT_S:.0f} s"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
