@@ -168,10 +168,17 @@ METRICS: Final[tuple[Metric, ...]] = (
     # What is held.
     _gauge(
         "numbers",
-        ("partition",),
+        ("partition", "form"),
         "numbers",
-        "numbers held in the state of a partition",
-        "partitions that differ by far: a source writes unparsed numbers; growth without end: see state_bytes",
+        "numbers remembered of a partition: quiet (192 bytes), usual (1,536) or wide (6,336)",
+        "partitions that differ by far: a source writes unparsed numbers; quiet ones in a flood: numbers are made up",
+    ),
+    _counter(
+        "forgotten",
+        (),
+        "numbers",
+        "numbers let go of after sixteen days of silence",
+        "none over weeks while numbers grow: event time stands still, see lag_seconds",
     ),
     _gauge(
         "state_bytes",
@@ -335,6 +342,7 @@ class Metrics:
     held_back: Counter
     blocks_budget_left: Gauge
     numbers: Gauge
+    forgotten: Counter
     state_bytes: Gauge
     restore_seconds: Gauge
     snapshots: Counter

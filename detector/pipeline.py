@@ -81,6 +81,8 @@ class Outcome:
     statuses: list[int] = field(default_factory=lambda: [0] * len(Status))
     """Rows by `Status`."""
     scored: int = 0
+    forgotten: int = 0
+    """Numbers let go of by the state."""
     newest_ms: int = 0
 
 
@@ -120,6 +122,7 @@ class Detector:
         for status, count in enumerate(np.bincount(updated.status, minlength=len(Status)).tolist()):
             outcome.statuses[status] += count
         outcome.scored += len(updated.scored)
+        outcome.forgotten += updated.forgotten
         if not judged.any():
             return
         margins = (

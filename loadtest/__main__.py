@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from detector.errors import DetectorError
-from loadtest import faults, fuzz, rebalance, recovery, soak
+from loadtest import faults, fuzz, rebalance, recovery, soak, state
 from loadtest.throughput import measure, table
 
 
@@ -21,7 +21,7 @@ def main() -> int:
     throughput.add_argument("--runs", type=int, default=3, help="how often (default: %(default)s)")
     throughput.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     throughput.set_defaults(run=_throughput)
-    for command in (fuzz, faults, recovery, rebalance, soak):
+    for command in (fuzz, faults, recovery, rebalance, soak, state):
         command.add(commands)
     arguments = parser.parse_args()
     code: int = arguments.run(arguments)

@@ -15,6 +15,12 @@ class Vitals:
     threads: int
 
 
+def resident_bytes() -> int:
+    """What this process holds now."""
+    held = vitals(os.getpid())
+    return held.rss_bytes if held else 0
+
+
 def vitals(pid: int) -> Vitals | None:
     """What process `pid` holds now; None where it has gone."""
     try:

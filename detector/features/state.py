@@ -20,6 +20,7 @@ from detector.features.status import Status as Status
 from detector.features.tiles import MINUTE_MS
 from detector.features.update import (
     CLOCK,
+    FORGOTTEN,
     Memory,
     apply_rows,
     blank_scratch,
@@ -48,6 +49,8 @@ class Updated:
     """The m rows at which a vector was taken, ascending."""
     vectors: Vectors
     """f64[m, 60], aligned with `scored`."""
+    forgotten: int = 0
+    """Numbers that were let go, for they had long been silent."""
 
 
 def countable(rows: Rows) -> Bools:
@@ -108,6 +111,7 @@ class State:
         scored = np.empty(room, np.int64)
         vectors = np.empty((room, len(FEATURES)))
         taken = np.zeros(1, np.int64)
+        forgotten = int(self._clock[FORGOTTEN])
         apply_rows(
             self._memory(),
             rows,
@@ -122,7 +126,8 @@ class State:
             vectors,
             taken,
         )
-        return Updated(status, as_of_ms, scored[: taken[0]], vectors[: taken[0]])
+        forgotten = int(self._clock[FORGOTTEN]) - forgotten
+        return Updated(status, as_of_ms, scored[: taken[0]], vectors[: taken[0]], forgotten)
 
     def vectors(self, numbers: U64s, as_of_ms: I64s | int | None = None) -> Vectors:
         """The features of each number: f64[n, 60].

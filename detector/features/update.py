@@ -51,7 +51,8 @@ for each that comes, so that what is held stays below twice what was seen in `SI
 
 NOW: Final = 0
 COUNTED_ROWS: Final = 1
-CLOCK: Final = 2
+FORGOTTEN: Final = 2
+CLOCK: Final = 3
 
 _COUNTED: Final = int(Status.COUNTED)
 _DUPLICATE: Final = int(Status.DUPLICATE)
@@ -71,7 +72,7 @@ class Memory(NamedTuple):
     usual_marks: Marks
     wide_marks: Marks
     clock: I64s
-    """i64[2]: the event time that numbers are forgotten by, and how many rows have moved it."""
+    """i64[3]: the event time that numbers are forgotten by, how many rows have moved it, how many were forgotten."""
 
 
 class Scratch(NamedTuple):
@@ -220,6 +221,7 @@ def write_features(
 def forget(memory: Memory, number: np.uint64) -> None:
     """`number`, which is held, is remembered no longer (`memory` is mutated)."""
     memory.places[position_of(memory.keys, number)] = ABSENT
+    memory.clock[FORGOTTEN] += 1
 
 
 @kernel

@@ -8,6 +8,7 @@ import orjson
 from detector.broker import Broker, Message, TopicPartition
 from detector.config import Settings
 from detector.errors import Abort, Fatal
+from detector.features.past import FORMS
 from detector.features.state import Status
 from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
@@ -58,7 +59,7 @@ class DetectRole:
         store = open_store(settings, broker.identity(settings.topics.events))
         self._taking = Taking(Restorer(settings, broker, self._detector, store), executor(THREADS, "restore"))
         self._held: dict[int, Held] = {}
-        self._gauges = (metrics.numbers, metrics.state_bytes, metrics.restore_seconds, metrics.blocks_budget_left)
+        self._gauges = (metrics.state_bytes, metrics.restore_seconds, metrics.blocks_budget_left)
         self._saver = Saver(store, settings.detect, metrics, clock, executor(1, "snapshot"))
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
 
@@ -85,6 +86,8 @@ class DetectRole:
             self._held.pop(at.partition, None)
             for gauge in self._gauges:
                 gauge.remove(str(at.partition))
+            for form in FORMS:
+                self._metrics.numbers.remove(str(at.partition), form)
         self._count()
 
     def _count(self) -> None:
@@ -227,6 +230,7 @@ class DetectRole:
         metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
         for outcome in outcomes:
             metrics.scored.inc(outcome.scored)
+            metrics.forgotten.inc(outcome.forgotten)
             self._count_rows(outcome.statuses)
             for _, rejected in outcome.rejected:
                 metrics.rejects.labels("events", rejected.reason.value).inc()
@@ -240,7 +244,8 @@ class DetectRole:
         for partition in {message.partition() for message in messages} & self._held.keys():
             part = self._held[partition].part
             left = self._detector.judge.budget_left(partition, part.memory, part.coverage.newest_ms)
-            metrics.numbers.labels(str(partition)).set(len(part.state))
+            for form, numbers in part.state.forms.items():
+                metrics.numbers.labels(str(partition), form).set(numbers)
             metrics.state_bytes.labels(str(partition)).set(part.state.nbytes)
             metrics.blocks_budget_left.labels(str(partition)).set(left)
         began, polled, worked, done = at

@@ -18,8 +18,8 @@ def test_metrics_are_read_off_the_admin_port() -> None:
     metrics = Metrics()
     metrics.rows.labels("counted").inc(7)
     metrics.rows.labels("duplicate").inc(2)
-    metrics.numbers.labels("3").set(10)
-    metrics.numbers.labels("5").set(20)
+    metrics.numbers.labels("3", "quiet").set(10)
+    metrics.numbers.labels("5", "quiet").set(20)
     for seconds in (0.02, 0.3, 0.02):
         metrics.snapshot_seconds.observe(seconds)
     probe = Probe(metrics.registry, "test", time.time, dict)

@@ -90,10 +90,10 @@ def test_a_clock_that_is_set_back_puts_no_snapshot_off(tmp_path: Path, held: Hel
     one, store = saver(tmp_path, clock, Metrics())
     for clock.now in (10.0, 10.0 + EVERY_S - 1):
         one.save_one([held])
-    one._wait()
+    one.wait()
     assert store.offsets(3) == []
     clock.now = 10.0 + EVERY_S
-    one.save_one([held])
+    saved(one, held)
     one.close()
     assert store.offsets(3) == [50]
 
