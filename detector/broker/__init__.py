@@ -84,7 +84,10 @@ class Consumer(Protocol):
         ...
 
     def start(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Read partitions that `assigned` kept back, from these offsets on. Not from within a callback."""
+        """Read partitions that `assigned` kept back, from these offsets on. Not from within a callback.
+
+        Raises `Fatal` for any other: the group would not hinder a member that reads and commits what is another's.
+        """
         ...
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:

@@ -322,6 +322,9 @@ class KafkaConsumer:
     def start(self, offsets: Mapping[TopicPartition, int]) -> None:
         # A seek in a paused partition would do the same, were it not undone by the answer to a question for a first
         # offset that was still under way (seen with librdkafka 2.16.0: read on from the beginning again).
+        for at, offset in offsets.items():
+            if at not in self._kept_back:
+                raise Fatal(f"start of {at.topic}/{at.partition}@{offset}: the partition is not kept back")
         self._kept_back.difference_update(offsets)
         started = [ck.TopicPartition(*at, offset) for at, offset in offsets.items()]
         _called("start of partitions", lambda: self._consumer.incremental_assign(started))

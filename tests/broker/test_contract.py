@@ -435,6 +435,9 @@ def test_a_partition_that_is_kept_back_is_not_read_until_it_is_started(
     assert member.poll(wait_s=0.3) == []
     member.consumer.start({late: 2})
     assert member.until(8)[5:] == [b"2", b"3", b"4"]
+    for started in (late, TopicPartition("another", 0)):
+        with pytest.raises(Fatal, match="not kept back"):
+            member.consumer.start({started: 0})
     member.consumer.close()
 
 
@@ -491,6 +494,26 @@ def test_a_paused_partition_goes_on_where_it_stood(broker: Broker, make: Callabl
     assert member.until(9)[3:] == [b"2", b"3", b"4", b"5", b"6", b"7"]
     member.consumer.close()
     assert other in {TopicPartition(topic, message.partition()) for message in member.seen}
+
+
+def test_a_partition_that_was_paused_when_it_was_taken_away_is_read_when_it_comes_back(
+    broker: Broker, make: Callable[..., str], name: str
+) -> None:
+    """A pause ends with the assignment."""
+    topic = make(2)
+    every = [TopicPartition(topic, partition) for partition in (0, 1)]
+    first = Member(broker, name, topic, "a-0")
+    until(lambda: len(first.held) == 2, first)
+    first.consumer.pause(every)
+    second = Member(broker, name, topic, "a-1")
+    until(lambda: len(first.held) == len(second.held) == 1, first, second)
+    second.consumer.close(leave=True)
+    until(lambda: len(first.held) == 2, first)
+    first.consumer.resume(every)
+    for partition in (0, 1):
+        broker.publish(topic, numbered(0, 2), partition)
+    assert sorted(map(str, first.until(4))) == ["b'0'", "b'0'", "b'1'", "b'1'"]
+    first.consumer.close()
 
 
 def test_a_member_that_stops_leaves_its_place_to_its_successor(

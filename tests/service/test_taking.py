@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import replace as replace_store
 from pathlib import Path
 from threading import Event
 from typing import Any, Final, TypeVar
@@ -21,8 +22,18 @@ from detector.metrics import Metrics
 from detector.service.aside import Aside, Executor
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
+from detector.service.restore import Restorer
+from detector.snapshot import open_store
+from detector.verdict.memory import Memory
 from detector.verdict.model import Model
-from tests.service.harness import expected_decisions, published_decisions, settings_for, traffic
+from tests.service.harness import (
+    detector_for,
+    expected_decisions,
+    log_entries,
+    published_decisions,
+    settings_for,
+    traffic,
+)
 from tests.service.simulation import Crash, Network
 from tests.service.test_faults import ingested, raising, started
 
@@ -116,6 +127,7 @@ def test_a_partition_lost_while_it_is_restored_is_nobodys_but_the_next_holders(
     assert "detect-2" in network.workers
     network.settle()
     network.check()
+    assert network.deaths == []
 
 
 def test_what_a_restore_came_to_is_dropped_if_another_has_worked_before_the_loop_looks(network: Network) -> None:
@@ -136,6 +148,50 @@ def test_what_a_restore_came_to_is_dropped_if_another_has_worked_before_the_loop
     assert committed(network) == before
     network.settle()
     network.check()
+    assert network.deaths == []
+
+
+@pytest.mark.parametrize("snapshot", [True, False])
+def test_a_restore_ends_at_the_committed_offset_and_counts_what_it_replayed(network: Network, snapshot: bool) -> None:
+    """Read from the group at the start of it: each row below has been taken once, those from there on not at all."""
+    started(network, "ingest-0", "detect-0")
+    ingested(network)
+    for ms in (0, 0, 0, 1_100, 0, 0, 0):
+        network.broker.advance(ms)
+        network.step("detect-0")
+    broker, settings = network.broker, network.settings
+    detector = detector_for(settings)
+    store = open_store(settings, broker.identity(settings.topics.events))
+    if not snapshot:
+        store = replace_store(store, root=store.root / "nowhere")
+    from_snapshots = set()
+    for q, offset in committed(network).items():
+        taken = Restorer(settings, broker, detector, store).take(q, Event())
+        assert taken is not None
+        assert (taken.position, taken.part.committed) == (offset, offset)
+        from_snapshots.add(taken.from_snapshot and 0 < taken.start < offset)
+        entries = log_entries(broker, settings, q)
+        part = detector.fresh(q, Memory(), Memory())
+        detector.process(part, [entry for entry in entries if entry.offset < taken.start])
+        outcome = detector.process(part, [entry for entry in entries if taken.start <= entry.offset < offset])
+        assert taken.statuses == outcome.statuses
+        assert 0 < offset < entries[-1].offset
+        for name, array in part.arrays().items():
+            assert taken.part.arrays()[name].tobytes() == array.tobytes(), name
+    assert (True in from_snapshots) is snapshot
+
+
+def test_a_partition_is_let_go_of_in_mid_restore(network: Network) -> None:
+    """No result, and its log is not read to the end."""
+    started(network, "ingest-0", "detect-0")
+    ingested(network)
+    for _ in range(6):
+        network.step("detect-0")
+    settings = network.settings
+    store = replace_store(open_store(settings, "c/t"), root=network.settings.path("nowhere"))
+    dropped = Event()
+    dropped.set()
+    assert Restorer(settings, network.broker, detector_for(settings), store).take(0, dropped) is None
 
 
 @pytest.mark.parametrize("point", [Point.COMMITTED, Point.WATERMARKS, Point.READ])
