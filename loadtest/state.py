@@ -7,7 +7,6 @@ a vector at each originating row above the activity floor, as in production.
 
 import argparse
 import gc
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from detector.ingest.rows import scatter
 from detector.pipeline import CHUNK_ROWS
 from detector.records import Role, Rows
 from loadtest import packed
+from loadtest.command import say, write_figures
 from loadtest.population import Population
 from loadtest.vitals import resident_bytes
 
@@ -77,10 +77,9 @@ def _run(arguments: argparse.Namespace) -> int:
     measured = []
     for numbers in arguments.numbers:
         measured.append(measure(numbers, arguments.days))
-        sys.stderr.write(f"{numbers:,} numbers: {measured[-1].state_bytes / 1e9:.2f} GB\n")
+        say(f"{numbers:,} numbers: {measured[-1].state_bytes / 1e9:.2f} GB")
     sys.stdout.write(table(measured))
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(one) for one in measured], indent=2) + "\n", encoding="utf-8")
+    write_figures(arguments.json, [asdict(one) for one in measured])
     return 0
 
 

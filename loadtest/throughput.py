@@ -4,9 +4,11 @@ The clock runs from the first committed ingest transaction to the moment when de
 committed everything: transactions, sixty features, trees and policy included, start-up not.
 """
 
+import argparse
 import os
 import platform
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ from detector.config import Settings, load
 from detector.errors import Fatal, Recoverable
 from detector.learning.encode import encode
 from detector.learning.simulate import Scenario, simulate
+from loadtest.command import say, write_figures
 from loadtest.configuration import configure
 from loadtest.oracle import RECORDS as SOURCE
 from loadtest.processes import RoleProcess, cpu_s, peak_bytes
@@ -57,6 +60,27 @@ class Run:
     def as_dict(self) -> dict[str, Any]:
         """Everything, for a file."""
         return asdict(self) | {"records_per_s": self.records_per_s}
+
+
+def add(commands: Any) -> None:
+    """The command line."""
+    parser = commands.add_parser("throughput", help="work a backlog off, end to end, exactly once")
+    parser.add_argument(
+        "--numbers", type=int, default=10_000, help="subscribers, at about 94 records each (default: %(default)s)"
+    )
+    parser.add_argument("--runs", type=int, default=3, help="how often (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    runs = []
+    for number in range(arguments.runs):
+        runs.append(measure(arguments.numbers, seed=number + 1))
+        say(f"run {number + 1} of {arguments.runs}: {runs[-1].records_per_s:,.0f} records/s")
+    sys.stdout.write(table(runs))
+    write_figures(arguments.json, [run.as_dict() for run in runs])
+    return 0
 
 
 def measure(numbers: int, seed: int) -> Run:

@@ -17,6 +17,15 @@ Octets = npt.NDArray[np.uint8]
 PADDING: Final = 16
 
 _U8: Final = np.uint64(8)
+_SEVEN: Final = np.uint64(7)
+_TOP: Final = np.uint64(56)
+_NOTHING: Final = np.uint64(0)
+_ONES: Final = np.uint64(0x0101_0101_0101_0101)
+_HIGHS: Final = np.uint64(0x8080_8080_8080_8080)
+_BLANKS: Final = np.uint64(0x2020_2020_2020_2020)
+_QUOTES: Final = np.uint64(0x2222_2222_2222_2222)
+_PLACES: Final = np.uint64(0x0001_0203_0405_0607)
+"""The one bit of byte k, times this, has k in its highest byte."""
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 _HALF: Final = np.uint64(32)
 _ALL: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
@@ -50,6 +59,25 @@ def load_part(buffer: Octets, at: int, length: int) -> np.uint64:
     if length <= 0:
         return np.uint64(0)
     return load(buffer, at) & (_ALL >> np.uint64(64 - 8 * length))
+
+
+@kernel
+def text_end(buffer: Octets, at: int, mark: np.uint64) -> int:
+    """The first place from `at` on of a quote, of a byte that `mark` is eight times, or of one that is not plain ASCII.
+
+    Eight at a time: `(x - 1) & ~x` has its high bit where x is 0, `(x - 32) & ~x` where x is below 32; a borrow can
+    only mislead above the first such byte, and only the first one counts (Warren, Hacker's Delight, 6-1).
+    """
+    while True:
+        word = load(buffer, at)
+        quotes = word ^ _QUOTES
+        marks = word ^ mark
+        found = ((quotes - _ONES) & ~quotes) | ((marks - _ONES) & ~marks) | ((word - _BLANKS) & ~word) | word
+        found &= _HIGHS
+        if found != _NOTHING:
+            first = found & (_NOTHING - found)
+            return at + int(np.int64((first >> _SEVEN) * _PLACES >> _TOP))
+        at += 8
 
 
 @kernel

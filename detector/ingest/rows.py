@@ -24,6 +24,7 @@ from detector.ingest.mapping import Mapping, Outcome, Phase, Side, load_mapping
 from detector.ingest.moments import EARLIEST_MS, LATEST_MS
 from detector.ingest.numbers import NumberTable, Trait
 from detector.ingest.packing import FLAGS_OF_CALL
+from detector.ingest.scattering import count_rows, place_rows
 from detector.ingest.sound import are_sound
 from detector.ingest.zones import ZoneClass, ZoneTable
 from detector.records import (
@@ -42,7 +43,6 @@ from detector.records import (
     Rows,
     U64s,
     are_numbers,
-    partition_of,
 )
 
 
@@ -293,11 +293,13 @@ def scatter(rows: Rows, partitions: int) -> list[tuple[int, Rows]]:
     """The rows of each partition that has any, in the order they had."""
     if not len(rows):
         return []
-    at = partition_of(rows["number"], partitions).astype(np.uint16)
-    order = np.argsort(at, kind="stable")
-    counts = np.bincount(at, minlength=partitions)
+    words = np.ascontiguousarray(rows).view(np.uint64).reshape(len(rows), -1)
+    at, counts = np.empty(len(rows), np.int64), np.zeros(partitions, np.int64)
+    count_rows(words, at, counts)
     ends = np.cumsum(counts)
-    ordered = rows[order]
+    out = np.empty_like(words)
+    place_rows(words, at, ends - counts, out)
+    ordered = out.view(ROW).reshape(-1)
     return [(p, ordered[ends[p] - counts[p] : ends[p]]) for p in np.flatnonzero(counts).tolist()]
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from detector.ingest.bytewise import PADDING, Octets, load, load_part, padded, same
+from detector.ingest.bytewise import PADDING, Octets, load, load_part, padded, same, text_end
 from detector.ingest.mapping import Codec
 from detector.jit import kernel
 from detector.records import I64s
@@ -60,12 +60,9 @@ _TRUE: Final = np.uint64(int.from_bytes(b"true", "little"))
 _FALSE: Final = np.uint64(int.from_bytes(b"false", "little"))
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 
-_PLAIN: Final = 0
-_STOPS: Final = np.ones(256, np.uint8)
-"""Which bytes end a run of plain text inside quotes: quotes, backslashes, and all that is not printable ASCII."""
-_STOPS[32:128] = _PLAIN
-_STOPS[_QUOTE] = 1
-_STOPS[_BACKSLASH] = 1
+_ONES: Final = np.uint64(0x0101_0101_0101_0101)
+_QUOTES: Final = np.uint64(_QUOTE) * _ONES
+_BACKSLASHES: Final = np.uint64(_BACKSLASH) * _ONES
 
 _ESCAPED: Final = np.zeros(256, np.uint8)
 """What may follow a backslash in a text that nobody wants; unicode escapes may be wrong and are odd."""
@@ -262,8 +259,7 @@ def _number(buffer: Octets, at: int, end: int) -> int:
 def _unwanted_end(buffer: Octets, at: int) -> int:
     """Where the plain text or simple escapes from `at` on end."""
     while True:
-        while _STOPS[buffer[at]] == _PLAIN:
-            at += 1
+        at = text_end(buffer, at, _BACKSLASHES)
         if buffer[at] != _BACKSLASH or _ESCAPED[buffer[at + 1]] == 0:
             return at
         at += 2
@@ -334,8 +330,7 @@ def _record(
                 return False
             start = at + 1
             at = start
-            while _STOPS[buffer[at]] == _PLAIN:
-                at += 1
+            at = text_end(buffer, at, _BACKSLASHES)
             if node >= 0:
                 if buffer[at] != _QUOTE or at >= end:
                     return False
@@ -361,8 +356,7 @@ def _record(
         if mark == _QUOTE:
             start += 1
             at = start
-            while _STOPS[buffer[at]] == _PLAIN:
-                at += 1
+            at = text_end(buffer, at, _BACKSLASHES)
             if kinds == 0:
                 at = _unwanted_end(buffer, at)
             if buffer[at] != _QUOTE or at >= end:
@@ -524,6 +518,7 @@ def _line(
     """spans[r] (mutated) = where each path's value stands in the line from `at` on; where the next begins, or -1."""
     column = 0
     width = len(column_path)
+    delimiters = np.uint64(delimiter) * _ONES
     while True:
         if column >= width:
             return -1
@@ -536,8 +531,7 @@ def _line(
             start += 1
             at = start
             while True:
-                while _STOPS[buffer[at]] == _PLAIN or buffer[at] == _BACKSLASH:
-                    at += 1
+                at = text_end(buffer, at, _QUOTES)
                 if at >= end or buffer[at] != _QUOTE:
                     return -1
                 if buffer[at + 1] != _QUOTE or at + 1 >= end:
@@ -548,8 +542,7 @@ def _line(
             stop = at
             at += 1
         else:
-            while (_STOPS[buffer[at]] == _PLAIN or buffer[at] == _BACKSLASH) and buffer[at] != delimiter:
-                at += 1
+            at = text_end(buffer, at, delimiters)
             if at > end:
                 at = end
             stop = at

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from detector.ingest.bytewise import PADDING, Octets, hashed, same
+from detector.ingest.bytewise import PADDING, Octets, hashed, load, load_part, same
 from detector.ingest.spans import FLOAT, LENGTH_BITS, LENGTH_MASK, START_BITS, START_MASK, TEXT
 from detector.jit import kernel
 from detector.records import I64s
@@ -19,6 +19,9 @@ LONGEST: Final = 64
 _AVERAGE: Final = 24
 """Bytes of a text for which there is room, times the number of texts."""
 _BAR: Final = ord("|")
+_HALF: Final = np.uint64(32)
+_FACTOR_1: Final = np.uint64(0x9E3779B97F4A7C15)
+_FACTOR_2: Final = np.uint64(0xBF58476D1CE4E5B9)
 NONE: Final = -1
 """The entry of a text that could not be given one."""
 
@@ -30,7 +33,8 @@ class Texts(NamedTuple):
     """Hash table: 1 + entry, 0 = free; at most half full."""
     shift: int
     entries: I64s
-    """Of each entry: hash, group, length, and where it starts in `bytes`."""
+    """Of each entry: its first and last eight bytes (its hash and 0 if there are more between them), group and length,
+    and where it starts in `bytes`."""
     bytes: Octets
     """What the texts are, one after the other."""
     used: I64s
@@ -49,7 +53,11 @@ class Texts(NamedTuple):
     def since(self, known: int) -> Iterator[tuple[int, int, str]]:
         """Entry, group and text of those that have come since there were `known`."""
         for entry in range(known, int(self.used[0])):
-            _, group, length, start = self.entries[entry].tolist()
+            group, length, start = (
+                int(self.entries[entry, 2]) >> 8,
+                int(self.entries[entry, 2]) & 255,
+                int(self.entries[entry, 3]),
+            )
             yield entry, group, self.bytes[start : start + length].tobytes().decode("ascii")
 
     def clear(self, keep: int) -> None:
@@ -84,16 +92,23 @@ def entry_of(
     length = span >> START_BITS & LENGTH_MASK
     if length > LONGEST or span >> (LENGTH_BITS + START_BITS) == FLOAT:
         return np.int64(NONE)
-    key = hashed(buffer, start, length, group)
+    what = group << 8 | length
+    if length <= 16:
+        head = np.int64(load_part(buffer, start, length))
+        tail = np.int64(load(buffer, start + length - 8)) if length > 8 else np.int64(0)
+    else:
+        head = np.int64(hashed(buffer, start, length, group))
+        tail = np.int64(0)
     last = len(slots) - 1
-    at = np.int64(key >> np.uint64(shift))
+    key = (np.uint64(head) ^ np.uint64(tail) * _FACTOR_2 ^ np.uint64(what)) * _FACTOR_1
+    at = np.int64((key ^ key >> _HALF) * _FACTOR_2 >> np.uint64(shift))
     while slots[at] > 0:
         entry: np.int64 = slots[at] - 1
         if (
-            entries[entry, 0] == np.int64(key)
-            and entries[entry, 1] == group
-            and entries[entry, 2] == length
-            and same(buffer, start, texts, entries[entry, 3], length)
+            entries[entry, 0] == head
+            and entries[entry, 1] == tail
+            and entries[entry, 2] == what
+            and (length <= 16 or same(buffer, start, texts, entries[entry, 3], length))
         ):
             return entry
         at = (at + 1) & last
@@ -103,9 +118,9 @@ def entry_of(
         return np.int64(NONE)
     for i in range(length):
         texts[begin + i] = buffer[start + i]
-    entries[entry, 0] = np.int64(key)
-    entries[entry, 1] = group
-    entries[entry, 2] = length
+    entries[entry, 0] = head
+    entries[entry, 1] = tail
+    entries[entry, 2] = what
     entries[entry, 3] = begin
     slots[at] = entry + 1
     used[0] = entry + 1

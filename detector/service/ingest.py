@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from detector.errors import Abort, Fatal, Rejected
 from detector.ingest.commands import command_row, read_command
 from detector.ingest.rows import Ingested, Raw, SourceReader, open_source, pack_message, scatter
 from detector.metrics import Metrics
-from detector.records import SCHEMA_ID, NumberKind, Rows
+from detector.records import SCHEMA_ID, I64s, NumberKind, Rows
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
 
@@ -77,15 +78,18 @@ class IngestRole:
         if not messages:
             return 0
         polled = time.perf_counter()
-        by_topic: dict[str, list[Message]] = {}
-        for message in messages:
-            by_topic.setdefault(message.topic() or "", []).append(message)
+        by_topic = _by_topic(messages)
+        starts: dict[TopicPartition, int] = {}
+        ends: dict[TopicPartition, int] = {}
         outputs: list[Output] = []
         ingested: list[tuple[Source, Raw, Ingested]] = []
         for topic, batch in by_topic.items():
+            partitions = np.fromiter([message.partition() for message in batch], np.int64, len(batch))
+            offsets = np.fromiter([message.offset() for message in batch], np.int64, len(batch))
+            _span(topic, partitions, offsets, starts, ends)
             if topic in self._readers:
                 source = self._sources[topic]
-                raw = _raw(batch)
+                raw = Raw([message.value() for message in batch], partitions, offsets, _published_ms(source, batch))
                 result = self._readers[topic].read(raw)
                 ingested.append((source, raw, result))
                 outputs += self._dead_letters(source, batch, result)
@@ -94,7 +98,6 @@ class IngestRole:
         )
         outputs += self._commands(by_topic.get(self._settings.topics.commands, []))
         worked = time.perf_counter()
-        starts, ends = _span(messages)
         try:
             self._outbox.publish(outputs, ends, metadata)
         except Abort as error:
@@ -215,25 +218,35 @@ class IngestRole:
         self._outbox.close()
 
 
-def _raw(batch: Sequence[Message]) -> Raw:
-    return Raw(
-        values=[message.value() for message in batch],
-        partitions=[message.partition() for message in batch],
-        offsets=[message.offset() for message in batch],
-        timestamps_ms=[message.timestamp()[1] for message in batch],
-    )
+def _by_topic(messages: Sequence[Message]) -> dict[str, Sequence[Message]]:
+    """The messages of each topic, in the order they were polled."""
+    topics = [message.topic() or "" for message in messages]
+    # A backlog comes a topic at a time, and comparing texts costs less than looking each up.
+    if topics.count(topics[0]) == len(topics):
+        return {topics[0]: messages}
+    by_topic: dict[str, list[Message]] = {}
+    for topic, message in zip(topics, messages, strict=True):
+        by_topic.setdefault(topic, []).append(message)
+    return dict(by_topic)
 
 
-def _span(messages: Sequence[Message]) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-    """Of each partition in `messages`: the first offset, and the next to read after the last."""
-    starts: dict[TopicPartition, int] = {}
-    ends: dict[TopicPartition, int] = {}
-    for message in messages:
-        at = TopicPartition(message.topic() or "", message.partition())
-        offset = message.offset()
-        starts.setdefault(at, offset)
-        ends[at] = offset + 1
-    return starts, ends
+def _published_ms(source: Source, batch: Sequence[Message]) -> I64s:
+    """When each message was published; 0 where the source does not ask."""
+    if source.max_future_s is None:
+        return np.zeros(len(batch), np.int64)
+    return np.fromiter([message.timestamp()[1] for message in batch], np.int64, len(batch))
+
+
+def _span(
+    topic: str, partitions: I64s, offsets: I64s, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
+) -> None:
+    """Of each partition among a topic's messages: the first offset, and the next to read after the last, are added."""
+    # Messages come in long runs of one partition: only their ends are looked at.
+    breaks = (np.flatnonzero(np.diff(partitions)) + 1).tolist()
+    for first, stop in pairwise([0, *breaks, len(partitions)]):
+        at = TopicPartition(topic, int(partitions[first]))
+        starts.setdefault(at, int(offsets[first]))
+        ends[at] = int(offsets[stop - 1]) + 1
 
 
 def _fitting(rows: Rows, names: Mapping[int, str]) -> Iterator[tuple[Rows, list[tuple[str, bytes]]]]:
