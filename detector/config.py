@@ -100,7 +100,10 @@ class Source(Part, frozen=True):
 class Ingest(Part, frozen=True):
     """The ingest role."""
 
-    batch_records: Annotated[Positive, _help("records in one transaction at most")] = 20_000
+    # Reached only behind a backlog, for a batch takes what is there. A transaction costs broker and clients the same
+    # whatever it holds (a request for each of the partitions): in transactions of up to 60,000 records the broker
+    # took a quarter less than in those of 20,000. Half a second's work at the most.
+    batch_records: Annotated[Positive, _help("records in one transaction at most")] = 50_000
     wait_ms: Annotated[Positive, _help("how long an idle poll waits")] = 100
     rows_per_message: Annotated[Positive, Meta(le=8192), _help("rows packed in one internal message at most")] = 4_096
 

@@ -42,7 +42,7 @@ LATENCY_BUCKETS_S: Final = (
 p99 of 100 ms, and 10 s, where the broker ends a transaction."""
 
 BATCH_BUCKETS: Final = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000)
-"""Records or rows of one batch; the configured limit of ingest, 20,000, is an edge."""
+"""Records or rows of one batch; the configured limit of ingest, 50,000, is an edge."""
 
 
 @dataclass(frozen=True, slots=True)
