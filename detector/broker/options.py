@@ -36,8 +36,8 @@ CLIENT: Final[Options] = {
 FETCH: Final[Options] = {
     "isolation.level": "read_committed",
     "enable.auto.commit": False,
-    # Read ahead by about one ingest batch of small records; internal messages (up to 256 KiB each) meet the byte
-    # limit first. At that limit librdkafka pauses fetching for fetch.queue.backoff.ms, 1 s unless told.
+    # Read ahead by about one ingest batch of small records a partition; internal messages (up to 256 KiB each) meet the
+    # byte limit first. At that limit librdkafka pauses fetching for fetch.queue.backoff.ms, 1 s unless told.
     "queued.min.messages": 40_000,
     "queued.max.messages.kbytes": 65_536,
     "fetch.queue.backoff.ms": 2,
@@ -63,7 +63,9 @@ SEND: Final[Options] = {
     "linger.ms": 20,
     "batch.size": 1 << 20,
     "queue.buffering.max.kbytes": 262_144,
-    # Rows and JSON shrink to less than half at about 0.1 us a row, and stay so on the broker's disk for days.
+    # Rows and JSON shrink to two fifths, and stay so on the broker's disk for days. Without it a record, which is two
+    # rows, cost 0.15 us less in ingest and 0.1 to 0.2 us less in the broker, which looks into each batch but never
+    # compresses anew, and took 2.6 times the disk: with compression.type none the user may choose that.
     "compression.type": "lz4",
 }
 TRANSACTIONS: Final[Options] = {
