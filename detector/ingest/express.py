@@ -44,9 +44,13 @@ from detector.ingest.zones import ZoneTable
 from detector.records import MAX_TRUNK, ROW, I64s, NumberKind, Rows, pack_digits
 
 CHUNK_RECORDS: Final = 4_096
+"""Records worked through at a time: their spans and facts, about 2 MB, stay in the second-level cache."""
 CHUNK_BYTES: Final = 4 << 20
+"""Bytes of a chunk, unless one message has more: what bad input can make us copy."""
 WORDS_BITS: Final = 14
+"""16,384 words, trunks, causes and written times: 1.4 MB."""
 NUMBERS_BITS: Final = 17
+"""131,072 numbers that are not plain E.164, such as extensions and sender ids: 11 MB when full."""
 LONGEST_CSV: Final = 1 << 17
 """Bytes that `csv` takes a field to have at most."""
 JOINED_BYTES: Final = 128
