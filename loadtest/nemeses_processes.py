@@ -90,7 +90,7 @@ class JoinAndLeave(Nemesis):
 
     def __init__(self) -> None:
         super().__init__()
-        self._how = signal.SIGTERM
+        self._how = signal.SIGUSR1
 
     def strike(self, world: World) -> None:
         guests = [world.fleet.join(role) for role in ROLES]

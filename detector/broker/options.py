@@ -43,6 +43,9 @@ FETCH: Final[Options] = {
     "fetch.queue.backoff.ms": 2,
     # 4 MiB a partition and request: fewer requests over a backlog, and room for several packed messages.
     "fetch.message.max.bytes": 4 << 20,
+    # A partition that is started or resumed is fetched when the request before it has been answered: the broker
+    # waits with that for so long when it has nothing to tell, 500 ms unless told.
+    "fetch.wait.max.ms": 50,
     # Checking a CRC costs less than a wrong row does.
     "check.crcs": True,
 }
@@ -71,6 +74,9 @@ SEND: Final[Options] = {
 TRANSACTIONS: Final[Options] = {
     # A dead process's transaction holds readers up no longer than its partitions take to be assigned again.
     "transaction.timeout.ms": 10_000,
+    # The markers of one transaction are still being written when the next begins: it is told to try again, after
+    # 100 ms unless told. From 5 ms on the pause doubles, to a second.
+    "retry.backoff.ms": 5,
 }
 READ: Final[Options] = {
     # Required by librdkafka; a reader assigns partitions itself and never joins.

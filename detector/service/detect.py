@@ -59,6 +59,9 @@ class DetectRole:
         store = open_store(settings, broker.identity(settings.topics.events))
         self._taking = Taking(Restorer(settings, broker, self._detector, store), executor(THREADS, "restore"))
         self._held: dict[int, Held] = {}
+        self._carried: list[Message] = []
+        """Polled while an aborted transaction settled, for the next step."""
+        self._wait_s = settings.detect.wait_ms / 1000
         self._gauges = (metrics.state_bytes, metrics.restore_seconds, metrics.blocks_budget_left)
         self._saver = Saver(store, settings.detect, metrics, clock, executor(1, "snapshot"))
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
@@ -81,6 +84,8 @@ class DetectRole:
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
         """Arrays and outputs of these partitions are gone: they are another worker's."""
+        gone = {at.partition for at in partitions}
+        self._carried = [message for message in self._carried if message.partition() not in gone]
         for at in partitions:
             self._taking.drop(at.partition)
             self._held.pop(at.partition, None)
@@ -103,7 +108,10 @@ class DetectRole:
         """
         self._take_up()
         began = time.perf_counter()
-        messages = self._poll(self._settings.detect.batch_messages)
+        most = self._settings.detect.batch_messages
+        polled_now = self._poll(max(1, most - len(self._carried)), 0.0 if self._carried else self._wait_s)
+        messages = self._carried + polled_now  # only now: the poll may have lost partitions of what was carried
+        self._carried = []
         metadata = self._consumer.group_metadata()
         polled = time.perf_counter()
         by_partition: dict[int, list[Message]] = {}
@@ -139,8 +147,8 @@ class DetectRole:
             self._consumer.start(starts)
             self._count()
 
-    def _poll(self, most: int) -> list[Message]:
-        return self._consumer.poll(most, self._settings.detect.wait_ms / 1000)
+    def _poll(self, most: int, wait_s: float) -> list[Message]:
+        return self._consumer.poll(most, wait_s)
 
     def _process(self, held: Held, batch: Sequence[Message]) -> Outcome:
         topics = self._settings.topics
@@ -181,7 +189,7 @@ class DetectRole:
 
         1. Publish everything kept, with the metadata of the poll that gave the batch.
         2. Aborted: poll for a while, so that revocations arrive and drop what is no longer ours.
-        3. Publish what is left again, with fresh metadata; after 5 attempts, give up.
+        3. Publish what is left again, with fresh metadata; after 8 attempts, give up.
         """
         for attempt in range(1, ATTEMPTS + 1):
             ready = {q: held for q, held in self._held.items() if held.position > held.committed}
@@ -203,17 +211,25 @@ class DetectRole:
         return []
 
     def _settle(self, seconds: float) -> None:
-        """Poll for so long. What is held stands still, or what comes meanwhile would have to be kept without bound."""
-        topic = self._settings.topics.events
-        held = [TopicPartition(topic, q) for q in self._held]
-        self._consumer.pause(held)
+        """Poll for so long. What the polls give is carried to the next step, a batch of it at most.
+
+        Only then does what is held stand still: librdkafka takes about a second to read on from a pause.
+        """
+        topic, most = self._settings.topics.events, self._settings.detect.batch_messages
+        paused: list[TopicPartition] = []
         settled = time.monotonic() + seconds
         try:
-            while time.monotonic() < settled:
-                if self._poll(1):
+            while (left_s := settled - time.monotonic()) > 0:
+                room = most - len(self._carried)
+                if room <= 0 and not paused:
+                    paused = [TopicPartition(topic, q) for q in self._held]
+                    self._consumer.pause(paused)
+                polled = self._poll(max(1, room), min(left_s, self._wait_s))
+                if polled and paused:
                     raise Fatal("a partition that is paused gave messages: they would be lost")
+                self._carried += polled
         finally:
-            self._consumer.resume([at for at in held if at.partition in self._held])
+            self._consumer.resume([at for at in paused if at.partition in self._held])
 
     # What the outside sees.
 

@@ -130,15 +130,15 @@ def test_an_aborted_transaction_is_done_again(
     assert published_decisions(broker, settings) == expected_decisions(broker, settings)
 
 
-def test_a_role_gives_up_after_five_aborted_transactions_in_a_row(
+def test_a_role_gives_up_after_eight_aborted_transactions_in_a_row(
     settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its supervisor starts it anew, from what is committed."""
     monkeypatch.setattr("detector.service.ingest.settling_s", lambda attempt: 0.0)
     broker = broker_with(settings, records[:100])
     ingest, _ = roles(settings, broker)
-    fail_commits(monkeypatch, 5)
-    with pytest.raises(Fatal, match="5 transactions in a row could not commit"):
+    fail_commits(monkeypatch, 8)
+    with pytest.raises(Fatal, match="8 transactions in a row could not commit"):
         drain(*[ingest] * 6)
 
 
