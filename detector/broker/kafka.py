@@ -264,12 +264,15 @@ class KafkaConsumer:
             self._failure.__cause__ = error
 
     def poll(self, most: int, wait_s: float) -> list[Message]:
-        drowsy = time.monotonic() < self._drowsy_until
-        messages = self._consume(1, min(wait_s, DROWSY_POLL_S) if drowsy else wait_s)
+        until = time.monotonic() + wait_s
+        messages = self._consume(1, min(wait_s, DROWSY_POLL_S))
+        while not messages and (left_s := until - time.monotonic()) > 0:
+            if time.monotonic() < self._drowsy_until:
+                self._wake()
+                left_s = min(left_s, DROWSY_POLL_S)
+            messages = self._consume(1, left_s)
         if not messages:
             self._probe()
-            if drowsy or time.monotonic() < self._drowsy_until:
-                self._wake()
             return []
         self._health.on_answer()
         self._taken_away.clear()
