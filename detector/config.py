@@ -121,7 +121,7 @@ class Detect(Part, frozen=True):
     replay_rows: Annotated[
         Positive,
         _help("rows since the last snapshots of all partitions of a process together, from which on one is due anyway"),
-    ] = 2_000_000
+    ] = 1_000_000
     snapshots_kept: Positive = 3
 
 

@@ -57,9 +57,34 @@ def _user_cache() -> Path:
 os.environ["NUMBA_CACHE_DIR"] = _cache_dir()
 
 import numba  # noqa: E402  (reads NUMBA_CACHE_DIR when it is imported)
+from llvmlite import ir  # noqa: E402
+from numba.core import types  # noqa: E402
+from numba.extending import intrinsic  # noqa: E402
 
 
 def kernel(function: F) -> F:
     """Compile `function` on first call: one naked loop, arrays in, nothing allocated."""
     compiled: F = numba.njit(nogil=True, cache=True, fastmath=False, error_model="numpy")(function)
     return compiled
+
+
+def _prefetch(typing_context: Any, address: Any) -> Any:
+    """Numba's view of `prefetch`: LLVM's intrinsic, to be written to, to be kept in every cache, data."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte_pointer, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte_pointer, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte_pointer], kind)
+        pointer = builder.inttoptr(arguments[0], byte_pointer)
+        builder.call(function, [pointer, word(1), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
+
+
+def _nothing(address: int) -> None:
+    """What `prefetch` is in plain Python."""
+
+
+prefetch: Callable[[int], None] = _nothing if numba.config.DISABLE_JIT else intrinsic(_prefetch)
+"""The cache line at an address is on its way from memory: a hint, which changes nothing and never fails."""

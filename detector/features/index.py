@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.features.tiles import i64
-from detector.jit import kernel
+from detector.jit import kernel, prefetch
 from detector.records import NO_NUMBER, Bools, I64s, U64s
 
 ABSENT: Final = -1
@@ -19,6 +19,8 @@ ABSENT: Final = -1
 FORM_AT: Final = 28
 """A place is a form's rank above this bit, and a slot below it: 268 million of each form in a partition."""
 SLOT_MASK: Final = (1 << FORM_AT) - 1
+FETCH_NUMBERS: Final = 16
+"""Numbers that the table is asked for ahead of their turn: a search is a few nanoseconds, memory takes a hundred."""
 
 Places = npt.NDArray[np.int32]
 
@@ -42,13 +44,19 @@ def mix(value: np.uint64) -> np.uint64:
 
 
 @kernel
-def position_of(keys: U64s, number: np.uint64) -> int:
-    """Where `number` stands in the table `keys`, or where it would: that place is free then.
+def first_position(keys: U64s, number: np.uint64) -> int:
+    """Where `number` is looked for first in the table `keys`.
 
-    The position comes from the hash's high bits: its low bits chose the partition and are alike in all of it.
+    By the hash's high bits: its low bits chose the partition and are alike in all of it.
     """
+    return i64(mix(number) >> np.uint64(32)) & (len(keys) - 1)
+
+
+@kernel
+def position_of(keys: U64s, number: np.uint64) -> int:
+    """Where `number` stands in the table `keys`, or where it would: that place is free then."""
     last = len(keys) - 1
-    at = i64(mix(number) >> np.uint64(32)) & last
+    at = first_position(keys, number)
     while keys[at] != number and keys[at] != NO_NUMBER:
         at = (at + 1) & last
     return at
@@ -60,7 +68,10 @@ def locate(keys: U64s, held: I64s, wanted: U64s, admit: Bools, out: I64s) -> Non
 
     `keys` (mutated): the table, a power of two long, NO_NUMBER = free. `held` (mutated): i64[1], how many it holds.
     """
+    base = keys.ctypes.data
     for i in range(len(wanted)):
+        if i + FETCH_NUMBERS < len(wanted):
+            prefetch(base + 8 * first_position(keys, wanted[i + FETCH_NUMBERS]))
         number = wanted[i]
         at = position_of(keys, number)
         out[i] = at
