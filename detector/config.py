@@ -116,8 +116,8 @@ class Detect(Part, frozen=True):
     capacity: Annotated[Positive, _help("numbers that a partition makes room for at first; it grows")] = 4_096
     snapshots: Annotated[str, _help("folder that all detect workers reach")] = "../var/snapshots"
     snapshot_every_s: Annotated[Positive, _help("wall-clock seconds between two snapshots of a partition")] = 300
-    # One thread replays 1.1 to 1.4 million rows a second of processor time (83,000 and 10,000 numbers a partition), and
-    # has to read them: so 3 s on one core, and half of that on two.
+    # Two threads of a worker replay 0.3 million rows a second while everything else is under load (1 M numbers in all,
+    # `python -m loadtest recovery`): so about 3 s.
     replay_rows: Annotated[
         Positive,
         _help("rows since the last snapshots of all partitions of a process together, from which on one is due anyway"),

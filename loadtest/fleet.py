@@ -63,7 +63,9 @@ class Worker:
         argv = [sys.executable, *self.entry, self.role]
         argv += ["--config", str(self.config.resolve()), "--ordinal", str(self.ordinal)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **self.environ}, cwd=ROOT)
+            self.process = subprocess.Popen(
+                argv, stdout=log, stderr=log, env={**os.environ, "PYTHONFAULTHANDLER": "1", **self.environ}, cwd=ROOT
+            )
 
     def said(self, words: str, since: int = 0) -> int:
         """How often its log has said so, from byte `since` on."""

@@ -13,14 +13,13 @@ from detector.features.entries import (
     CELLS_FROM,
     DEVICES_FROM,
     ZONES_FROM,
-    age_usual,
     has_room,
     note_usual,
 )
 from detector.features.event import PEER_SLOTS, THING_SLOTS, ZONE_SLOTS, Words, minute_of, talk_of
 from detector.features.past import DEDUPE_WINDOW, SEEN_MOST, Past
 from detector.features.quiet import LONGEST_TALK_S, held_events, is_late
-from detector.features.sketches import age_wide, note_wide
+from detector.features.sketches import note_wide
 from detector.features.steps import Steps, advance_rings, count_tiles, is_own_block
 from detector.features.tiles import (
     DAY_MS,
@@ -66,8 +65,11 @@ def forget_recent(past: Past, newest_ms: int, event_ms: int) -> None:
 
 
 @kernel
-def advance_usual(past: Past, event_ms: int) -> int:
-    """Move a usual number's newest time to `event_ms`, if later (`past` is mutated); returns the days that begin."""
+def advance(past: Past, event_ms: int) -> int:
+    """Move a usual or wide number's newest time to `event_ms`, if later (`past` is mutated).
+
+    Returns the days that begin: its sets are still to be aged by as many.
+    """
     newest_ms = past["newest_ms"]
     if event_ms <= newest_ms:
         return 0
@@ -76,22 +78,6 @@ def advance_usual(past: Past, event_ms: int) -> int:
     days: int = event_ms // DAY_MS - newest_ms // DAY_MS
     if days > 0:
         forget_recent(past, newest_ms, event_ms)
-        age_usual(past, days)
-    return days
-
-
-@kernel
-def advance_wide(past: Past, event_ms: int) -> int:
-    """Move a wide number's newest time to `event_ms`, if later (`past` is mutated); returns the days that begin."""
-    newest_ms = past["newest_ms"]
-    if event_ms <= newest_ms:
-        return 0
-    past["newest_ms"] = event_ms
-    advance_rings(past, newest_ms, event_ms)
-    days: int = event_ms // DAY_MS - newest_ms // DAY_MS
-    if days > 0:
-        forget_recent(past, newest_ms, event_ms)
-        age_wide(past, days)
     return days
 
 

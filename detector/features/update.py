@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from detector.features.entries import age_usual
 from detector.features.event import Words, key_of, pack_event
 from detector.features.forms import (
-    advance_usual,
-    advance_wide,
+    advance,
     count_usual,
     count_wide,
     fits_usual,
@@ -28,6 +28,7 @@ from detector.features.index import ABSENT, FORM_AT, SLOT_MASK, Places, position
 from detector.features.past import IS_QUIET, IS_USUAL, IS_WIDE, QUIET, USUAL, WIDE, Pasts, blank
 from detector.features.pool import Marks, Pool, expired, free_slot, take_slot
 from detector.features.quiet import advance_quiet, count_began, count_own_blocks, is_appended, is_known, is_late
+from detector.features.sketches import age_wide
 from detector.features.status import Status
 from detector.features.steps import Steps, blank_steps, is_own_block
 from detector.features.tiles import BEGAN_O, DAY_MS, OWN_BLOCKS, SMS_O, i64
@@ -135,24 +136,30 @@ def count_event(memory: Memory, at: int, event_ms: int, utc_offset_ms: int, scra
             return _LATE
         if is_known(wide["recent"], key):
             return _DUPLICATE
-        if advance_wide(wide, event_ms) > 0 and is_narrow(wide):
-            form = IS_USUAL
-            taken = take_slot(memory.usual, memory.usual_marks)
-            narrow(wide, memory.usual[taken])
-            free_slot(memory.wide, memory.wide_marks, slot, scratch.blank_wide)
-            slot = taken
+        days = advance(wide, event_ms)
+        if days > 0:
+            age_wide(wide, days)
+            if is_narrow(wide):
+                form = IS_USUAL
+                taken = take_slot(memory.usual, memory.usual_marks)
+                narrow(wide, memory.usual[taken])
+                free_slot(memory.wide, memory.wide_marks, slot, scratch.blank_wide)
+                slot = taken
     elif form == IS_USUAL:
         usual = memory.usual[slot]
         if is_late(usual["newest_ms"], event_ms):
             return _LATE
         if is_known(usual["recent"], key):
             return _DUPLICATE
-        if advance_usual(usual, event_ms) > 0 and is_retired(usual):
-            form = IS_QUIET
-            taken = take_slot(memory.quiet, memory.quiet_marks)
-            retire(usual, memory.quiet[taken])
-            free_slot(memory.usual, memory.usual_marks, slot, scratch.blank_usual)
-            slot = taken
+        days = advance(usual, event_ms)
+        if days > 0:
+            age_usual(usual, days)
+            if is_retired(usual):
+                form = IS_QUIET
+                taken = take_slot(memory.quiet, memory.quiet_marks)
+                retire(usual, memory.quiet[taken])
+                free_slot(memory.usual, memory.usual_marks, slot, scratch.blank_usual)
+                slot = taken
     else:
         quiet = memory.quiet[slot]
         if is_late(quiet["newest_ms"], event_ms):

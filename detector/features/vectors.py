@@ -280,26 +280,27 @@ def write_sets(sums: Sums, tallies: Tallies, out: Vectors) -> None:
 
 
 @kernel
-def write_usual_vector(past: Past, as_of_ms: int, reading: Reading, out: Vectors) -> None:
-    """out (f64[60], written) = the features of a usual number at `as_of_ms`; `reading` is scratch."""
-    sums, edges, tallies = reading.sums, reading.edges, reading.tallies
-    write_edges(past["newest_ms"], as_of_ms, edges)
-    tally_usual(past, edges, tallies)
+def write_read(past: Past, as_of_ms: int, reading: Reading, out: Vectors) -> None:
+    """out (f64[60], written) = the features of a number whose `reading.tallies` are taken; its sums are scratch."""
+    sums = reading.sums
     sum_rings(past, as_of_ms, sums)
     write_flows(as_of_ms, sums, out)
     write_shares(sums, out)
     write_rhythm(past, as_of_ms, out)
-    write_sets(sums, tallies, out)
+    write_sets(sums, reading.tallies, out)
+
+
+@kernel
+def write_usual_vector(past: Past, as_of_ms: int, reading: Reading, out: Vectors) -> None:
+    """out (f64[60], written) = the features of a usual number at `as_of_ms`; `reading` is scratch."""
+    write_edges(past["newest_ms"], as_of_ms, reading.edges)
+    tally_usual(past, reading.edges, reading.tallies)
+    write_read(past, as_of_ms, reading, out)
 
 
 @kernel
 def write_wide_vector(past: Past, as_of_ms: int, reading: Reading, out: Vectors) -> None:
     """out (f64[60], written) = the features of a wide number at `as_of_ms`; `reading` is scratch."""
-    sums, edges, tallies = reading.sums, reading.edges, reading.tallies
-    write_edges(past["newest_ms"], as_of_ms, edges)
-    tally_wide(past, edges, tallies)
-    sum_rings(past, as_of_ms, sums)
-    write_flows(as_of_ms, sums, out)
-    write_shares(sums, out)
-    write_rhythm(past, as_of_ms, out)
-    write_sets(sums, tallies, out)
+    write_edges(past["newest_ms"], as_of_ms, reading.edges)
+    tally_wide(past, reading.edges, reading.tallies)
+    write_read(past, as_of_ms, reading, out)
