@@ -28,6 +28,7 @@ from detector.learning.simulate import Scenario, simulate
 from detector.learning.thresholds import calibrate, choose_thresholds
 from detector.verdict.bundle import save_bundle
 from detector.verdict.manifest import Data, Manifest
+from detector.verdict.nodes import take_nodes
 from detector.verdict.trees import Vectors, flatten
 
 ACTIVITY_FLOOR: Final = 3
@@ -61,9 +62,10 @@ def fit(out: Path, seed: int = 1, sizes: Sizes | None = None, say: Say | None = 
     say(f"fitting trees on {len(whole.vectors):,} vectors of {len(np.unique(whole.number_day)):,} number-days")
     estimator = fit_trees(whole, seed)
     quantiles, medians = honest_reference(whole, np.random.default_rng(seed))
-    trees = flatten(estimator)
-    if trees is None:
+    nodes = take_nodes(estimator)
+    if nodes is None:
         raise TypeError(f"wanted boosted trees of two classes (got {type(estimator).__name__})")
+    trees = flatten(nodes)
     validation = [
         number_days(score(simulate(scenario), trees, ACTIVITY_FLOOR))
         for scenario in _told(purposes["validation"], "validation", say)

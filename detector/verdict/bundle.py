@@ -1,13 +1,14 @@
 """Bundle: a model as a folder of files that say what they are, and are refused when they are not.
 
     model.skops      the estimator, in types of a fixed list only (`modelfile`)
+    trees.npz        its trees as arrays (`nodes`), where it is boosted trees: what the service scores with
     reference.npz    honest numbers: `quantiles` f64[101, features], `medians` f64[features]
-    manifest.json    everything else (`manifest`), with the SHA-256 of the two files
+    manifest.json    everything else (`manifest`), with the SHA-256 of the other files
 
-The same estimator and manifest give the same bytes.
+The same estimator and manifest give the same bytes. scikit-learn is imported only where an estimator is
+written, or read because it has no trees.
 """
 
-import io
 import zipfile
 from collections.abc import Mapping
 from hashlib import sha256
@@ -20,11 +21,13 @@ import numpy.typing as npt
 
 from detector.errors import SnapshotError
 from detector.features.catalogue import NAMES, feature_hash
+from detector.verdict.archive import archive, npy
 from detector.verdict.manifest import Calibration, Data, Golden, Manifest, Thresholds, check_manifest, running_versions
-from detector.verdict.modelfile import archive, dump_estimator, load_estimator
+from detector.verdict.nodes import Nodes, take_nodes
 from detector.verdict.trees import Vectors
 
 MODEL: Final = "model.skops"
+TREES: Final = "trees.npz"
 REFERENCE: Final = "reference.npz"
 MANIFEST: Final = "manifest.json"
 
@@ -60,15 +63,21 @@ def save_bundle(
             raise ValueError(f"{what}: wanted shape {shape} (got {array.shape})")
     if not len(golden) or np.isinf(golden).any():
         raise ValueError("golden: wanted at least one vector, of finite numbers and NaN (got none, or infinity)")
-    model = dump_estimator(estimator)
-    reference = archive(
-        {f"{key}.npy": _npy(value) for key, value in (("quantiles", honest_quantiles), ("medians", medians))}
-    )
-    digest = sha256(model).hexdigest()
+    from detector.verdict.modelfile import dump_estimator
+
+    reference = {"quantiles": honest_quantiles, "medians": medians}
+    files = {
+        MODEL: dump_estimator(estimator),
+        REFERENCE: archive({f"{key}.npy": npy(value.astype(np.float64)) for key, value in reference.items()}),
+    }
+    trees = take_nodes(estimator)
+    if trees:
+        files[TREES] = trees.dump()
+    digests = {file: sha256(content).hexdigest() for file, content in files.items()}
     manifest = Manifest(
         format="bundle-1",
         name=name,
-        version=f"{name}-{digest[:8]}",
+        version=f"{name}-{digests[MODEL][:8]}",
         features=tuple(NAMES),
         feature_hash=feature_hash(),
         data=data,
@@ -77,15 +86,15 @@ def save_bundle(
         activity_floor=activity_floor,
         calibration=calibration,
         versions=running_versions(),
-        files={MODEL: digest, REFERENCE: sha256(reference).hexdigest()},
+        files=digests,
         golden=Golden(
             vectors=tuple(tuple(None if np.isnan(x) else float(x) for x in vector) for vector in golden),
             margins=tuple(float(estimator.decision_function(vector[None])[0]) for vector in golden),
         ),
     )
     path.mkdir(parents=True, exist_ok=True)
-    (path / MODEL).write_bytes(model)
-    (path / REFERENCE).write_bytes(reference)
+    for file, content in files.items():
+        (path / file).write_bytes(content)
     (path / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
     return manifest
 
@@ -99,8 +108,10 @@ def read_manifest(path: Path) -> Manifest:
         raise SnapshotError(f"{where}: wanted a readable file (got {error.strerror})") from error
     except msgspec.DecodeError as error:
         raise SnapshotError(f"{where}: {error}") from error
-    if {MODEL, REFERENCE} != set(manifest.files):
-        raise SnapshotError(f"{where}: files: wanted {MODEL} and {REFERENCE} (got {sorted(manifest.files)})")
+    if {MODEL, REFERENCE} != manifest.files.keys() - {TREES}:
+        raise SnapshotError(
+            f"{where}: files: wanted {MODEL} and {REFERENCE}, with or without {TREES} (got {sorted(manifest.files)})"
+        )
     for name, wanted in manifest.files.items():
         try:
             got = sha256((path / name).read_bytes()).hexdigest()
@@ -114,7 +125,14 @@ def read_manifest(path: Path) -> Manifest:
 
 def read_estimator(path: Path) -> Any:
     """The estimator of the bundle in `path`; `SnapshotError` when its file is not wholly of known types."""
+    from detector.verdict.modelfile import load_estimator
+
     return load_estimator((path / MODEL).read_bytes(), str(path / MODEL))
+
+
+def read_trees(path: Path) -> Nodes:
+    """The trees of the bundle in `path`; `SnapshotError` when its file does not hold trees."""
+    return Nodes.load((path / TREES).read_bytes(), str(path / TREES))
 
 
 def read_reference(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -129,9 +147,3 @@ def read_reference(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
         if array.shape != shape or array.dtype != np.float64:
             raise SnapshotError(f"{where}: {name}: wanted f64{list(shape)} (got {array.dtype}{list(array.shape)})")
     return quantiles, medians
-
-
-def _npy(array: npt.NDArray[np.float64]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array, dtype=np.float64), allow_pickle=False)
-    return buffer.getvalue()

@@ -1,12 +1,11 @@
 """Manifest: what a model bundle says of itself, and whether that fits this program."""
 
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import sklearn
-import skops
 from msgspec import Meta, Struct
 
 from detector.errors import SnapshotError
@@ -83,12 +82,12 @@ class Manifest(Part, frozen=True):
 
 
 def running_versions() -> Versions:
-    """Of this process."""
+    """Of this process: what is installed, for a service that scores trees has no use for importing it."""
     return Versions(
         python=platform.python_version(),
         numpy=np.__version__,
-        scikit_learn=sklearn.__version__,
-        skops=skops.__version__,
+        scikit_learn=version("scikit-learn"),
+        skops=version("skops"),
     )
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.errors import SnapshotError
-from detector.verdict.bundle import MODEL, read_estimator, read_manifest, read_reference
+from detector.verdict.bundle import MODEL, TREES, read_estimator, read_manifest, read_reference, read_trees
 from detector.verdict.manifest import Manifest, Thresholds, check_golden, golden_vectors, version_warnings
+from detector.verdict.nodes import take_nodes
 from detector.verdict.trees import Margins, Vectors, flatten
 
 
@@ -39,16 +40,15 @@ class Model:
         the golden margins decide.
         """
         manifest = read_manifest(path)
-        estimator = read_estimator(path)
         quantiles, medians = read_reference(path)
-        trees = flatten(estimator)
-        score: Callable[[Vectors], Margins] = trees.margins if trees else _one_by_one(estimator)
+        file = TREES if TREES in manifest.files else MODEL
+        score = flatten(read_trees(path)).margins if file == TREES else _margins_of(read_estimator(path))
         model = Model(manifest, quantiles, medians, version_warnings(manifest), score)
         try:
             golden = model.margins(golden_vectors(manifest))
         except (AttributeError, TypeError, ValueError) as error:
-            raise SnapshotError(f"{path}: the estimator gives no margins ({error})") from error
-        check_golden(manifest, golden, path / MODEL)
+            raise SnapshotError(f"{path / file}: it gives no margins ({error})") from error
+        check_golden(manifest, golden, path / file)
         return model
 
     @property
@@ -85,6 +85,12 @@ class Model:
         a, b = self.manifest.calibration.a, self.manifest.calibration.b
         with np.errstate(over="ignore"):
             return 1.0 / (1.0 + np.exp(-(a * margins + b)))
+
+
+def _margins_of(estimator: Any) -> Callable[[Vectors], Margins]:
+    """How vectors are scored by an estimator: by our kernels where it is trees, else by its own decision function."""
+    trees = take_nodes(estimator)
+    return flatten(trees).margins if trees else _one_by_one(estimator)
 
 
 def _one_by_one(estimator: Any) -> Callable[[Vectors], Margins]:

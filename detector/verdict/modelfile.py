@@ -7,7 +7,7 @@ bytes -> every named type checked against the list -> estimator
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import sklearn
 import skops.io
 
 from detector.errors import SnapshotError
+from detector.verdict.archive import archive
 
 ALLOWED: Final = frozenset(
     {
@@ -76,18 +77,6 @@ def load_estimator(data: bytes, where: str) -> Any:
         return skops.io.loads(data, trusted=sorted(ALLOWED))
     except Exception as error:  # whatever another scikit-learn's classes raise when they meet this state
         raise SnapshotError(f"{where}: scikit-learn {sklearn.__version__} cannot rebuild it ({error})") from error
-
-
-def archive(entries: Mapping[str, bytes]) -> bytes:
-    """A zip archive that depends on its entries alone: no times, no host."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name, content in entries.items():
-            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.create_system = 3
-            file.writestr(info, content, compresslevel=9)
-    return buffer.getvalue()
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Trees: scikit-learn's gradient-boosted trees, evaluated by our own kernels to the same bits.
 
-    HistGradientBoostingClassifier -> survivor masks of every split interval -> margins of many vectors at once
+    Nodes -> survivor masks of every split interval -> margins of many vectors at once
 
 No tree is walked. The thresholds that all trees have for one feature cut its values into intervals;
 which leaves a value in an interval can still reach is worked out once, a bit for each leaf of each
@@ -15,6 +15,7 @@ margins are equal, not merely close.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from detector.features.tiles import i64
 from detector.jit import kernel
 from detector.records import I64s, U64s
+from detector.verdict.nodes import Nodes
 
 Vectors = npt.NDArray[np.float64]
 """`[n, features]`, in the catalogue's order; NaN = cannot be known."""
@@ -96,19 +98,15 @@ class _Split:
     """Leaves of its left side, `[first, last)`, counted from the left."""
 
 
-def flatten(estimator: Any) -> Trees | None:
-    """The trees of a fitted two-class `HistGradientBoostingClassifier`; None for what is not one."""
-    predictors = getattr(estimator, "_predictors", None)
-    if not predictors or any(len(iteration) != 1 for iteration in predictors):
-        return None
-    trees = [iteration[0].nodes for iteration in predictors]
-    if any(nodes["is_categorical"].any() for nodes in trees):
-        return None
-    words = max(-(-int(nodes["is_leaf"].sum()) // BITS) for nodes in trees)
-    leaves = np.zeros((len(trees) * words, BITS))
+def flatten(nodes: Nodes) -> Trees:
+    """The trees of an estimator as masks."""
+    leaf = nodes.nodes["leaf"]
+    words = max(-(-int(leaf[first:last].sum()) // BITS) for first, last in pairwise(nodes.roots))
+    leaves = np.zeros(((len(nodes.roots) - 1) * words, BITS))
     splits: dict[int, list[_Split]] = {}
-    for tree, nodes in enumerate(trees):
-        for place, value in enumerate(_spread(nodes, 0, 0, tree, splits)):
+    rows = nodes.nodes.tolist()
+    for tree, (first, last) in enumerate(pairwise(nodes.roots.tolist())):
+        for place, value in enumerate(_spread(rows[first:last], 0, 0, tree, splits)):
             word, bit = divmod(place, BITS)
             leaves[tree * words + word, _place(1 << bit)] = value
     columns = sorted(splits.items())
@@ -124,20 +122,21 @@ def flatten(estimator: Any) -> Trees | None:
         survivors=survivors,
         leaves=leaves.reshape(-1),
         words=words,
-        baseline=float(estimator._baseline_prediction[0, 0]),
-        features=int(estimator.n_features_in_),
+        baseline=nodes.baseline,
+        features=nodes.features,
     )
 
 
-def _spread(nodes: Any, at: int, first: int, tree: int, splits: dict[int, list[_Split]]) -> list[float]:
-    """Values of the leaves below node `at`, from the left, of which `first` is the first; its splits go to `splits`."""
-    node = nodes[at]
-    if node["is_leaf"]:
-        return [float(node["value"])]
-    left = _spread(nodes, int(node["left"]), first, tree, splits)
-    split = _Split(float(node["num_threshold"]), bool(node["missing_go_to_left"]), tree, (first, first + len(left)))
-    splits.setdefault(int(node["feature_idx"]), []).append(split)
-    return left + _spread(nodes, int(node["right"]), first + len(left), tree, splits)
+def _spread(
+    rows: list[tuple[Any, ...]], at: int, first: int, tree: int, splits: dict[int, list[_Split]]
+) -> list[float]:
+    """Values of the leaves below `rows[at]`, from the left, the first of them `first`; its splits go to `splits`."""
+    value, threshold, feature, left_at, right_at, nan_left, leaf = rows[at]
+    if leaf:
+        return [value]
+    left = _spread(rows, left_at, first, tree, splits)
+    splits.setdefault(feature, []).append(_Split(threshold, nan_left, tree, (first, first + len(left))))
+    return left + _spread(rows, right_at, first + len(left), tree, splits)
 
 
 def _survivors(splits: list[_Split], thresholds: list[float], words: int, words_a_tree: int) -> U32s:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -16,12 +18,14 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from detector.config import ROOT
 from detector.errors import SnapshotError
 from detector.features.catalogue import NAMES
-from detector.verdict.bundle import MANIFEST, MODEL, REFERENCE, save_bundle
+from detector.verdict.archive import archive
+from detector.verdict.bundle import MANIFEST, MODEL, REFERENCE, TREES, read_estimator, read_trees, save_bundle
 from detector.verdict.manifest import Calibration, Data, Thresholds
 from detector.verdict.model import Model
-from detector.verdict.modelfile import archive
+from detector.verdict.nodes import take_nodes
 from tests.verdict import models
 
 
@@ -29,6 +33,14 @@ from tests.verdict import models
 def copy(bundle: Path, tmp_path: Path) -> Path:
     """A bundle that a test may spoil."""
     return shutil.copytree(bundle, tmp_path / "copy")
+
+
+@pytest.fixture
+def treeless(copy: Path) -> Path:
+    """A bundle whose estimator is what it is scored with: its trees are not written out."""
+    (copy / TREES).unlink()
+    edit(copy, lambda manifest: manifest["files"].pop(TREES))
+    return copy
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -60,7 +72,7 @@ def test_a_saved_bundle_loads_with_the_margins_of_its_estimator(model: Model) ->
 def test_the_same_fit_saved_twice_gives_the_same_bytes(tmp_path: Path, bundle: Path) -> None:
     """A rebuilt bundle can be compared with the shipped one by its hash."""
     models.save(tmp_path, models.fitted())
-    for name in (MODEL, REFERENCE, MANIFEST):
+    for name in (MODEL, TREES, REFERENCE, MANIFEST):
         assert (bundle / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
 
@@ -83,6 +95,32 @@ def test_a_logistic_regression_is_scored_by_its_own_decision_function(tmp_path: 
     assert margins.tobytes() == np.concatenate([model.margins(vectors[:3]), model.margins(vectors[3:50])]).tobytes()
 
 
+def test_a_bundle_without_its_trees_written_out_gives_the_same_margins(treeless: Path, model: Model) -> None:
+    """One written before there were such files: they are taken from the estimator."""
+    vectors, _ = models.samples(200, seed=9)
+    assert model.margins(vectors).tobytes() == Model.load(treeless).margins(vectors).tobytes()
+
+
+def test_the_shipped_trees_are_those_of_the_shipped_estimator() -> None:
+    """What a data scientist reads is what decides."""
+    shipped = Path(ROOT, "models", "default")
+    trees = take_nodes(read_estimator(shipped))
+    assert trees is not None
+    assert trees.dump() == read_trees(shipped).dump()
+
+
+def test_scoring_needs_no_scikit_learn() -> None:
+    """Importing it is most of the time that a worker would take to be back after its death."""
+    code = (
+        "import sys; from pathlib import Path; import detector.service.detect;"
+        "from detector.verdict.model import Model; Model.load(Path(sys.argv[1]));"
+        "print({'sklearn', 'skops'} & sys.modules.keys())"
+    )
+    shipped = str(Path(ROOT, "models", "default"))
+    ran = subprocess.run([sys.executable, "-c", code, shipped], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
+
+
 def test_an_empty_batch_has_no_margins(model: Model) -> None:
     """Nothing was scored."""
     assert model.margins(np.empty((0, len(NAMES)))).shape == (0,)
@@ -102,11 +140,14 @@ def test_an_empty_batch_has_no_margins(model: Model) -> None:
         (lambda m: m["features"].pop(), r"features: the catalogue wants 60 \(got 59\)"),
         (
             lambda m: m["golden"]["margins"].__setitem__(1, 0.25),
-            r"model.skops: golden vector 1: wanted margin .*0.25.* \(got",
+            r"trees.npz: golden vector 1: wanted margin .*0.25.* \(got",
         ),
         (lambda m: m["golden"]["margins"].pop(), r"golden: wanted a margin per vector"),
         (lambda m: m["files"].update({MODEL: "ab"}), r"model.skops: wanted SHA-256 ab \(got [0-9a-f]{64}\)"),
-        (lambda m: m["files"].pop(REFERENCE), r"files: wanted model.skops and reference.npz \(got \['model.skops'\]\)"),
+        (
+            lambda m: m["files"].pop(REFERENCE),
+            r"files: wanted model.skops and reference.npz, .* \(got \['model.skops', 'trees.npz'\]\)",
+        ),
         (lambda m: m["thresholds"].update(watch=1e9), r"thresholds: wanted watch <= flag <= block"),
         (lambda m: m["data"].update(kind="made up"), r"manifest.json: .*data.kind"),
         (lambda m: m.update(extra=1), r"manifest.json: .*unknown field `extra`"),
@@ -127,7 +168,7 @@ def test_a_changed_file_is_refused(copy: Path) -> None:
         Model.load(copy)
 
 
-@pytest.mark.parametrize("name", [MODEL, REFERENCE, MANIFEST])
+@pytest.mark.parametrize("name", [MODEL, TREES, REFERENCE, MANIFEST])
 def test_a_missing_file_is_refused(copy: Path, name: str) -> None:
     """The message names it."""
     (copy / name).unlink()
@@ -135,32 +176,32 @@ def test_a_missing_file_is_refused(copy: Path, name: str) -> None:
         Model.load(copy)
 
 
-def test_a_type_outside_the_list_is_refused_before_it_is_built(copy: Path) -> None:
+def test_a_type_outside_the_list_is_refused_before_it_is_built(treeless: Path) -> None:
     """Even one that skops itself would trust."""
     vectors, fraud = models.samples(100)
-    replace_file(copy, MODEL, skops.io.dumps(GaussianNB().fit(np.nan_to_num(vectors), fraud)))
+    replace_file(treeless, MODEL, skops.io.dumps(GaussianNB().fit(np.nan_to_num(vectors), fraud)))
     with pytest.raises(
         SnapshotError, match=r"model.skops: wanted only types of the allow-list \(got sklearn.naive_bayes.GaussianNB"
     ):
-        Model.load(copy)
+        Model.load(treeless)
 
 
-def test_a_file_that_calls_a_function_is_refused(copy: Path) -> None:
+def test_a_file_that_calls_a_function_is_refused(treeless: Path) -> None:
     """A node that names a function to call is no data, whatever its type says."""
     schema = {"__class__": "dict", "__module__": "builtins", "__loader__": "FunctionNode", "content": "os.system"}
-    replace_file(copy, MODEL, archive({"schema.json": json.dumps(schema).encode()}))
+    replace_file(treeless, MODEL, archive({"schema.json": json.dumps(schema).encode()}))
     with pytest.raises(SnapshotError, match=r"wanted only types of the allow-list \(got FunctionNode\)"):
-        Model.load(copy)
+        Model.load(treeless)
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"\x80\x04noise", archive({"other.json": b"{}"}), archive({"schema.json": b"{"})]
 )
-def test_a_file_that_is_no_skops_file_is_refused(copy: Path, content: bytes) -> None:
+def test_a_file_that_is_no_skops_file_is_refused(treeless: Path, content: bytes) -> None:
     """Noise, an empty file, another archive."""
-    replace_file(copy, MODEL, content)
+    replace_file(treeless, MODEL, content)
     with pytest.raises(SnapshotError, match=r"model.skops: wanted a skops file"):
-        Model.load(copy)
+        Model.load(treeless)
 
 
 def test_reference_arrays_of_another_shape_are_refused(copy: Path) -> None:

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from detector.features.catalogue import NAMES
 from detector.verdict import trees as module
+from detector.verdict.nodes import take_nodes
 from detector.verdict.trees import Trees, flatten
 from tests.verdict import models
 
@@ -18,9 +19,9 @@ WIDE = models.fitted(trees=100, leaves=31)
 
 
 def trees_of(estimator: HistGradientBoostingClassifier) -> Trees:
-    trees = flatten(estimator)
-    assert trees is not None
-    return trees
+    nodes = take_nodes(estimator)
+    assert nodes is not None
+    return flatten(nodes)
 
 
 @settings(max_examples=60, deadline=None)
@@ -110,7 +111,7 @@ def test_thresholds_at_infinity_split_missing_from_known() -> None:
 
 def test_other_estimators_have_no_trees() -> None:
     """They are scored by their own decision function."""
-    assert flatten(LogisticRegression()) is None
+    assert take_nodes(LogisticRegression()) is None
 
 
 def test_vectors_of_another_width_are_refused() -> None:
