@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from detector.supervisor import Supervisor, Task
 
@@ -36,6 +38,7 @@ class Run:
         self.supervisor = Supervisor(tasks, self.lines.append, drain_s)
         self._thread = threading.Thread(target=lambda: self.codes.append(self.supervisor.run()))
         self._thread.start()
+        BEGUN.append(self)
 
     def saw(self, text: str, times: int = 1) -> bool:
         """Whether so many lines hold `text`."""
@@ -55,6 +58,17 @@ class Run:
         """Wait for its end; its exit code."""
         self._thread.join(PATIENCE_S)
         return self.codes[0]
+
+
+BEGUN: list[Run] = []
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """Whatever a test says, its supervisor and processes are gone when it ends."""
+    yield
+    while BEGUN:
+        BEGUN.pop().stop()
 
 
 GENTLE = """
@@ -94,7 +108,7 @@ def test_a_dead_process_is_started_again_and_the_others_are_left_alone(tmp_path:
     marks[0].unlink()
     os.kill(first, signal.SIGKILL)
     until(marks[0].exists)
-    assert run.saw("a: ended with signal SIGKILL; starting again in 0.5 s")
+    assert run.saw("a: ended with signal SIGKILL; starting again in 0.1 s")
     assert run.pid("a") != first
     assert run.pid("b") == other
     assert run.stop() == 0
@@ -106,7 +120,7 @@ def test_the_pause_doubles_while_a_process_keeps_dying() -> None:
     until(lambda: run.saw("starting again", times=2))
     run.stop()
     pauses = [line.split(" in ")[1] for line in run.lines if "starting again" in line]
-    assert pauses[:2] == ["0.5 s", "1 s"]
+    assert pauses[:2] == ["0.1 s", "0.2 s"]
 
 
 def test_a_wrong_configuration_stops_everything(tmp_path: Path) -> None:
