@@ -16,6 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PACKAGE = Path(__file__).parent
@@ -88,3 +90,29 @@ def _nothing(address: int) -> None:
 
 prefetch: Callable[[int], None] = _nothing if numba.config.DISABLE_JIT else intrinsic(_prefetch)
 """The cache line at an address is on its way from memory: a hint, which changes nothing and never fails."""
+
+
+def _load_word(typing_context: Any, octets: Any, at: Any) -> Any:
+    """Numba's view of `load_word`: an address, and a load that need not be aligned."""
+    if not (isinstance(octets, types.Array) and octets.dtype == types.uint8 and octets.layout == "C"):
+        raise TypeError(f"wanted contiguous bytes (got {octets})")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer())
+        loaded = builder.load(pointer)
+        loaded.align = 1
+        return loaded
+
+    return types.uint64(octets, types.intp), generate
+
+
+def _word(octets: np.ndarray, at: int) -> np.uint64:
+    """What `load_word` is in plain Python."""
+    return np.uint64(int.from_bytes(octets[at : at + 8].tobytes(), "little"))
+
+
+load_word: Callable[[np.ndarray, int], np.uint64] = _word if numba.config.DISABLE_JIT else intrinsic(_load_word)
+"""The eight bytes from a place on, the first the lowest: one instruction. Neither place nor host is looked at: `at` is
+at least 0, at least eight bytes follow it, and the host is little-endian. (Of eight loads of a byte, whose index may
+be negative for all that numba knows, the compiler makes forty instructions.)"""

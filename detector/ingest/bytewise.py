@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from detector.jit import kernel
+from detector.jit import kernel, load_word
 from detector.records import I64s
 
 Octets = npt.NDArray[np.uint8]
@@ -37,28 +37,13 @@ def padded(content: bytes) -> Octets:
 
 
 @kernel
-def load(buffer: Octets, at: int) -> np.uint64:
-    """The eight bytes from `at` on, little-endian. (LLVM makes one load of them.)"""
-    return (
-        np.uint64(buffer[at])
-        | np.uint64(buffer[at + 1]) << _U8
-        | np.uint64(buffer[at + 2]) << np.uint64(16)
-        | np.uint64(buffer[at + 3]) << np.uint64(24)
-        | np.uint64(buffer[at + 4]) << np.uint64(32)
-        | np.uint64(buffer[at + 5]) << np.uint64(40)
-        | np.uint64(buffer[at + 6]) << np.uint64(48)
-        | np.uint64(buffer[at + 7]) << np.uint64(56)
-    )
-
-
-@kernel
 def load_part(buffer: Octets, at: int, length: int) -> np.uint64:
     """The first `length` of the eight bytes from `at` on (all of them from 8 up), zeros above."""
     if length >= 8:
-        return load(buffer, at)
+        return load_word(buffer, at)
     if length <= 0:
         return np.uint64(0)
-    return load(buffer, at) & (_ALL >> np.uint64(64 - 8 * length))
+    return load_word(buffer, at) & (_ALL >> np.uint64(64 - 8 * length))
 
 
 @kernel
@@ -69,7 +54,7 @@ def text_end(buffer: Octets, at: int, mark: np.uint64) -> int:
     only mislead above the first such byte, and only the first one counts (Warren, Hacker's Delight, 6-1).
     """
     while True:
-        word = load(buffer, at)
+        word = load_word(buffer, at)
         quotes = word ^ _QUOTES
         marks = word ^ mark
         found = ((quotes - _ONES) & ~quotes) | ((marks - _ONES) & ~marks) | ((word - _BLANKS) & ~word) | word
@@ -125,16 +110,17 @@ def crc(tables: I64s, buffer: Octets, at: int, length: int, before: int) -> int:
     state = before ^ 0xFFFF_FFFF
     done = 0
     while done + 8 <= length:
-        i = at + done
+        word = np.int64(load_word(buffer, at + done))
+        low = state ^ word & 0xFFFF_FFFF
         state = (
-            tables[7, (state ^ np.int64(buffer[i])) & 255]
-            ^ tables[6, (state >> 8 ^ np.int64(buffer[i + 1])) & 255]
-            ^ tables[5, (state >> 16 ^ np.int64(buffer[i + 2])) & 255]
-            ^ tables[4, (state >> 24 ^ np.int64(buffer[i + 3])) & 255]
-            ^ tables[3, np.int64(buffer[i + 4])]
-            ^ tables[2, np.int64(buffer[i + 5])]
-            ^ tables[1, np.int64(buffer[i + 6])]
-            ^ tables[0, np.int64(buffer[i + 7])]
+            tables[7, low & 255]
+            ^ tables[6, low >> 8 & 255]
+            ^ tables[5, low >> 16 & 255]
+            ^ tables[4, low >> 24]
+            ^ tables[3, word >> 32 & 255]
+            ^ tables[2, word >> 40 & 255]
+            ^ tables[1, word >> 48 & 255]
+            ^ tables[0, word >> 56 & 255]
         )
         done += 8
     while done < length:

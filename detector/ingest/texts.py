@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from detector.ingest.bytewise import PADDING, Octets, hashed, load, load_part, same
+from detector.ingest.bytewise import PADDING, Octets, hashed, load_part, same
 from detector.ingest.spans import FLOAT, LENGTH_BITS, LENGTH_MASK, START_BITS, START_MASK, TEXT
-from detector.jit import kernel
+from detector.jit import kernel, load_word
 from detector.records import I64s
 
 LONGEST: Final = 64
@@ -95,7 +95,7 @@ def entry_of(
     what = group << 8 | length
     if length <= 16:
         head = np.int64(load_part(buffer, start, length))
-        tail = np.int64(load(buffer, start + length - 8)) if length > 8 else np.int64(0)
+        tail = np.int64(load_word(buffer, start + length - 8)) if length > 8 else np.int64(0)
     else:
         head = np.int64(hashed(buffer, start, length, group))
         tail = np.int64(0)

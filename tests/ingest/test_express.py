@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from detector.ingest import express
 from detector.ingest.codec import types_by_path
+from detector.ingest.jsonscan import MOST_MET
 from detector.ingest.mapping import Mapping, load_mapping
 from detector.ingest.rows import Ingested, Raw, SourceReader
 from loadtest.mutations import Mutator
@@ -145,6 +146,8 @@ def messages(draw: Any, mapping: Mapping, good: list[bytes]) -> list[bytes]:
                 put(record, at, draw(values | JSON))
             if draw(st.booleans()):
                 record["unasked"] = draw(JSON)
+            if draw(st.booleans()):
+                record = dict(draw(st.permutations(list(record.items()))))
             text = json.dumps(record, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1])))
             found.append(text.encode("utf-8", "surrogatepass"))
     return found
@@ -219,6 +222,32 @@ def test_keys_are_told_apart_however_long_and_alike_they_are() -> None:
     for key in alike:
         got = same(reader_of("plain"), raw_of([json.dumps({key: "c-1"} | record).encode()]))
         assert len(got.rows) == (2 if key == "id" else 0), key
+
+
+@given(
+    st.lists(
+        st.tuples(st.permutations(["x", *call()]), st.sets(st.sampled_from(["x", *call()]), max_size=3), st.booleans()),
+        min_size=2,
+        max_size=12,
+    )
+)
+@settings(max_examples=200)
+def test_keys_in_any_order_are_read_alike(shapes: list[tuple[list[str], set[str], bool]]) -> None:
+    """The scanner expects the keys of the record before: others come first, some are not there, some come twice."""
+    values = []
+    for order, left_out, again in shapes:
+        record = call() | {"x": {"id": "other", "x": [{"to": 1}]}}
+        members = [f"{json.dumps(key)}:{json.dumps(record[key])}" for key in order if key not in left_out]
+        values.append(("{" + ",".join(members + members[:1] * again) + "}").encode())
+    same(reader_of("plain"), raw_of(values))
+
+
+def test_more_keys_than_are_remembered_are_read_alike() -> None:
+    """Those beyond are looked up, each time."""
+    many = {f"unasked_{i}": i for i in range(MOST_MET)}
+    values = [json.dumps(many | call(id=f"c-{i}")).encode() for i in range(5)]
+    assert odd(reader_of("plain"), values) == []
+    same(reader_of("plain"), raw_of(values))
 
 
 @pytest.mark.parametrize(
