@@ -12,7 +12,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from detector.broker import TopicPartition, TopicSpec
-from detector.broker.kafka import KafkaBroker, KafkaConsumer, _Health
+from detector.broker.kafka import KafkaBroker, KafkaConsumer
+from detector.broker.kafka.answers import Health
 from detector.broker.local import LocalKafka
 from detector.errors import Abort, Recoverable
 from tests.broker.groups import Member, until
@@ -26,7 +27,7 @@ def broker(kafka: LocalKafka) -> Iterator[KafkaBroker]:
 
 def test_no_broker_is_recoverable_and_shows(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said once, not with every refused connection."""
-    monkeypatch.setattr("detector.broker.kafka.STEP_S", 0.5)
+    monkeypatch.setattr("detector.broker.kafka.broker.STEP_S", 0.5)
     caplog.set_level(logging.WARNING)
     with closing(KafkaBroker({"bootstrap.servers": "127.0.0.1:1"})) as broker:
         assert broker.reachable
@@ -59,7 +60,7 @@ def test_a_message_in_hand_is_not_lost_with_an_error_behind_it() -> None:
         def consume(self, most: int, wait_s: float) -> list[Answer]:
             return self.answers.pop(0)
 
-    consumer = KafkaConsumer(cast(Any, Client()), _Health(), earliest=True)
+    consumer = KafkaConsumer(cast(Any, Client()), Health(), earliest=True)
     try:
         assert len(consumer.poll(10, 0.0)) == 1
     finally:
@@ -165,7 +166,8 @@ def test_everything_goes_on_when_the_broker_was_killed_and_came_back(kafka: Loca
 ASK_EARLY = """
 import sys
 from detector.broker import TopicPartition
-from detector.broker.kafka import KafkaBroker, KafkaConsumer, _Health
+from detector.broker.kafka import KafkaBroker, KafkaConsumer
+from detector.broker.kafka.answers import Health
 from detector.errors import Recoverable
 
 nothing = TopicPartition("nothing", 0)
