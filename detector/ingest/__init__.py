@@ -7,7 +7,7 @@
 What is written plainly, which is nearly all, goes another way to the same rows: `express` finds, reads and
 packs a batch in kernels, and leaves every message that it is not sure of to the way above, which alone rejects.
 
-    messages, joined -> spans -> texts, digits, written -> packing -> rows -> scattering
+    messages, joined -> jsonscan or csvscan -> texts, digits, written -> said -> packing -> rows -> scattering
                                          ^
                               layout (from the mapping)
 

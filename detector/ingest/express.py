@@ -24,22 +24,8 @@ from detector.ingest.jsonscan import DEEPEST, MOST_MET, scan_json
 from detector.ingest.layout import HASHED, lay_out
 from detector.ingest.mapping import NUMBERS, SPANS, TIMES, Mapping
 from detector.ingest.numbers import FIRST, Parsed
-from detector.ingest.packing import (
-    FLAGS_OF_CALL,
-    VALUES,
-    Packed,
-    Said,
-    Sense,
-    gather,
-    hash_texts,
-    mark_missing,
-    members,
-    pack,
-    read_lengths,
-    read_times,
-    tails,
-    told,
-)
+from detector.ingest.packing import FLAGS_OF_CALL, Packed, Sense, members, pack, tails, told
+from detector.ingest.said import VALUES, Said, gather, hash_texts, mark_missing, read_lengths, read_times
 from detector.ingest.spans import LENGTH_MASK, START_BITS
 from detector.ingest.texts import choose, enter, texts
 from detector.ingest.tree import plant

@@ -11,7 +11,7 @@ from detector.ingest.codec import types_by_path
 from detector.ingest.columns import MS_OF, S_OF
 from detector.ingest.facts import FactReader
 from detector.ingest.mapping import FLAGS, NUMBERS, SPANS, TIMES, Mapping, Value
-from detector.ingest.packing import BY_ENTRY, ISO, NUMBER, VALUES
+from detector.ingest.said import BY_ENTRY, ISO, NUMBER, VALUES
 from detector.ingest.spans import FALSE, FLOAT, INT, LENGTH_BITS, START_BITS, TEXT, TRUE, kinds_of
 from detector.records import I64s
 
