@@ -114,6 +114,15 @@ class Detect(Part, frozen=True):
     batch_messages: Annotated[Positive, _help("internal messages in one transaction at most")] = 500
     wait_ms: Annotated[Positive, _help("how long an idle poll waits")] = 100
     capacity: Annotated[Positive, _help("numbers that a partition makes room for at first; it grows")] = 4_096
+    # A number, not megabytes: an operator knows how many subscribers there are, and who is evicted then depends on
+    # nothing but the numbers and times of the rows, not on the size of our records. `detector plan-memory` says what
+    # the numbers take. None by default: a limit below the base that is really seen turns subscribers into strangers,
+    # and what only passes by is forgotten after sixteen days anyway. State depends on it as it does on the log: a
+    # snapshot under another limit is of use only where neither limit was ever reached (`State.from_arrays`).
+    most_numbers: Annotated[
+        Annotated[int, Meta(ge=1, le=1 << 28)] | None,
+        _help("numbers that a partition remembers at most: the longest silent goes for a new one; null = no limit"),
+    ] = None
     snapshots: Annotated[str, _help("folder that all detect workers reach")] = "../var/snapshots"
     snapshot_every_s: Annotated[Positive, _help("wall-clock seconds between two snapshots of a partition")] = 300
     # Two threads of a worker replay 0.3 million rows a second while everything else is under load (1 M numbers in all,

@@ -180,6 +180,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         "numbers let go of after sixteen days of silence",
         "none over weeks while numbers grow: event time stands still, see lag_seconds",
     ),
+    _counter(
+        "evicted",
+        (),
+        "numbers",
+        "numbers let go of before their time, the longest silent first, for detect.most_numbers were remembered",
+        "any: numbers are made up (see numbers, find the source), or the base has grown (`detector plan-memory`, then "
+        "raise the limit): who was evicted comes back as a stranger",
+    ),
     _gauge(
         "state_bytes",
         ("partition",),
@@ -343,6 +351,7 @@ class Metrics:
     blocks_budget_left: Gauge
     numbers: Gauge
     forgotten: Counter
+    evicted: Counter
     state_bytes: Gauge
     restore_seconds: Gauge
     snapshots: Counter

@@ -18,7 +18,7 @@ import orjson
 from detector.config import Settings
 from detector.errors import Rejected, SnapshotError
 from detector.features.coverage import SOURCES, Coverage
-from detector.features.state import State, Status
+from detector.features.state import State, Status, check_limit
 from detector.ingest.commands import Command, read_command
 from detector.ingest.rows import unpack_message
 from detector.records import ROW, Arrays, Bools, I64s, Rows
@@ -59,8 +59,13 @@ class Part:
         return arrays | {f"coverage.{name}": array for name, array in self.coverage.arrays().items()}
 
     @staticmethod
-    def restore(number: int, arrays: Arrays, memory: Memory, shadow: Memory, committed: int) -> "Part":
-        """The partition as `arrays` kept it, going on byte for byte the same."""
+    def restore(
+        number: int, arrays: Arrays, memory: Memory, shadow: Memory, committed: int, most_numbers: int | None = None
+    ) -> "Part":
+        """The partition as `arrays` kept it, going on byte for byte the same.
+
+        `most_numbers` is the limit now (0: none; None: as it was). `SnapshotError` where it would have made another.
+        """
         rooms: dict[str, dict[str, npt.NDArray[Any]]] = {"state": {}, "coverage": {}}
         for name, array in arrays.items():
             room, _, rest = name.partition(".")
@@ -68,7 +73,7 @@ class Part:
                 raise SnapshotError(f"snapshot of partition {number}: wanted arrays of state and coverage (got {name})")
             rooms[room][rest] = array
         coverage = Coverage(**rooms["coverage"])
-        return Part(number, State.from_arrays(rooms["state"]), coverage, memory, shadow, committed)
+        return Part(number, State.from_arrays(rooms["state"], most_numbers), coverage, memory, shadow, committed)
 
 
 @dataclass(slots=True)
@@ -82,7 +87,8 @@ class Outcome:
     """Rows by `Status`."""
     scored: int = 0
     forgotten: int = 0
-    """Numbers let go of by the state."""
+    evicted: int = 0
+    """Numbers let go of by the state: long silent, or for want of room."""
     newest_ms: int = 0
 
 
@@ -93,6 +99,8 @@ class Detector:
         self.judge = judge
         self.model = model
         self._floor = model.activity_floor if model else 0
+        self.most_numbers = settings.detect.most_numbers or 0
+        """That a partition may remember; 0: as many as come."""
         self._settings = settings
         self._silent_after_ms: I64s = np.zeros(SOURCES, np.int64)
         for source in settings.sources:
@@ -100,8 +108,13 @@ class Detector:
 
     def fresh(self, number: int, memory: Memory, shadow: Memory, committed: int = 0) -> Part:
         """A partition that has seen nothing."""
-        state = State(self._settings.detect.capacity, self._settings.home.utc_offset_minutes)
+        state = State(self._settings.detect.capacity, self._settings.home.utc_offset_minutes, self.most_numbers)
         return Part(number, state, Coverage(), memory, shadow, committed)
+
+    def check(self, arrays: Arrays) -> None:
+        """A snapshot's arrays are of use under these settings; `SnapshotError` where another limit made its state."""
+        state = {name.removeprefix("state."): array for name, array in arrays.items() if name.startswith("state.")}
+        check_limit(state, self.most_numbers)
 
     def process(self, part: Part, entries: Sequence[Entry]) -> Outcome:
         """Take `entries`, in offset order, into `part`; returns what is to be published."""
@@ -123,6 +136,7 @@ class Detector:
             outcome.statuses[status] += count
         outcome.scored += len(updated.scored)
         outcome.forgotten += updated.forgotten
+        outcome.evicted += updated.evicted
         if not judged.any():
             return
         margins = (

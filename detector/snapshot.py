@@ -15,6 +15,7 @@ import io
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from detector.errors import SnapshotError
 from detector.features.catalogue import feature_hash
 from detector.records import Arrays
 
-FORMAT = 2
+FORMAT = 3
 PIECE_BYTES = 1 << 20
 """Hashed and written, or read and hashed, at once: it is still in the cache when it is looked at again."""
 HEADER_BYTES = 1 << 16
@@ -133,15 +134,20 @@ class Store:
                 raise SnapshotError(f"{folder}/manifest.json: {field}: wanted {wanted!r} (got {got!r})")
         return {name: _read(folder / f"{name}.npy", sha256) for name, sha256 in manifest.sha256.items()}
 
-    def newest(self, partition: int, committed: int) -> "Found":
-        """The newest snapshot at or below `committed` that is whole, and why newer ones were passed over."""
+    def newest(self, partition: int, committed: int, check: Callable[[Arrays], object] = len) -> "Found":
+        """The newest snapshot at or below `committed` that is whole, and why newer ones were passed over.
+
+        One whose arrays `check` raises a `SnapshotError` about is passed over too.
+        """
         passed: list[str] = []
         for offset in self.offsets(partition):
             if offset > committed:
                 passed.append(f"{offset}: beyond the committed offset {committed}")
                 continue
             try:
-                return Found(offset, self.load(partition, offset), tuple(passed))
+                arrays = self.load(partition, offset)
+                check(arrays)
+                return Found(offset, arrays, tuple(passed))
             except SnapshotError as error:
                 passed.append(str(error))
         return Found(None, {}, tuple(passed))

@@ -5,7 +5,7 @@ slow, and there is no cleverness in it to be wrong about: the fast path must equ
 """
 
 from collections.abc import Iterable, Iterator
-from math import exp, log, nan
+from math import ceil, exp, log, nan
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,12 @@ Row = dict[str, int]
 class NaiveState:
     """The rows that counted, of each number."""
 
-    def __init__(self, utc_offset_minutes: int = 0) -> None:
+    def __init__(self, utc_offset_minutes: int = 0, most_numbers: int = 0, line_share: int = 32) -> None:
         self.utc_offset_ms = utc_offset_minutes * MINUTE
+        self.most_numbers = most_numbers
+        self.line_share = line_share
+        self.line: list[tuple[int, int]] = []
+        self.evicted = 0
         self.counted: dict[int, list[Row]] = {}
         self.known: dict[int, list[tuple[int, int, int]]] = {}
 
@@ -41,6 +45,8 @@ class NaiveState:
         if row["kind"] not in (Kind.CALL, Kind.SMS) or row["flags"] & Flag.EMERGENCY or not row["number"]:
             return Status.IGNORED
         number, key = row["number"], (row["record_id"], row["role"])
+        if number not in self.counted and len(self.counted) == self.most_numbers > 0:
+            self.evict()
         oldest_day = self.newest(number) // DAY - 7
         if row["event_ms"] // DAY < oldest_day:
             return Status.LATE
@@ -49,6 +55,19 @@ class NaiveState:
         self.known.setdefault(number, []).append((*key, row["event_ms"] // DAY))
         self.counted.setdefault(number, []).append(row)
         return Status.COUNTED
+
+    def evict(self) -> None:
+        """The first in line that was not seen since goes; nobody left in it: those silent longest stand in line."""
+        while True:
+            while self.line:
+                number, newest_ms = self.line.pop(0)
+                if number in self.counted and self.newest(number) == newest_ms:
+                    del self.counted[number], self.known[number]
+                    self.evicted += 1
+                    return
+            silent = sorted((self.newest(number), number) for number in self.counted)
+            length = ceil(self.most_numbers / self.line_share)
+            self.line = [(number, newest_ms) for newest_ms, number in silent[:length]]
 
     def vector(self, number: int, as_of_ms: int | None = None) -> list[float]:
         """The features of `number` in the catalogue's order."""
@@ -218,9 +237,11 @@ def naive_features(rows: list[Row], as_of_ms: int, utc_offset_ms: int) -> dict[s
     return {name: out[name] for name in NAMES}
 
 
-def naive_updates(rows: Rows, utc_offset_minutes: int = 0) -> tuple[NaiveState, list[Status], list[list[float]]]:
+def naive_updates(
+    rows: Rows, utc_offset_minutes: int = 0, most_numbers: int = 0, line_share: int = 32
+) -> tuple[NaiveState, list[Status], list[list[float]]]:
     """The state after `rows`, the status of each, and the vector right after each that counted."""
-    state = NaiveState(utc_offset_minutes)
+    state = NaiveState(utc_offset_minutes, most_numbers, line_share)
     statuses, vectors = [], []
     row: Any
     for row in rows_of(rows):

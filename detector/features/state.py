@@ -1,8 +1,8 @@
 """State: what one partition remembers of its numbers, reached through `update` and `vectors` alone.
 
-After `update(rows)` the state is a pure function of all rows so far: not of batch split, wall
-clock, scores or workers. Equal log, equal bytes of `arrays()`; rows of a window in another order,
-equal features at an equal as-of time.
+After `update(rows)` the state is a pure function of all rows so far, and of how many numbers it may
+hold: not of batch split, wall clock, scores or workers. Equal log, equal bytes of `arrays()`; rows of
+a window in another order, equal features at an equal as-of time, as long as nobody is evicted.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,19 @@ import numpy.typing as npt
 from detector.errors import SnapshotError
 from detector.features.catalogue import FEATURES
 from detector.features.index import ABSENT, Index
+from detector.features.line import STANDING, form_line, no_line
 from detector.features.past import FORMS
 from detector.features.pool import FREE, MARKS, USED, Pool
 from detector.features.status import Status as Status
 from detector.features.tiles import MINUTE_MS
 from detector.features.update import (
     CLOCK,
+    EVICTED,
     FORGOTTEN,
+    MOST_HELD,
+    NEXT_ROW,
+    PROGRESS,
+    TAKEN,
     Memory,
     apply_rows,
     blank_scratch,
@@ -51,6 +57,8 @@ class Updated:
     """f64[m, 60], aligned with `scored`."""
     forgotten: int = 0
     """Numbers that were let go, for they had long been silent."""
+    evicted: int = 0
+    """Numbers that had to go, for no more may be held."""
 
 
 def countable(rows: Rows) -> Bools:
@@ -64,14 +72,19 @@ def countable(rows: Rows) -> Bools:
 class State:
     """The numbers of one partition."""
 
-    def __init__(self, capacity: int, utc_offset_minutes: int) -> None:
-        """Room for `capacity` numbers, more when needed; local time is UTC plus `utc_offset_minutes`."""
+    def __init__(self, capacity: int, utc_offset_minutes: int, most_numbers: int = 0) -> None:
+        """Room for `capacity` numbers, more when needed; local time is UTC plus `utc_offset_minutes`.
+
+        No more than `most_numbers` are ever held (0 = as many as come): `line` says who goes then.
+        """
         self._index = Index(capacity)
         rooms = (capacity, int(capacity * FIRST_USUAL), int(capacity * FIRST_WIDE))
         quiet, usual, wide = (Pool(form, room) for form, room in zip(FORMS.values(), rooms, strict=True))
         self._pools = (quiet, usual, wide)
         self._clock = np.zeros(CLOCK, np.int64)
         self._utc_offset_minutes = utc_offset_minutes
+        self._most_numbers = most_numbers
+        self._line, self._turn = no_line(), np.zeros(1, np.int64)
         self._scratch = blank_scratch()
 
     def __len__(self) -> int:
@@ -86,7 +99,17 @@ class State:
     @property
     def nbytes(self) -> int:
         """Bytes of memory in use."""
-        return self._index.nbytes + sum(pool.nbytes for pool in self._pools)
+        return self.index_bytes + sum(self.form_bytes.values())
+
+    @property
+    def form_bytes(self) -> dict[str, int]:
+        """Bytes of the records of each form, those that are free again included."""
+        return {form: pool.nbytes for form, pool in zip(FORMS, self._pools, strict=True)}
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the index."""
+        return self._index.nbytes
 
     def update(self, rows: Rows, moments: Bools | None = None, floor: int = 0) -> Updated:
         """Count `rows`, in order.
@@ -110,24 +133,36 @@ class State:
         room = int(np.count_nonzero(wanted))
         scored = np.empty(room, np.int64)
         vectors = np.empty((room, len(FEATURES)))
-        taken = np.zeros(1, np.int64)
-        forgotten = int(self._clock[FORGOTTEN])
-        apply_rows(
-            self._memory(),
-            rows,
-            positions,
-            wanted,
-            floor,
-            self._utc_offset_minutes * MINUTE_MS,
-            self._scratch,
+        progress = np.zeros(PROGRESS, np.int64)
+        forgotten, evicted = self._clock[[FORGOTTEN, EVICTED]].tolist()
+        while True:
+            apply_rows(
+                self._memory(),
+                rows,
+                positions,
+                wanted,
+                floor,
+                self._utc_offset_minutes * MINUTE_MS,
+                self._scratch,
+                status,
+                as_of_ms,
+                scored,
+                vectors,
+                progress,
+            )
+            if progress[NEXT_ROW] == len(rows):
+                break
+            self._line = form_line((pool.used for pool in self._pools), self._most_numbers)
+            self._turn[0] = 0
+        taken = int(progress[TAKEN])
+        return Updated(
             status,
             as_of_ms,
-            scored,
-            vectors,
-            taken,
+            scored[:taken],
+            vectors[:taken],
+            int(self._clock[FORGOTTEN]) - forgotten,
+            int(self._clock[EVICTED]) - evicted,
         )
-        forgotten = int(self._clock[FORGOTTEN]) - forgotten
-        return Updated(status, as_of_ms, scored[: taken[0]], vectors[: taken[0]], forgotten)
 
     def vectors(self, numbers: U64s, as_of_ms: I64s | int | None = None) -> Vectors:
         """The features of each number: f64[n, 60].
@@ -151,17 +186,25 @@ class State:
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All that is remembered, by name. Views: to be written or copied before the next update."""
         marks = np.array([pool.marks for pool in self._pools])
-        scalars = np.array([self._utc_offset_minutes, *self._clock])
-        return {"scalars": scalars, "marks": marks} | {
+        scalars = np.array([self._utc_offset_minutes, self._most_numbers, *self._clock])
+        return {"scalars": scalars, "marks": marks, "line": self._line[self._turn[0] :]} | {
             name: pool.used for name, pool in zip(FORMS, self._pools, strict=True)
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> "State":
-        """A state that goes on exactly where `arrays` were taken; else raises `SnapshotError`."""
+    def from_arrays(cls, arrays: Arrays, most_numbers: int | None = None) -> "State":
+        """A state that goes on exactly where `arrays` were taken; else raises `SnapshotError`.
+
+        `most_numbers`: the limit from now on, the one that they were taken under if None; another one is
+        refused where it would have made another state.
+        """
         _check(arrays)
-        state = cls(0, int(arrays["scalars"][0]))
-        state._clock[:] = arrays["scalars"][1:]
+        utc_offset_minutes, limit, *clock = arrays["scalars"].tolist()
+        if most_numbers is not None:
+            check_limit(arrays, most_numbers)
+        state = cls(0, utc_offset_minutes, limit if most_numbers is None else most_numbers)
+        state._clock[:] = clock
+        state._line = arrays["line"].copy()
         for form, (name, pool) in enumerate(zip(FORMS, state._pools, strict=True)):
             records = arrays[name]
             pool.refill(records, arrays["marks"][form])
@@ -171,16 +214,37 @@ class State:
         return state
 
     def _memory(self) -> Memory:
-        return memory_of(self._index.keys, self._index.places, self._pools, self._clock)
+        table = self._index
+        return memory_of(table.keys, table.places, self._pools, self._clock, self._most_numbers, self._line, self._turn)
+
+
+def check_limit(arrays: Arrays, most_numbers: int) -> None:
+    """`arrays` are what they would be if the limit had always been `most_numbers` (0: none).
+
+    Under another limit they are that where neither limit was ever felt. Else raises `SnapshotError`.
+    """
+    _check(arrays)
+    _, limit, *clock = arrays["scalars"].tolist()
+    evicted, most_held = clock[EVICTED], clock[MOST_HELD]
+    if limit == most_numbers or (evicted == 0 and (most_numbers == 0 or most_held <= most_numbers)):
+        return
+    raise SnapshotError(
+        f"state: wanted {_limited(most_numbers)}, got {_limited(limit)} that has held {most_held} and evicted {evicted}"
+    )
+
+
+def _limited(most_numbers: int) -> str:
+    return f"one of at most {most_numbers} numbers" if most_numbers else "one without limit"
 
 
 def _check(arrays: Arrays) -> None:
     """`arrays` are what a state gave; else raises `SnapshotError`."""
-    missing = {"scalars", "marks", *FORMS} - arrays.keys()
+    missing = {"scalars", "marks", "line", *FORMS} - arrays.keys()
     if missing:
         raise SnapshotError(f"state arrays: wanted {sorted(missing)}, got {sorted(arrays)}")
-    _check_array(arrays, "scalars", np.dtype(np.int64), (1 + CLOCK,))
+    _check_array(arrays, "scalars", np.dtype(np.int64), (2 + CLOCK,))
     _check_array(arrays, "marks", np.dtype(np.int64), (len(FORMS), MARKS))
+    _check_array(arrays, "line", STANDING, (len(arrays["line"]),))
     for (name, form), used in zip(FORMS.items(), arrays["marks"][:, USED].tolist(), strict=True):
         _check_array(arrays, name, form, (used,))
 

@@ -25,8 +25,9 @@ from detector.features.forms import (
     widen,
 )
 from detector.features.index import ABSENT, FORM_AT, SLOT_MASK, Places, position_of
+from detector.features.line import Line
 from detector.features.past import IS_QUIET, IS_USUAL, IS_WIDE, QUIET, USUAL, WIDE, Pasts, blank
-from detector.features.pool import Marks, Pool, expired, free_slot, take_slot
+from detector.features.pool import IN_USE, Marks, Pool, expired, free_slot, take_slot
 from detector.features.quiet import advance_quiet, count_began, count_own_blocks, is_appended, is_known, is_late
 from detector.features.sketches import age_wide
 from detector.features.status import Status
@@ -61,7 +62,13 @@ WIDE_COUNTERS_BYTES: Final = int(cast("tuple[Any, int]", WIDE.fields["peers_out"
 NOW: Final = 0
 COUNTED_ROWS: Final = 1
 FORGOTTEN: Final = 2
-CLOCK: Final = 3
+EVICTED: Final = 3
+MOST_HELD: Final = 4
+CLOCK: Final = 5
+
+TAKEN: Final = 0
+NEXT_ROW: Final = 1
+PROGRESS: Final = 2
 
 _COUNTED: Final = int(Status.COUNTED)
 _DUPLICATE: Final = int(Status.DUPLICATE)
@@ -81,7 +88,13 @@ class Memory(NamedTuple):
     usual_marks: Marks
     wide_marks: Marks
     clock: I64s
-    """i64[3]: the event time that numbers are forgotten by, how many rows have moved it, how many were forgotten."""
+    """i64[5]: the event time that numbers are forgotten by, how many rows have moved it, how many were forgotten and
+    how many evicted, and the most that were held at once."""
+    most_numbers: int
+    """How many may be held; 0 = as many as there are."""
+    line: Line
+    turn: I64s
+    """i64[1]: the place in line of the next to go."""
 
 
 class Scratch(NamedTuple):
@@ -105,10 +118,19 @@ def blank_scratch() -> Scratch:
     return Scratch(words, replayed, blank_steps(), blank_reading(), blank(USUAL), *blanks)
 
 
-def memory_of(keys: U64s, places: Places, pools: tuple[Pool, Pool, Pool], clock: I64s) -> Memory:
-    """The kernels' view of an index and its pools, until one of them grows."""
+def memory_of(
+    keys: U64s,
+    places: Places,
+    pools: tuple[Pool, Pool, Pool],
+    clock: I64s,
+    most_numbers: int,
+    line: Line,
+    turn: I64s,
+) -> Memory:
+    """The kernels' view of an index and its pools, until one of them grows, and of a line, until another is formed."""
     quiet, usual, wide = pools
-    return Memory(keys, places, quiet.records, usual.records, wide.records, quiet.marks, usual.marks, wide.marks, clock)
+    records, marks = (quiet.records, usual.records, wide.records), (quiet.marks, usual.marks, wide.marks)
+    return Memory(keys, places, *records, *marks, clock, most_numbers, line, turn)
 
 
 @kernel
@@ -240,6 +262,48 @@ def forget(memory: Memory, number: np.uint64) -> None:
 
 
 @kernel
+def held_numbers(memory: Memory) -> int:
+    """How many numbers are remembered."""
+    held: int = memory.quiet_marks[IN_USE] + memory.usual_marks[IN_USE] + memory.wide_marks[IN_USE]
+    return held
+
+
+@kernel
+def is_one_evicted(memory: Memory, scratch: Scratch) -> bool:
+    """Whether the next in line that was not seen since has gone (`memory` is mutated); if not, nobody is left in it."""
+    while memory.turn[0] < len(memory.line):
+        standing = memory.line[memory.turn[0]]
+        memory.turn[0] += 1
+        at = position_of(memory.keys, standing["number"])
+        place = i64(memory.places[at])
+        if place == ABSENT or newest_of(memory, place) != standing["newest_ms"]:
+            continue
+        memory.places[at] = ABSENT
+        memory.clock[EVICTED] += 1
+        form, slot = place >> FORM_AT, place & SLOT_MASK
+        if form == IS_WIDE:
+            free_slot(memory.wide, memory.wide_marks, slot, scratch.blank_wide)
+        elif form == IS_USUAL:
+            free_slot(memory.usual, memory.usual_marks, slot, scratch.blank_usual)
+        else:
+            free_slot(memory.quiet, memory.quiet_marks, slot, scratch.blank_quiet)
+        return True
+    return False
+
+
+@kernel
+def is_welcomed(memory: Memory, at: int, number: np.uint64, scratch: Scratch) -> bool:
+    """Whether `number`, at position `at`, has a blank record (`memory` is mutated); if not, a line must be formed."""
+    if 0 < memory.most_numbers <= held_numbers(memory) and not is_one_evicted(memory, scratch):
+        return False
+    slot = take_slot(memory.quiet, memory.quiet_marks)
+    memory.quiet[slot]["number"] = number
+    memory.places[at] = place_at(IS_QUIET, slot)
+    memory.clock[MOST_HELD] = max(memory.clock[MOST_HELD], held_numbers(memory))
+    return True
+
+
+@kernel
 def sweep(memory: Memory, scratch: Scratch) -> None:
     """The next records of each form are looked at, and let go if their numbers have long been silent.
 
@@ -309,13 +373,14 @@ def apply_rows(
     as_of_ms: I64s,
     scored: I64s,
     vectors: Vectors,
-    taken: I64s,
+    progress: I64s,
 ) -> None:
-    """Count each row that has a position, in order; take a vector where it is wanted.
+    """Count each row from `progress[NEXT_ROW]` on that has a position, in order; take a vector where it is wanted.
 
-    Mutated: `memory`, `scratch`. Written: `status[i]`, `as_of_ms[i]`; `scored[k]` and `vectors[k]` for k < `taken[0]`.
+    Mutated: `memory`, `scratch`, `progress` (i64[2]). Written: `status[i]`, `as_of_ms[i]`; `scored[k]` and `vectors[k]`
+    for k < `progress[TAKEN]`. Ends before a row for which a line must be formed: to be called again with it.
     """
-    for i in range(len(rows)):
+    for i in range(progress[NEXT_ROW], len(rows)):
         if i + FETCH_ROWS < len(rows):
             fetch_ahead(memory, positions[i + FETCH_ROWS])
         row = rows[i]
@@ -325,10 +390,9 @@ def apply_rows(
         at = positions[i]
         if at == ABSENT:
             continue
-        if memory.places[at] == ABSENT:
-            slot = take_slot(memory.quiet, memory.quiet_marks)
-            memory.quiet[slot]["number"] = row["number"]
-            memory.places[at] = place_at(IS_QUIET, slot)
+        if memory.places[at] == ABSENT and not is_welcomed(memory, at, row["number"], scratch):
+            progress[NEXT_ROW] = i
+            return
         pack_event(row, scratch.words)
         status[i] = count_event(memory, at, event_ms, utc_offset_ms, scratch)
         place = i64(memory.places[at])
@@ -338,11 +402,12 @@ def apply_rows(
             continue
         wanted = moments[i] and not is_own_block(scratch.words[1])
         if wanted and (floor <= 0 or began(memory, place, newest_ms, scratch.reading) >= floor):
-            write_features(memory, place, newest_ms, utc_offset_ms, scratch, vectors[taken[0]])
-            scored[taken[0]] = i
-            taken[0] += 1
+            write_features(memory, place, newest_ms, utc_offset_ms, scratch, vectors[progress[TAKEN]])
+            scored[progress[TAKEN]] = i
+            progress[TAKEN] += 1
         if tick(memory.clock, event_ms):
             sweep(memory, scratch)
+    progress[NEXT_ROW] = len(rows)
 
 
 @kernel

@@ -5,7 +5,8 @@
     control --------------------------      decisions.history --------+
 
 Decisions are a pure function of the log, of the decisions before it, and of model, policy, mode
-and settings. The first two are read back; `control` says which model, policy and mode it was.
+and settings. The first two are read back; `control` says which model, policy, mode and limit of
+numbers it was.
 """
 
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ class InForce(msgspec.Struct, frozen=True):
     mode: Mode
     model: str
     policy: str
+    most_numbers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +171,13 @@ class Auditor:
             )
         within = [before[-1], *(version for version in known if version.offset > start)]
         ends = [version.offset for version in within[1:]] + [stop]
+        detect = self._settings.detect
         for version, end in zip(within, ends, strict=True):
             where = f"{name}: offsets {max(start, version.offset)} to {end}"
             for what, wanted, got, setting in (
                 ("model", version.model, self._model.version, "model.bundle"),
                 ("policy", version.policy, self._policy.version, "verdict.policy"),
+                ("a limit of", _limit(version.most_numbers), _limit(detect.most_numbers), "detect.most_numbers"),
             ):
                 if wanted != got:
                     raise ConfigError(
@@ -200,6 +204,10 @@ class Auditor:
                 raise Fatal(
                     f"{control.topic}, offset {message.offset()}: wanted versions in force ({error})"
                 ) from error
+
+
+def _limit(most_numbers: int | None) -> str:
+    return "none" if most_numbers is None else f"{most_numbers} numbers"
 
 
 def _batches(messages: Iterator[Message]) -> Iterator[list[Entry]]:

@@ -52,7 +52,12 @@ class DetectRole:
         model = Model.load(settings.path(settings.model.bundle))
         policy = Policy.load(settings.path(settings.verdict.policy))
         zones = ZoneTable.load(settings.path(settings.home.zones))
-        self._versions = {"mode": settings.verdict.mode, "model": model.version, "policy": policy.version}
+        self._versions = {
+            "mode": settings.verdict.mode,
+            "model": model.version,
+            "policy": policy.version,
+            "most_numbers": settings.detect.most_numbers,
+        }
         metrics.model_info.labels(model.version, str(model.simulated).lower()).set(1)
         metrics.policy_info.labels(policy.version, settings.verdict.mode).set(1)
         self._detector = Detector(settings, Judge(policy, model, zones, settings), model)
@@ -179,7 +184,7 @@ class DetectRole:
         return [Output(topic, partition, value, key) for topic in where]
 
     def _in_force(self, part: Part) -> Output:
-        """For an audit: from which offset on which mode, model and policy decided."""
+        """For an audit: from which offset on which mode, model, policy and limit of numbers decided."""
         value = {"partition": part.number, "offset": part.committed, **self._versions}
         key = f"{part.number}@{part.committed}"
         return Output(self._settings.topics.control, 0, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), key.encode())
@@ -247,6 +252,7 @@ class DetectRole:
         for outcome in outcomes:
             metrics.scored.inc(outcome.scored)
             metrics.forgotten.inc(outcome.forgotten)
+            metrics.evicted.inc(outcome.evicted)
             self._count_rows(outcome.statuses)
             for _, rejected in outcome.rejected:
                 metrics.rejects.labels("events", rejected.reason.value).inc()

@@ -135,11 +135,12 @@ class Restorer:
 
     def stand(self, at: TopicPartition, low: int, judged_from: int, memory: Memory, shadow: Memory) -> Taken:
         """The partition of a log that begins at `low`, with what is known of the rows before `judged_from`."""
-        found = self.store.newest(at.partition, judged_from)  # 3
+        found = self.store.newest(at.partition, judged_from, self.detector.check)  # 3
         for why in found.passed_over:
             log.warning("snapshot passed over: %s", why)
         if found.offset is not None and (found.offset >= low or found.offset == judged_from):
-            part = Part.restore(at.partition, found.arrays, memory, shadow, judged_from)
+            limit = self.detector.most_numbers
+            part = Part.restore(at.partition, found.arrays, memory, shadow, judged_from, limit)
             return Taken(part, found.offset, from_snapshot=True, position=found.offset)
         start = self._log_start(at, low, judged_from)  # 4
         part = self.detector.fresh(at.partition, memory, shadow, judged_from)

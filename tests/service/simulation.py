@@ -53,6 +53,8 @@ START_MS: Final = 1_794_280_000_000
 SPOOFED: Final = 37
 """Fixed numbers shown as callers from abroad, again and again: the first call of each in an hour is a block, and
 whoever has forgotten that blocks again."""
+MOST_NUMBERS: Final = 12
+"""Of a partition: a few dozen are met, so that some are evicted, and come back, all the time."""
 BAD: Final = b'{"id":"bad","type":"call","from":"+99971000001","to":"+99971000002","start":5,"end":7}'
 
 
@@ -128,7 +130,7 @@ class Network:
             settings,
             model=replace(settings.model, bundle=str(ROOT / "models" / "default")),
             ingest=replace(settings.ingest, batch_records=8, rows_per_message=4),
-            detect=replace(settings.detect, capacity=64, batch_messages=4),
+            detect=replace(settings.detect, capacity=64, batch_messages=4, most_numbers=MOST_NUMBERS),
             topics=replace(settings.topics, partitions=3),
         )
         self.broker = SimulatedBroker(START_MS)

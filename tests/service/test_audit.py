@@ -16,8 +16,10 @@ from detector.metrics import Metrics
 from detector.service.audit import Audited, Auditor
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
+from detector.service.restore import Restorer
 from detector.snapshot import open_store
-from tests.service.harness import RECORDS, everything, settings_for, traffic
+from detector.verdict.memory import Memory
+from tests.service.harness import RECORDS, everything, log_entries, settings_for, traffic
 from tests.service.test_roles import drain
 
 SIZE = 8_000
@@ -227,6 +229,63 @@ def test_a_range_of_other_versions_is_refused(world: World, what: str, setting: 
         world.auditor().audit(1, 10, None)
     assert world.auditor().audit(1, 10, 50).differences == ()
     assert world.auditor().audit(0, None, None).differences == ()
+
+
+def test_a_range_under_another_limit_of_numbers_is_refused(world: World) -> None:
+    """Who is evicted bears on what is decided; a record from before there was a limit says that there was none."""
+    topic = world.settings.topics.control
+    record = next(orjson.loads(value or b"") for _, _, value in everything(world.broker, topic))
+    assert record.pop("most_numbers") is None
+    world.broker.publish(topic, [(b"1@50", orjson.dumps(record | {"partition": 1, "offset": 50}))])
+    assert world.auditor().audit(1, 10, None).differences == ()
+    later = record | {"partition": 1, "offset": 60, "most_numbers": 70}
+    world.broker.publish(topic, [(b"1@60", orjson.dumps(later))])
+    wanted = r"offsets 60 to \d+ were decided with a limit of 70 numbers \(got none from detect.most_numbers\)"
+    with pytest.raises(ConfigError, match=wanted):
+        world.auditor().audit(1, 10, None)
+
+
+def test_evictions_come_again_in_an_audit_and_after_a_restart(tmp_path: Path, records: list[bytes]) -> None:
+    """From the log's start or from any snapshot: the same state, byte for byte, and the same decisions."""
+    world = World(tmp_path)
+    world.settings = replace(world.settings, detect=replace(world.settings.detect, most_numbers=60))
+    for part in range(3):
+        world.work(records[part * SIZE // 3 : (part + 1) * SIZE // 3])
+    auditor = world.auditor()
+    assert [audit.differences for audit in world.audits()] == [()] * 4
+    assert [auditor.audit(q, world.end(q) * 2 // 3, None).differences for q in range(4)] == [()] * 4
+    for q in range(4):
+        newest = auditor._store.offsets(q)[0]
+        saved = auditor._store.load(q, newest)
+        again = auditor._detector("enforce").fresh(q, Memory.rebuild([]), Memory())
+        entries = log_entries(world.broker, world.settings, q)
+        auditor._detector("enforce").process(again, [entry for entry in entries if entry.offset < newest])
+        arrays = again.arrays()
+        assert {name: array.tobytes() for name, array in arrays.items()} == {
+            name: array.tobytes() for name, array in saved.items()
+        }
+        assert len(again.state) == 60
+
+
+def test_a_limit_that_is_changed_and_felt_means_a_new_state_from_the_log(
+    tmp_path: Path, records: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Snapshots of the other limit are passed over, and said to be; where it was never felt they are taken."""
+    world = World(tmp_path)
+    world.work(records[: SIZE // 2])
+    ends, free = [world.end(q) for q in range(4)], world.settings
+    for limit, from_snapshot in ((100_000, True), (60, False)):
+        world.settings = replace(free, detect=replace(free.detect, most_numbers=limit))
+        auditor = world.auditor()
+        restorer = Restorer(world.settings, world.broker, auditor._detector("enforce"), auditor._store)
+        at = TopicPartition(world.settings.topics.events, 2)
+        taken = restorer.stand(at, 0, ends[2], Memory(), Memory())
+        assert (taken.from_snapshot, taken.start) == (from_snapshot, ends[2] if from_snapshot else 0)
+    assert "wanted one of at most 60 numbers, got one without limit that has held" in caplog.text
+    world.work(records[SIZE // 2 :])
+    with pytest.raises(ConfigError, match=r"decided with a limit of none \(got 60 numbers"):
+        world.auditor().audit(2, 0, None)
+    assert world.auditor().audit(2, ends[2], None).differences == ()
 
 
 def test_a_range_whose_versions_nobody_wrote_down_is_refused(world: World) -> None:
