@@ -1,15 +1,17 @@
 """State: what numbers take in memory, and what a row costs when there are many of them.
 
 No Kafka: the rows of a population go straight to the states of twelve partitions, for eight days of event time, so
-that all windows are full. Then the last rows are timed: counted only, as when a partition is replayed, and with
-a vector at each originating row above the activity floor, as in production.
+that all windows are full. Then the largest is copied as for a snapshot, into the buffer that a worker keeps, and the
+last rows are timed: counted only, as when a partition is replayed, and with a vector at each originating row above
+the activity floor, as in production.
 """
 
 import argparse
 import gc
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -22,6 +24,7 @@ from detector.features.state import State
 from detector.ingest.rows import scatter
 from detector.pipeline import CHUNK_ROWS
 from detector.records import Role, Rows
+from detector.service.copies import Copies
 from loadtest import packed
 from loadtest.command import say, write_figures
 from loadtest.population import Population
@@ -45,9 +48,12 @@ class Measured:
     numbers: int
     rows: int
     forms: dict[str, int]
-    state_bytes: int
+    form_bytes: dict[str, int]
+    """Of the records in each form, those that are free again included."""
+    index_bytes: int
     largest_partition_bytes: int
-    """The most that is copied for a snapshot: its buffer is as large."""
+    buffer_bytes: int
+    """Of the snapshot buffer that a worker of all these partitions keeps."""
     resident_bytes: int
     """What the process grew by."""
     counted_ns: float
@@ -57,16 +63,30 @@ class Measured:
     scored: float
 
     @property
+    def state_bytes(self) -> int:
+        """Records and index."""
+        return self.index_bytes + sum(self.form_bytes.values())
+
+    @property
+    def total_bytes(self) -> int:
+        """The snapshot buffer included."""
+        return self.state_bytes + self.buffer_bytes
+
+    @property
     def bytes_a_number(self) -> float:
-        """Index and room of freed records included."""
-        return self.state_bytes / max(1, sum(self.forms.values()))
+        """Index, room of freed records and snapshot buffer included."""
+        return self.total_bytes / max(1, sum(self.forms.values()))
 
 
 def add(commands: Any) -> None:
     """The command line."""
     parser = commands.add_parser("state", help="memory by form, and what a row costs, at several sizes")
     parser.add_argument(
-        "--numbers", type=int, nargs="+", default=[100_000, 1_000_000], help="sizes (default: 100000 1000000)"
+        "--numbers",
+        type=int,
+        nargs="+",
+        default=[100_000, 1_000_000, 10_000_000],
+        help="sizes (default: 0.1, 1 and 10 M)",
     )
     parser.add_argument("--days", type=float, default=DAYS, help="of event time to fill with (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -77,9 +97,9 @@ def _run(arguments: argparse.Namespace) -> int:
     measured = []
     for numbers in arguments.numbers:
         measured.append(measure(numbers, arguments.days))
-        say(f"{numbers:,} numbers: {measured[-1].state_bytes / 1e9:.2f} GB")
+        say(f"{numbers:,} numbers: {measured[-1].total_bytes / 1e9:.2f} GB")
+        write_figures(arguments.json, [asdict(one) for one in measured])
     sys.stdout.write(table(measured))
-    write_figures(arguments.json, [asdict(one) for one in measured])
     return 0
 
 
@@ -89,17 +109,12 @@ def measure(numbers: int, days: float = DAYS) -> Measured:
     before = resident_bytes()
     population = Population(numbers)
     states = [State(4_096, 0) for _ in range(PARTITIONS)]
-    # Everybody once, then everybody at their own rate.
-    place = rows = 0
-    for start in range(0, numbers, STEP):
-        drawn = population.census(place, range(start, min(start + STEP, numbers)))
-        rows += _take(states, packed.rows(drawn), scored=False)[0]
-        place += len(drawn)
-    until = place + int(population.records_a_day * days)
-    while place < until:
-        drawn = population.draw(place, min(STEP, until - place))
-        rows += _take(states, packed.rows(drawn), scored=False)[0]
-        place += len(drawn)
+    place = numbers + int(population.records_a_day * days)
+    rows = sum(_take(states, some, scored=False)[0] for some in _drawn_ahead(population, place))
+    buffer = Copies()
+    arrays = max(states, key=lambda state: state.nbytes).arrays()
+    buffer.make_room(buffer.wanted_bytes(arrays))
+    buffer.take(arrays)
     counted, with_vectors, shares = [], [], []
     for step in range(TIMED_STEPS):
         drawn = population.draw(place, STEP)
@@ -114,12 +129,40 @@ def measure(numbers: int, days: float = DAYS) -> Measured:
             shares.append(vectors / taken)
         else:
             counted.append(ns)
-    forms = {form: sum(state.forms[form] for state in states) for form in FORMS}
-    sizes = [state.nbytes for state in states]
-    grown = resident_bytes() - before
     return Measured(
-        numbers, rows, forms, sum(sizes), max(sizes), grown, median(counted), median(with_vectors), median(shares)
+        numbers=numbers,
+        rows=rows,
+        forms={form: sum(state.forms[form] for state in states) for form in FORMS},
+        form_bytes={form: sum(state.form_bytes[form] for state in states) for form in FORMS},
+        index_bytes=sum(state.index_bytes for state in states),
+        largest_partition_bytes=max(state.nbytes for state in states),
+        buffer_bytes=buffer.nbytes,
+        resident_bytes=resident_bytes() - before,
+        counted_ns=median(counted),
+        scored_ns=median(with_vectors),
+        scored=median(shares),
     )
+
+
+def _drawn_ahead(population: Population, stop: int) -> Iterator[Rows]:
+    """The rows of the records before place `stop`: everybody once, then everybody at their own rate.
+
+    While some are counted, the next are drawn in another thread.
+    """
+
+    def draw(start: int) -> Rows:
+        if start < population.size:
+            return packed.rows(population.census(start, range(start, min(start + STEP, population.size))))
+        return packed.rows(population.draw(start, min(STEP, stop - start)))
+
+    starts = [*range(0, population.size, STEP), *range(population.size, stop, STEP)]
+    with ThreadPoolExecutor(1) as executor:
+        ahead = executor.submit(draw, starts[0])
+        for start in starts[1:]:
+            some = ahead.result()
+            ahead = executor.submit(draw, start)
+            yield some
+        yield ahead.result()
 
 
 def _take(states: Sequence[State], some: Rows, scored: bool) -> tuple[int, int]:
@@ -134,23 +177,27 @@ def _take(states: Sequence[State], some: Rows, scored: bool) -> tuple[int, int]:
 
 
 def table(measured: Sequence[Measured]) -> str:
-    """The sizes as a markdown table."""
-    lines = [
-        "| numbers | rows | quiet | usual | wide | bytes a number | state | largest partition | process grew by "
-        "| a row counted | a row, scored | scored |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    """The sizes as a markdown table; a row's time also as the share of the first size's throughput."""
+    head = ["numbers", "rows"]
+    head += [f"{form}: numbers, GB" for form in FORMS]
+    head += ["index", "largest partition", "snapshot buffer", "total", "bytes a number", "process grew by"]
+    head += ["a row counted", "throughput", "a row, scored", "throughput", "scored"]
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---:"] * len(head)) + " |"]
     for one in measured:
         cells = [
             f"{one.numbers:,}",
             f"{one.rows / 1e6:,.0f} M",
-            *(f"{one.forms[form]:,}" for form in FORMS),
-            f"{one.bytes_a_number:,.0f}",
-            f"{one.state_bytes / 1e9:.2f} GB",
+            *(f"{one.forms[form]:,}, {one.form_bytes[form] / 1e9:.3f}" for form in FORMS),
+            f"{one.index_bytes / 1e9:.3f} GB",
             f"{one.largest_partition_bytes / 1e6:,.0f} MB",
+            f"{one.buffer_bytes / 1e9:.3f} GB",
+            f"{one.total_bytes / 1e9:.2f} GB",
+            f"{one.bytes_a_number:,.0f}",
             f"{one.resident_bytes / 1e9:.2f} GB",
             f"{one.counted_ns:,.0f} ns",
+            f"{measured[0].counted_ns / one.counted_ns:.0%}",
             f"{one.scored_ns:,.0f} ns",
+            f"{measured[0].scored_ns / one.scored_ns:.0%}",
             f"{one.scored:.0%}",
         ]
         lines.append("| " + " | ".join(cells) + " |")

@@ -23,6 +23,11 @@ class Copies:
     def __init__(self) -> None:
         self._room: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the room."""
+        return len(self._room)
+
     def fit(self, arrays: Arrays) -> bool:
         """Whether there is room for copies of these."""
         return _bytes(arrays) <= len(self._room)

@@ -15,4 +15,9 @@ def test_every_number_is_counted_once_in_its_form(monkeypatch: pytest.MonkeyPatc
     assert measured.forms["quiet"] > 2_500
     assert 192 < measured.bytes_a_number < 1_536
     assert 0 < measured.scored <= 0.5
-    assert f"| 3,000 | 0 M | {measured.forms['quiet']:,} |" in state.table([measured])
+    assert measured.form_bytes["quiet"] >= 192 * measured.forms["quiet"]
+    assert measured.total_bytes == measured.index_bytes + sum(measured.form_bytes.values()) + measured.buffer_bytes
+    assert measured.buffer_bytes >= max(measured.form_bytes.values()) // state.PARTITIONS
+    twice = state.table([measured, measured])
+    assert twice.count(f"| 3,000 | 0 M | {measured.forms['quiet']:,}, 0.001 |") == 2
+    assert twice.count("| 100% |") == 2
