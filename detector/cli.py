@@ -18,6 +18,7 @@ from detector.commands import (
     demo,
     fit,
     operator,
+    plan_memory,
     replay,
     roles,
     simulate,
@@ -27,7 +28,21 @@ from detector.commands import (
 )
 from detector.errors import ConfigError, DetectorError
 
-COMMANDS: Final = (demo, topics, roles, simulate, decisions, operator, audit, snapshots, check, replay, fit, tables)
+COMMANDS: Final = (
+    demo,
+    topics,
+    roles,
+    simulate,
+    decisions,
+    operator,
+    audit,
+    snapshots,
+    check,
+    plan_memory,
+    replay,
+    fit,
+    tables,
+)
 """In the order in which a newcomer needs them; `--help` keeps it."""
 
 
