@@ -20,8 +20,9 @@ FORM_AT: Final = 28
 """A place is a form's rank above this bit, and a slot below it: 268 million of each form in a partition."""
 SLOT_MASK: Final = (1 << FORM_AT) - 1
 FULL: Final = 8
-"""One position in so many stays free. Near that a search looks at some dozen positions at the worst, which are one or
-two cache lines in a row; at three quarters, 10 M numbers in twelve partitions needed tables twice as long: 0.15 GB."""
+"""One position in so many stays free. At three quarters, 10 M numbers in twelve partitions had tables twice as long,
+0.15 GB more; with 0.83 M numbers in a million positions, one that is held is found in 16 ns instead of 13, and one that
+is not in 32 instead of 18."""
 FETCH_NUMBERS: Final = 16
 """Numbers that the table is asked for ahead of their turn: a search is a few nanoseconds, memory takes a hundred."""
 
