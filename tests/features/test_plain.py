@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from detector.features.state import State
 from detector.records import ROW, NumberKind, Rows, pack_digits
@@ -19,7 +20,7 @@ from tests.features.test_plain import stream
 from tests.features.test_state import every
 with np.errstate(over="ignore"):  # the hash is arithmetic modulo 2^64
     rows = stream()
-    state = State(1, 330)
+    state = State(1, 330, int(sys.argv[2]))
     updated = state.update(rows, every(rows))
     np.savez(sys.argv[1], vectors=updated.vectors, status=updated.status, **state.arrays())
 """
@@ -44,14 +45,16 @@ def stream() -> Rows:
     return rows
 
 
-def test_plain_python_gives_the_same_state_and_vectors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most_numbers", [0, 2])
+def test_plain_python_gives_the_same_state_and_vectors(tmp_path: Path, most_numbers: int) -> None:
     """With NUMBA_DISABLE_JIT=1, in a process of its own."""
     path = tmp_path / "plain.npz"
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    subprocess.run([sys.executable, "-c", PLAIN, str(path)], check=True, env=environment)
+    subprocess.run([sys.executable, "-c", PLAIN, str(path), str(most_numbers)], check=True, env=environment)
     rows = stream()
-    state = State(1, 330)
+    state = State(1, 330, most_numbers)
     updated = state.update(rows, every(rows))
+    assert (updated.evicted > 0) == (most_numbers > 0)
     with np.load(path) as plain:
         assert plain["status"].tolist() == updated.status.tolist()
         np.testing.assert_allclose(plain["vectors"], updated.vectors, rtol=1e-12, atol=1e-12)
