@@ -43,7 +43,8 @@ class World:
         self.broker.publish(RECORDS, [(None, value) for value in records], 0)
         verdict = replace(self.settings.verdict, mode=mode)
         settings = replace(self.settings, verdict=verdict)
-        roles = IngestRole(settings, self.broker, Metrics(), "0"), DetectRole(settings, self.broker, Metrics(), "0")
+        self.metrics = Metrics()
+        roles = IngestRole(settings, self.broker, Metrics(), "0"), DetectRole(settings, self.broker, self.metrics, "0")
         drain(*roles)
         for role in roles:
             role.close()
@@ -265,6 +266,7 @@ def test_evictions_come_again_in_an_audit_and_after_a_restart(tmp_path: Path, re
             name: array.tobytes() for name, array in saved.items()
         }
         assert len(again.state) == 60
+    assert world.metrics.value("evicted") > 0
 
 
 def test_a_limit_that_is_changed_and_felt_means_a_new_state_from_the_log(
