@@ -284,6 +284,8 @@ def test_a_limit_that_is_changed_and_felt_means_a_new_state_from_the_log(
         taken = restorer.stand(at, 0, ends[2], Memory(), Memory())
         assert (taken.from_snapshot, taken.start) == (from_snapshot, ends[2] if from_snapshot else 0)
     assert "wanted one of at most 60 numbers, got one without limit that has held" in caplog.text
+    with pytest.raises(CannotRebuild, match="no usable snapshot"):  # of a log that begins later, and is too short
+        restorer.stand(at, 1, ends[2], Memory(), Memory())
     world.work(records[SIZE // 2 :])
     with pytest.raises(ConfigError, match=r"decided with a limit of none \(got 60 numbers"):
         world.auditor().audit(2, 0, None)
