@@ -39,6 +39,15 @@ class Scraped:
             return None
         return next(edge for edge, count in buckets if count == buckets[-1][1])
 
+    def buckets(self, name: str, **labels: str) -> dict[float, float]:
+        """How many observations of a histogram do not exceed each edge, over the series which carry `labels`."""
+        counts: dict[float, float] = {}
+        for s in self.samples:
+            if s.name == f"{name}_bucket" and labels.items() <= s.labels.items():
+                edge = float(s.labels["le"])
+                counts[edge] = counts.get(edge, 0.0) + s.value
+        return counts
+
 
 def scrape(url: str) -> Scraped:
     """The metrics at `url`/metrics; raises `OSError` where nobody answers."""
