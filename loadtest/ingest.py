@@ -43,6 +43,9 @@ ASTERISK: Final = (
     '"Dial","PJSIP/out","%(start_text)s","%(answer_text)s","%(end_text)s",%(whole)d,%(talk)d,"%(disposition)s",'
     '"DOCUMENTATION","%(id)s",""'
 )
+FORMS: Final = {"freeswitch": FREESWITCH, "asterisk": ASTERISK}
+"""By the name of their source."""
+PLAIN: Final = "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +85,14 @@ def measure(numbers: int, turns: int) -> list[Figure]:
     """One figure for each source; `ns` are per record."""
     settings = load(ROOT / "configs" / "local.yaml")
     sources = {source.name: source for source in settings.sources}
-    plain = encode(simulate(Scenario(numbers=numbers, days=8, seed=1)).records)
-    batches = {
-        "plain": plain,
-        "freeswitch": list(_calls(FREESWITCH, 200_000)),
-        "asterisk": list(_calls(ASTERISK, 200_000)),
-    }
+    batches = {PLAIN: encode(simulate(Scenario(numbers=numbers, days=8, seed=1)).records)}
+    batches |= {name: list(calls(form, 200_000)) for name, form in FORMS.items()}
     return [
         _figure(settings, open_source(settings, sources[name]), name, values, turns) for name, values in batches.items()
     ]
 
 
-def _calls(form: str, count: int) -> Iterator[bytes]:
+def calls(form: str, count: int) -> Iterator[bytes]:
     """Calls between 100,000 numbers, `A_SECOND` of them, two out of three answered, written in `form`."""
     chance = np.random.default_rng(5)
     senders, recipients = chance.integers(0, 100_000, (2, count)).tolist()

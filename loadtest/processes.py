@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from detector.errors import Fatal
 
@@ -14,17 +15,16 @@ TICKS: Final = os.sysconf("SC_CLK_TCK")
 STOP_S: Final = 30
 
 
-class RoleProcess:
-    """`detector ROLE --config FILE` while in its `with` block; its log is beside the configuration."""
+class Watched:
+    """A command that runs while in its `with` block, its words in a log."""
 
-    def __init__(self, role: str, config: Path) -> None:
-        self.role = role
-        self._command = [sys.executable, "-m", "detector.cli", role, "--config", str(config)]
-        self._log = config.parent / f"{role}.log"
+    def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self._command, self._log, self._env = command, log, env
 
-    def __enter__(self) -> "RoleProcess":
+    def __enter__(self) -> Self:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._env)
         return self
 
     @property
@@ -35,8 +35,8 @@ class RoleProcess:
     def check(self) -> None:
         """Raises `Fatal` with its last words if it has ended."""
         if self._process.poll() is not None:
-            lines = self._log.read_text(encoding="utf-8").splitlines()
-            raise Fatal(f"{self.role} ended with {self._process.returncode}:\n" + "\n".join(lines[-20:]))
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+            raise Fatal(f"{self.name} ended with {self._process.returncode}:\n" + "\n".join(lines[-20:]))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -47,6 +47,14 @@ class RoleProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+class RoleProcess(Watched):
+    """`detector ROLE --config FILE --ordinal K`; its log is beside the configuration."""
+
+    def __init__(self, role: str, config: Path, ordinal: int = 0) -> None:
+        command = [sys.executable, "-m", "detector.cli", role, "--config", str(config), "--ordinal", f"{ordinal}"]
+        super().__init__(f"{role}-{ordinal}", command, config.parent / f"{role}-{ordinal}.log")
 
 
 def cpu_s(pid: int) -> float:

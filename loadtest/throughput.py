@@ -1,22 +1,30 @@
-"""Throughput: a backlog of plain JSON records, worked off by one process of each role.
+"""Throughput: a backlog of records, worked off by one process of each role, or by several.
 
 The clock runs from the first committed ingest transaction to the moment when detect has
 committed everything: transactions, sixty features, trees and policy included, start-up not.
+Beside each run stands how fast one consumer reads the same records and does nothing: the share of it that a run
+comes to says more on a shared machine than either figure.
+
+Plain records are a simulated network's: a week in which windows fill, and a day with campaigns in it. The other
+mappings' are calls between 100,000 numbers at random, within minutes, so that few rows are scored.
 """
 
 import argparse
+import math
 import os
 import platform
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from msgspec import to_builtins
 
 from detector.broker import TopicPartition
 from detector.broker.kafka import KafkaBroker
@@ -26,16 +34,24 @@ from detector.config import Settings, load
 from detector.errors import Fatal, Recoverable
 from detector.learning.encode import encode
 from detector.learning.simulate import Scenario, simulate
+from detector.verdict.manifest import running_versions
 from loadtest.command import say, write_figures
-from loadtest.configuration import configure
+from loadtest.configuration import CONFIGS, configure
+from loadtest.fleet import ROLES
+from loadtest.ingest import FORMS, PLAIN, calls
+from loadtest.limit import Limit, limit
 from loadtest.oracle import RECORDS as SOURCE
-from loadtest.processes import RoleProcess, cpu_s, peak_bytes
+from loadtest.processes import RoleProcess, Watched, cpu_s, peak_bytes
 from loadtest.scrape import scrape
+from loadtest.versions import InForce, Versions
 
 SOURCE_PARTITIONS: Final = 4
 CHUNK: Final = 20_000
 POLL_S: Final = 0.05
 LIMIT_S: Final = 600.0
+RECORDS_A_NUMBER: Final = 94
+"""Of a simulated network: so that every mapping's backlog is as long."""
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,19 @@ class Run:
     cpu_s: dict[str, float]
     peak_bytes: dict[str, int]
     machine: str
+    workers: int = 1
+    """Of each role; processor time and memory are the sums over them."""
+    mapping: str = PLAIN
+    limit: Limit | None = None
+    """One consumer over the same records, right after the run; None where it was not measured."""
+    in_force: tuple[InForce, ...] = ()
+    """What decided, as `control` tells."""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def share_of_limit(self) -> float:
+        """Of the bare consumer's rate; NaN where that was not measured."""
+        return self.records_per_s / self.limit.records_per_s if self.limit else math.nan
 
     @property
     def records_per_s(self) -> float:
@@ -59,7 +88,12 @@ class Run:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for a file."""
-        return asdict(self) | {"records_per_s": self.records_per_s}
+        return asdict(self) | {
+            "in_force": [by._asdict() for by in self.in_force],
+            "records_per_s": self.records_per_s,
+            "share_of_limit": self.share_of_limit,
+            "libraries": to_builtins(running_versions()),
+        }
 
 
 def add(commands: Any) -> None:
@@ -68,6 +102,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--numbers", type=int, default=10_000, help="subscribers, at about 94 records each (default: %(default)s)"
     )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="of each role (default: %(default)s)")
+    parser.add_argument("--mapping", choices=(PLAIN, *FORMS), default=PLAIN, help="of the source (default: plain)")
     parser.add_argument("--runs", type=int, default=3, help="how often (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.set_defaults(run=_run)
@@ -76,75 +112,136 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     runs = []
     for number in range(arguments.runs):
-        runs.append(measure(arguments.numbers, seed=number + 1))
+        runs.append(measure(arguments.numbers, number + 1, arguments.workers, arguments.mapping))
         say(f"run {number + 1} of {arguments.runs}: {runs[-1].records_per_s:,.0f} records/s")
     sys.stdout.write(table(runs))
     write_figures(arguments.json, [run.as_dict() for run in runs])
     return 0
 
 
-def measure(numbers: int, seed: int) -> Run:
-    """One run on a broker of its own: a week in which windows fill, and a day with campaigns in it."""
-    values = encode(simulate(Scenario(numbers=numbers, days=8, seed=seed)).records)
+def backlog(numbers: int, seed: int, mapping: str = PLAIN) -> list[bytes]:
+    """The records of a run."""
+    if mapping == PLAIN:
+        return encode(simulate(Scenario(numbers=numbers, days=8, seed=seed)).records)
+    return list(calls(FORMS[mapping], RECORDS_A_NUMBER * numbers))
+
+
+def measure(numbers: int, seed: int, workers: int = 1, mapping: str = PLAIN) -> Run:
+    """One run on a broker of its own, and the bare consumer behind it."""
+    return work_off(backlog(numbers, seed, mapping), workers, mapping)
+
+
+def work_off(values: Sequence[bytes], workers: int = 1, mapping: str = PLAIN) -> Run:
+    """Records of one mapping are worked off on a broker of the run's own, and then only read."""
     with tempfile.TemporaryDirectory(prefix="loadtest-") as folder, LocalKafka() as kafka:
-        config = configure(Path(folder), kafka.address, "loadtest", admin={"port": _free_ports()})
+        source = {"mapping": str(CONFIGS / "sources" / f"{mapping}.yaml")}
+        ports = {"port": free_ports(2 * workers)}
+        config = configure(Path(folder), kafka.address, "loadtest", source=source, admin=ports)
         settings = load(config)
         with closing(KafkaBroker(settings.kafka)) as broker:
             broker.create(topic_specs(settings, source_partitions=SOURCE_PARTITIONS))
             for number, start in enumerate(range(0, len(values), CHUNK)):
                 chunk = [(None, value) for value in values[start : start + CHUNK]]
                 broker.publish(SOURCE, chunk, number % SOURCE_PARTITIONS)
-            broker_before = cpu_s(kafka.pid)
-            with RoleProcess("ingest", config) as ingest, RoleProcess("detect", config) as detect:
-                roles = {"ingest": ingest, "detect": detect}
-                seconds, before = _work_off(broker, settings, roles, len(values))
-                cpu = {name: cpu_s(role.pid) - before[name] for name, role in roles.items()}
-                cpu["broker"] = cpu_s(kafka.pid) - broker_before
-                peak = {name: peak_bytes(role.pid) for name, role in roles.items()}
-                counted = _scrape(settings)
-    size = sum(map(len, values)) / len(values)
-    machine = f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}"
-    return Run(len(values), size, counted["rows"], counted["scored"], counted["decisions"], seconds, cpu, peak, machine)
+            run = work(kafka.pid, broker, config, len(values), sum(map(len, values)) / len(values), workers)
+            bare = limit(config, f"{settings.group}-limit", len(values))
+            in_force = _in_force(broker, settings)
+    return replace(run, mapping=mapping, limit=bare, in_force=in_force, settings=to_builtins(settings))
 
 
-def _free_ports() -> int:
-    """A free port with a free one behind it: ingest takes the first, detect the second."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
+def _in_force(broker: KafkaBroker, settings: Settings) -> tuple[InForce, ...]:
+    """What decided anything, over all partitions; of a partition that `control` does not tell of, nothing."""
+    nobody = InForce("", "", "")
+    versions = Versions(nobody)
+    for q in range(broker.partitions()[settings.topics.control]):
+        at = TopicPartition(settings.topics.control, q)
+        versions.hear(broker.read(at, *broker.watermarks(at)))
+    found = set()
+    for q in range(settings.topics.partitions):
+        end = broker.watermarks(TopicPartition(settings.topics.events, q))[1]
+        found |= {stretch.by for stretch in versions.stretches(q, 0, end)}
+    return tuple(sorted(found - {nobody}))
 
 
-def _work_off(
-    broker: KafkaBroker, settings: Settings, roles: dict[str, RoleProcess], records: int
-) -> tuple[float, dict[str, float]]:
-    """Seconds from the first commit of ingest to the last of detect; processor time used before."""
+def work(
+    broker_pid: int, broker: KafkaBroker, config: Path, records: int, record_bytes: float, workers: int = 1
+) -> Run:
+    """So many processes of each role work off what stands in the source's topic; its topics are there, and empty."""
+    settings = load(config)
     sources = [TopicPartition(SOURCE, partition) for partition in range(SOURCE_PARTITIONS)]
     events = [TopicPartition(settings.topics.events, q) for q in range(settings.topics.partitions)]
+    broker_before = cpu_s(broker_pid)
+    with ExitStack() as stack:
+        roles = {(role, k): stack.enter_context(RoleProcess(role, config, k)) for k in range(workers) for role in ROLES}
+        seconds, before, share = first_to_last_commit(
+            lambda: committed(broker, f"{settings.group}-ingest", sources),
+            lambda: _is_done(broker, settings, events),
+            roles,
+            records,
+        )
+        cpu = dict.fromkeys(ROLES, 0.0)
+        peak = dict.fromkeys(ROLES, 0)
+        for (role, k), process in roles.items():
+            cpu[role] += (cpu_s(process.pid) - before[role, k]) / share
+            peak[role] += peak_bytes(process.pid)
+        cpu["broker"] = cpu_s(broker_pid) - broker_before
+        counted = _scrape(settings, workers)
+    machine = f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}"
+    done = counted["rows"], counted["scored"], counted["decisions"]
+    return Run(records, record_bytes, *done, seconds, cpu, peak, machine, workers)
+
+
+def free_ports(count: int = 2) -> int:
+    """A free port with free ones behind it: of ordinal k ingest takes the (2 k)th, detect the next."""
+    while True:
+        with ExitStack() as stack:
+            port = 0
+            for place in range(count):
+                one = stack.enter_context(socket.socket())
+                try:
+                    one.bind(("127.0.0.1", port and port + place))
+                except (OSError, OverflowError):
+                    break
+                port = port or int(one.getsockname()[1])
+            else:
+                return port
+
+
+def first_to_last_commit(
+    read: Callable[[], int], is_done: Callable[[], bool], processes: Mapping[Name, Watched], records: int
+) -> tuple[float, dict[Name, float], float]:
+    """Seconds for all records; processor time that each process had used at the first commit; the share of the
+    records that came after it.
+
+    `read` says how many records are committed. The clock runs from the first commit to the one after which all are,
+    and what comes of them too (`is_done`). Those of the first commit were worked on before the clock ran.
+    """
     limit = time.monotonic() + LIMIT_S
-    began, first, before = 0.0, 0, dict.fromkeys(roles, 0.0)
+    began, first, before = 0.0, 0, dict.fromkeys(processes, 0.0)
     while time.monotonic() < limit:
-        for role in roles.values():
-            role.check()
-        ingested = _committed(broker, settings, "ingest", sources)
-        if not began and ingested:
-            began, first, before = time.monotonic(), ingested, {name: cpu_s(role.pid) for name, role in roles.items()}
-        if ingested >= records and _is_done(broker, settings, events):
-            return (time.monotonic() - began) * records / (records - first), before
+        for process in processes.values():
+            process.check()
+        done = read()
+        if not began and done:
+            began, first = time.monotonic(), done
+            before = {name: cpu_s(process.pid) for name, process in processes.items()}
+        if done >= records and is_done():
+            share = (records - first) / records
+            if not share:
+                raise Fatal(f"all {records:,} records were committed at once: too few to measure")
+            return (time.monotonic() - began) / share, before, share
         time.sleep(POLL_S)
     raise Fatal(f"the backlog of {records:,} records was not worked off in {LIMIT_S:.0f} s")
 
 
-def _committed(broker: KafkaBroker, settings: Settings, role: str, ats: Sequence[TopicPartition]) -> int:
+def committed(broker: KafkaBroker, group: str, ats: Sequence[TopicPartition], *, everywhere: bool = False) -> int:
+    """How many records a group has committed; 0 while a transaction is pending on them, and, if it is to have committed
+    something `everywhere`, until it has."""
     try:
-        return sum(offset or 0 for offset in broker.committed(f"{settings.group}-{role}", ats).values())
-    except Recoverable:  # a transaction is pending on them
+        offsets = broker.committed(group, ats).values()
+    except Recoverable:
         return 0
+    return 0 if everywhere and None in offsets else sum(offset or 0 for offset in offsets)
 
 
 def _is_done(broker: KafkaBroker, settings: Settings, events: Sequence[TopicPartition]) -> bool:
@@ -156,19 +253,23 @@ def _is_done(broker: KafkaBroker, settings: Settings, events: Sequence[TopicPart
     return all((done[at] or 0) >= broker.watermarks(at)[1] - 1 for at in events)
 
 
-def _scrape(settings: Settings) -> dict[str, int]:
-    """What detect says that it has done."""
-    told = scrape(f"http://{settings.admin.host}:{settings.admin.port + 1}")
-    return {name: int(told.total(f"detector_{name}_total")) for name in ("rows", "scored", "decisions")}
+def _scrape(settings: Settings, workers: int) -> dict[str, int]:
+    """What the detect processes say that they have done."""
+    first = settings.admin.port + ROLES.index("detect")
+    told = [scrape(f"http://{settings.admin.host}:{first + 2 * k}") for k in range(workers)]
+    names = ("rows", "scored", "decisions")
+    return {name: int(sum(one.total(f"detector_{name}_total") for one in told)) for name in names}
 
 
 def table(runs: Sequence[Run]) -> str:
     """The runs as a markdown table, medians last."""
     lines = [
-        f"{runs[0].machine}; {runs[0].records:,} plain JSON records of {runs[0].record_bytes:.0f} bytes a run",
+        f"{runs[0].machine}; {runs[0].records:,} {runs[0].mapping} records of {runs[0].record_bytes:.0f} bytes a run, "
+        f"worked off by {runs[0].workers} of each role",
         "",
-        "| run | records/s | scored | decisions | CPU s/M ingest | detect | broker | peak MB ingest | detect |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| run | records/s | bare consumer | share of it | scored | decisions | CPU s/M ingest | detect | broker "
+        "| peak MB ingest | detect |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for number, run in enumerate(runs, 1):
         per_million = [f"{run.cpu_s[name] / run.records * 1e6:.1f}" for name in ("ingest", "detect", "broker")]
@@ -176,6 +277,8 @@ def table(runs: Sequence[Run]) -> str:
         cells = [
             f"{number}",
             f"{run.records_per_s:,.0f}",
+            f"{run.limit.records_per_s:,.0f}" if run.limit else "",
+            f"{run.share_of_limit:.0%}" if run.limit else "",
             f"{run.scored:,}",
             f"{run.decisions:,}",
             *per_million,
