@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 FETCH_KAFKA := $(BIN)/python -c 'from detector.broker.local import fetch; fetch()'
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast kafka model lint format clean
+.PHONY: help venv demo test test-fast bench kafka model lint format clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test: $(INSTALLED) ## every test, those on a real Kafka included (Java 17, Maven
 
 test-fast: $(INSTALLED) ## the daily tests: no Java, nothing slow
 	$(BIN)/pytest -q -m 'not kafka and not slow'
+
+bench: $(INSTALLED) ## whether anything costs more than it did (Java 17, Maven); two minutes
+	$(FETCH_KAFKA)
+	$(BIN)/python -m loadtest bench $(ARGS)
 
 kafka: $(INSTALLED) ## a local single-node Kafka at 127.0.0.1:9092, until Ctrl-C
 	$(BIN)/python -m detector.broker.local

@@ -1,9 +1,10 @@
 """Load tests: what the detector takes and what it survives, on a Kafka of its own, on this machine.
 
-    throughput   a backlog, worked off by one process of each role: records a second, and what they cost
+    throughput   a backlog, worked off: records a second beside a bare consumer, and what they cost
     latency      from writing to the committed decision, at several paces, by stage
     ingest       ingest's kernels alone, by source, beside the general way that they must equal; no broker
     state        what numbers take in memory, and what a row costs when there are many of them; no broker
+    bench        whether anything costs more than it did: ratios, against a committed baseline
     faults       nemeses strike, oracles say what was lost or is there twice
     recovery     kill -9 under load: the time until every partition is decided on again
     rebalance    workers come and go: how long each partition pauses

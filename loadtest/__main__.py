@@ -4,9 +4,9 @@ import argparse
 import sys
 
 from detector.errors import DetectorError
-from loadtest import faults, fuzz, ingest, latency, rebalance, recovery, soak, state, throughput
+from loadtest import bench, faults, fuzz, ingest, latency, rebalance, recovery, soak, state, throughput
 
-COMMANDS = (throughput, latency, ingest, state, faults, recovery, rebalance, soak, fuzz)
+COMMANDS = (throughput, latency, ingest, state, bench, faults, recovery, rebalance, soak, fuzz)
 
 
 def main() -> int:

@@ -125,20 +125,7 @@ def _written(at_s: int) -> str:
 
 
 def _figure(settings: Settings, reader: SourceReader, name: str, values: Sequence[bytes], turns: int) -> Figure:
-    raws = []
-    for start in range(0, len(values), BATCH):
-        batch = values[start : start + BATCH]
-        nothing = np.zeros(len(batch), np.int64)
-        # Published when the day is over: none of it is in the future.
-        raws.append(Raw(batch, nothing, np.arange(start, start + len(batch)), nothing + (NOON_S + 10**7) * 1000))
-    most = settings.ingest.rows_per_message
-
-    def pack(batches: Sequence[Ingested]) -> None:
-        for ingested in batches:
-            for _, rows in scatter(ingested.rows, settings.topics.partitions):
-                for at in range(0, len(rows), most):
-                    pack_message(rows[at : at + most])
-
+    raws = batches_of(values)
     read = [reader.read(raw) for raw in raws]
     count = len(values)
     few = raws[: max(1, len(raws) // 5)]
@@ -155,8 +142,27 @@ def _figure(settings: Settings, reader: SourceReader, name: str, values: Sequenc
         odd,
         _least(lambda: [reader.read(raw) for raw in raws], turns) / count,
         _least(lambda: [reader.read_generally(raw) for raw in few], turns) / sum(len(raw.values) for raw in few),
-        _least(lambda: pack(read), turns) / count,
+        _least(lambda: pack(settings, read), turns) / count,
     )
+
+
+def batches_of(values: Sequence[bytes]) -> list[Raw]:
+    """The values as batches of ingest's, published when the day is over: none of it is in the future."""
+    raws = []
+    for start in range(0, len(values), BATCH):
+        batch = values[start : start + BATCH]
+        nothing = np.zeros(len(batch), np.int64)
+        raws.append(Raw(batch, nothing, np.arange(start, start + len(batch)), nothing + (NOON_S + 10**7) * 1000))
+    return raws
+
+
+def pack(settings: Settings, batches: Sequence[Ingested]) -> None:
+    """Rows are scattered over the partitions and packed into messages, which go nowhere."""
+    most = settings.ingest.rows_per_message
+    for ingested in batches:
+        for _, rows in scatter(ingested.rows, settings.topics.partitions):
+            for at in range(0, len(rows), most):
+                pack_message(rows[at : at + most])
 
 
 def _least(work: Callable[[], object], turns: int) -> float:

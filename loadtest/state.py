@@ -108,9 +108,7 @@ def measure(numbers: int, days: float = DAYS) -> Measured:
     gc.collect()
     before = resident_bytes()
     population = Population(numbers)
-    states = [State(4_096, 0) for _ in range(PARTITIONS)]
-    place = numbers + int(population.records_a_day * days)
-    rows = sum(_take(states, some, scored=False)[0] for some in _drawn_ahead(population, place))
+    states, place, rows = filled(population, days)
     buffer = Copies()
     arrays = max(states, key=lambda state: state.nbytes).arrays()
     buffer.make_room(buffer.wanted_bytes(arrays))
@@ -121,7 +119,7 @@ def measure(numbers: int, days: float = DAYS) -> Measured:
         some = packed.rows(drawn)
         place += len(drawn)
         began = time.process_time()
-        taken, vectors = _take(states, some, scored=step % 2 == 1)
+        taken, vectors = take(states, some, scored=step % 2 == 1)
         ns = 1e9 * (time.process_time() - began) / taken
         rows += taken
         if step % 2 == 1:
@@ -142,6 +140,16 @@ def measure(numbers: int, days: float = DAYS) -> Measured:
         scored_ns=median(with_vectors),
         scored=median(shares),
     )
+
+
+def filled(population: Population, days: float) -> tuple[list[State], int, int]:
+    """States in which everybody was seen once, and then at their own rate for so many days of event time.
+
+    Beside them the place of the next record in the stream, and the rows that they have taken.
+    """
+    states = [State(4_096, 0) for _ in range(PARTITIONS)]
+    place = population.size + int(population.records_a_day * days)
+    return states, place, sum(take(states, some, scored=False)[0] for some in _drawn_ahead(population, place))
 
 
 def _drawn_ahead(population: Population, stop: int) -> Iterator[Rows]:
@@ -165,7 +173,7 @@ def _drawn_ahead(population: Population, stop: int) -> Iterator[Rows]:
         yield ahead.result()
 
 
-def _take(states: Sequence[State], some: Rows, scored: bool) -> tuple[int, int]:
+def take(states: Sequence[State], some: Rows, scored: bool) -> tuple[int, int]:
     """Rows go to the states of their partitions, in chunks as in production; returns rows and vectors."""
     vectors = 0
     for partition, mine in scatter(some, len(states)):
