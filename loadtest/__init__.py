@@ -2,6 +2,7 @@
 
     throughput   a backlog, worked off: records a second beside a bare consumer, and what they cost
     latency      from writing to the committed decision, at several paces, by stage
+    peers        other engines do a smaller job on the same records in the same run, and what each of them costs
     ingest       ingest's kernels alone, by source, beside the general way that they must equal; no broker
     state        what numbers take in memory, and what a row costs when there are many of them; no broker
     bench        whether anything costs more than it did: ratios, against a committed baseline

@@ -5,8 +5,9 @@ import sys
 
 from detector.errors import DetectorError
 from loadtest import bench, faults, fuzz, ingest, latency, rebalance, recovery, soak, state, throughput
+from loadtest.peers import command as peers
 
-COMMANDS = (throughput, latency, ingest, state, bench, faults, recovery, rebalance, soak, fuzz)
+COMMANDS = (throughput, latency, peers, ingest, state, bench, faults, recovery, rebalance, soak, fuzz)
 
 
 def main() -> int:

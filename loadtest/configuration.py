@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from msgspec.structs import asdict
 
-from detector.config import ROOT
+from detector.config import ROOT, Topics
 from loadtest.oracle import RECORDS
 
 CONFIGS: Final = ROOT / "configs"
@@ -43,6 +44,14 @@ def reconfigure(path: Path, **sections: dict[str, Any]) -> None:
     beside = path.with_suffix(".new")
     beside.write_text(yaml.safe_dump(tree), encoding="utf-8")
     beside.replace(path)
+
+
+def regroup(path: Path, group: str) -> None:
+    """The file is another deployment's, on the same broker: with groups, transactional ids and topics of its own."""
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    tree["group"] = group
+    tree["topics"] |= {name: f"{group}.{topic}" for name, topic in asdict(Topics()).items() if isinstance(topic, str)}
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
 
 
 def change(tree: dict[str, Any], sections: dict[str, dict[str, Any]]) -> None:
