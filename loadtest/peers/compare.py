@@ -1,17 +1,16 @@
-"""Compare: every engine in turn on one broker and one backlog, measured in one way, its output counted."""
+"""Compare: every engine in turn on one broker and one backlog, measured in one way."""
 
 import json
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from detector.broker import Message, TopicPartition, TopicSpec
+from detector.broker import TopicPartition, TopicSpec
 from detector.broker.kafka import KafkaBroker
 from detector.broker.local import LocalKafka
 from detector.broker.topics import topic_specs
@@ -21,8 +20,9 @@ from detector.records import ROW
 from loadtest.configuration import configure, regroup
 from loadtest.oracle import RECORDS as SOURCE
 from loadtest.peers.backlog import COEFFICIENTS, INTERCEPT, Backlog
-from loadtest.peers.engines import COMMIT_MS, CORES, Command, Peer, environment
+from loadtest.peers.engines import CORES, Command, Peer, environment
 from loadtest.peers.job import Task
+from loadtest.peers.output import SETTLED_S, Decisions, Ending, difference, difference_of_ours, messages
 from loadtest.processes import Watched, cpu_s, peak_bytes
 from loadtest.throughput import (
     LIMIT_S,
@@ -35,8 +35,6 @@ from loadtest.throughput import (
 
 OURS: Final = "ours"
 LIMIT: Final = "limit"
-SETTLED_S: Final = 20.0
-"""Flink's offsets come as much as 10 s late: its reader sits in a poll of that length once there is nothing to read."""
 SOURCES: Final = [TopicPartition(SOURCE, partition) for partition in range(SOURCE_PARTITIONS)]
 
 
@@ -64,6 +62,8 @@ class Bench:
     broker: KafkaBroker
     folder: Path
     backlog: Backlog
+    commit_ms: int
+    """How often peers commit."""
 
     def ours(self, turn: int) -> Measured:
         """Our own detector: the whole job, on topics and snapshots of this turn's own."""
@@ -91,30 +91,19 @@ class Bench:
         logged = sum(
             len(message.value() or b"") // ROW.itemsize
             for q in partitions
-            for message in _all(self.broker, settings.topics.events, q)
+            for message in messages(self.broker, settings.topics.events, q)
         )
-        published = sum(1 for q in partitions for _ in _all(self.broker, settings.topics.history, q))
-        refused = sum(1 for q in partitions for _ in _all(self.broker, settings.topics.rejects, q))
+        published = sum(1 for q in partitions for _ in messages(self.broker, settings.topics.history, q))
+        refused = sum(1 for q in partitions for _ in messages(self.broker, settings.topics.rejects, q))
         return difference_of_ours(refused, logged, rows, published, decisions)
 
     def peer(self, peer: Peer, command: Callable[[Path, Path], Command], turn: int) -> Measured:
         """Another engine: the smaller job, in a group and on a topic of this turn's own."""
         group = f"{peer.name}-{turn}"
-        topic = f"{group}.decisions"
         folder = self.folder / group
         folder.mkdir()
-        task = folder / "task.json"
-        Task(
-            self.kafka.address,
-            SOURCE,
-            group,
-            topic,
-            CORES,
-            COMMIT_MS,
-            COEFFICIENTS,
-            INTERCEPT,
-            self.backlog.threshold,
-        ).write(task)
+        topic, task = f"{group}.decisions", folder / "task.json"
+        self._task(group, topic).write(task)
         self.broker.create([TopicSpec(topic, SOURCE_PARTITIONS)])
         decisions = Decisions(self.broker, topic)
         records, wanted = len(self.backlog.values), self.backlog.decided.total()
@@ -147,6 +136,19 @@ class Bench:
         wrong = difference(self.backlog.decided, decisions.ids, left)
         return self._measured(peer.name, seconds, cpu, broker_cpu, peak, found, wrong)
 
+    def _task(self, group: str, decisions: str) -> Task:
+        return Task(
+            bootstrap=self.kafka.address,
+            topic=SOURCE,
+            group=group,
+            decisions=decisions,
+            threads=CORES,
+            commit_ms=self.commit_ms,
+            coefficients=COEFFICIENTS,
+            intercept=INTERCEPT,
+            threshold=self.backlog.threshold,
+        )
+
     def limit(self, turn: int) -> Measured:
         """The bare consumer: what reading alone costs."""
         config = configure(self.folder, self.kafka.address, LIMIT)
@@ -172,67 +174,3 @@ class Bench:
         return Measured(
             engine, records, records / seconds, cpu / millions, broker_cpu / millions, peak, decisions, wrong
         )
-
-
-def _all(broker: KafkaBroker, topic: str, partition: int) -> Iterator[Message]:
-    at = TopicPartition(topic, partition)
-    return broker.read(at, *broker.watermarks(at))
-
-
-class Decisions:
-    """The committed decisions of a peer, read as they come."""
-
-    def __init__(self, broker: KafkaBroker, topic: str) -> None:
-        self._broker = broker
-        self._next = {TopicPartition(topic, partition): 0 for partition in range(SOURCE_PARTITIONS)}
-        self.ids: Counter[str] = Counter()
-        """The records that they were made of."""
-
-    def read(self) -> int:
-        """How many there are, once every transaction that was open at the call has ended."""
-        ends = {at: self._broker.watermarks(at)[1] for at in self._next}
-        for at, end in ends.items():
-            messages = self._broker.read(at, self._next[at], end)
-            self.ids.update(json.loads(message.value() or b"")["id"] for message in messages)
-            self._next[at] = end
-        return self.ids.total()
-
-
-class Ending:
-    """How many records a peer has committed; all of them as soon as the last decision is there to be read.
-
-    A peer's work is done then. Offsets are where its reader has got to, and may come late; without decisions they count
-    once nothing more has come for as long as that can take.
-    """
-
-    def __init__(self, done: Callable[[], int], is_done: Callable[[], bool], records: int) -> None:
-        self._done, self._is_done, self._records = done, is_done, records
-        self._since = 0.0
-
-    def __call__(self) -> int:
-        done = self._done()
-        if done and self._is_done():
-            return self._records
-        if done < self._records:
-            return done
-        self._since = self._since or time.monotonic()
-        return self._records if time.monotonic() - self._since > SETTLED_S else self._records - 1
-
-
-def difference(expected: Counter[str], found: Counter[str], left: int = 0) -> str:
-    """How what a peer published differs from what must be there, and how much it has left; empty if all is well."""
-    missing, extra = (expected - found).total(), (found - expected).total()
-    told = [f"{missing:,} decisions missing, {extra:,} too many"] if missing or extra else []
-    return ", ".join([*told, *([f"{left:,} records not committed"] if left else [])])
-
-
-def difference_of_ours(refused: int, logged: int, counted: int, published: int, decided: int) -> str:
-    """The same of our own: records refused; rows in the log and counted; decisions published and made."""
-    told = []
-    if refused:
-        told.append(f"{refused:,} records refused")
-    if logged != counted:
-        told.append(f"{counted:,} of {logged:,} rows counted")
-    if published != decided:
-        told.append(f"{published:,} of {decided:,} decisions published")
-    return ", ".join(told)

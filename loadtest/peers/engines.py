@@ -10,9 +10,6 @@ from detector.config import ROOT
 from loadtest.peers.build import classpath_of, python_of
 from loadtest.throughput import SOURCE_PARTITIONS
 
-COMMIT_MS: Final = 1_000
-"""How often peers commit. All of them trade latency for throughput by this: a second is where none gains much more, and
-a decision is already late."""
 CORES: Final = min(os.cpu_count() or 1, SOURCE_PARTITIONS)
 HEAP: Final = "-Xmx3g"
 
@@ -71,7 +68,7 @@ PEERS: Final[Mapping[str, Peer]] = {
             "Flink 1.20",
             "exactly once",
             2.0,
-            "a slot a core in one JVM, state on the heap, object reuse, a checkpoint a second",
+            "a slot a core in one JVM, state on the heap, object reuse",
             processes=1,
             needs_java=True,
             build=_flink,
@@ -81,7 +78,7 @@ PEERS: Final[Mapping[str, Peer]] = {
             "Kafka Streams 4.3",
             "exactly once (v2)",
             5.0,
-            "a thread a core, state in memory with a changelog, record cache, a commit a second",
+            "a thread a core, state in memory with a changelog, record cache",
             processes=1,
             needs_java=True,
             build=_kstreams,
@@ -91,7 +88,7 @@ PEERS: Final[Mapping[str, Peer]] = {
             "Quix Streams 3.28",
             "exactly once",
             8.0,
-            "a process a core in one group, state in RocksDB with a changelog, a commit a second",
+            "a process a core in one group, state in RocksDB with a changelog",
             processes=CORES,
             needs_java=False,
             build=_quix,

@@ -1,8 +1,8 @@
 """The smaller job, in plain Python: what every peer does with a record, and what must come of it.
 
 Per caller, panes of one minute of event time: attempts, answered, short (under 6 s), talk, distinct callees. Windows of
-5 and 60 of them give eight features, and those a logistic score; above the threshold the record gives a decision.
-A record older than its caller's newest pane counts in that one.
+5 and 60 of them give eight features, and those a logistic score; above the threshold the record gives a decision. 256
+callees are remembered at most, and a record older than its caller's newest pane counts in that one.
 
 Nothing but the standard library is imported: Quix Streams runs this file in its own virtual environment, and
 `java/Job.java` says the same for the engines on the JVM. Less than our own detector does: no validation, no recipients,
@@ -10,7 +10,7 @@ no day or week, 8 of 60 features, 8 multiplications instead of trees, and no pol
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import log1p
 from pathlib import Path
@@ -20,12 +20,14 @@ MINUTE_MS: Final = 60_000
 SHORT_WINDOW: Final = 5
 LONG_WINDOW: Final = 60
 SHORT_TALK_S: Final = 6
+MOST_CALLEES: Final = 256
+"""Of all panes. A bank that sends codes to a city has thousands an hour: engines would be measured by that one list."""
 
 Pane = list[Any]
 """Minute, attempts, answered, short, talk in s, distinct callees: a list, for it is kept as JSON."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What an engine is told, in a file."""
 
@@ -64,7 +66,7 @@ def count(panes: list[Pane] | None, record: Mapping[str, Any]) -> list[Pane]:
         pane[4] += talk_s
         if talk_s < SHORT_TALK_S:
             pane[3] += 1
-    if record["to"] not in pane[5]:
+    if record["to"] not in pane[5] and sum(len(pane[5]) for pane in panes) < MOST_CALLEES:
         pane[5].append(record["to"])
     return panes
 
@@ -97,8 +99,8 @@ def features(panes: list[Pane]) -> tuple[float, ...]:
     )
 
 
-def score(panes: list[Pane], task: Task) -> float:
+def score(panes: list[Pane], coefficients: Sequence[float], intercept: float) -> float:
     """The margin of the logistic model. Written out: a loop over eight would cost Quix Streams a microsecond."""
-    a, b, c, d, e, f, g, h = task.coefficients
+    a, b, c, d, e, f, g, h = coefficients
     p, q, r, s, t, u, v, w = features(panes)
-    return task.intercept + a * p + b * q + c * r + d * s + e * t + f * u + g * v + h * w
+    return intercept + a * p + b * q + c * r + d * s + e * t + f * u + g * v + h * w

@@ -16,14 +16,25 @@ from detector.config import load
 from detector.errors import ConfigError
 from loadtest.configuration import configure, regroup
 from loadtest.peers import build, command
-from loadtest.peers.backlog import COEFFICIENTS, DECIDED, INTERCEPT, draw
-from loadtest.peers.compare import LIMIT, OURS, Ending, Measured, difference, difference_of_ours
+from loadtest.peers.backlog import COEFFICIENTS, DECIDED, INTERCEPT, draw, spread
+from loadtest.peers.compare import LIMIT, OURS, Measured
 from loadtest.peers.engines import PEERS
 from loadtest.peers.job import Pane, Task, count, features, score
+from loadtest.peers.output import Ending, difference, difference_of_ours
 from loadtest.peers.table import rows, table, verdicts
 
 MINUTE = 60_000
-TASK = Task("b", "records", "g", "d", 2, 1_000, (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), -2.0, 0.5)
+TASK = Task(
+    bootstrap="127.0.0.1:1",
+    topic="records",
+    group="g",
+    decisions="g.decisions",
+    threads=2,
+    commit_ms=1_000,
+    coefficients=(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    intercept=-2.0,
+    threshold=0.5,
+)
 
 
 def call(minute: float, to: str = "+1", talk_s: int | None = None) -> dict[str, object]:
@@ -70,9 +81,30 @@ def test_a_message_counts_as_an_attempt() -> None:
     assert counted(call(4), sms)[-1] == [5, 1, 0, 0, 0, ["+1"]]
 
 
+def test_no_more_than_256_callees_are_remembered() -> None:
+    """Attempts count on; those of an expired pane make room."""
+    panes = counted(*(call(minute, f"+{minute}-{i}") for minute in (0, 30) for i in range(200)))
+    assert [(pane[1], len(pane[5])) for pane in panes] == [(200, 200), (200, 56)]
+    assert [(pane[1], len(pane[5])) for pane in count(panes, call(61, "+1"))] == [(200, 56), (1, 1)]
+
+
+def test_partitions_are_as_long_as_each_other() -> None:
+    """A caller's records are in one of them, however many."""
+    records = Counter({b"bank": 700, **{b"%d" % i: 1 + i % 7 for i in range(600)}})
+    partitions = spread(records)
+    lengths: Counter[int] = Counter()
+    for caller, partition in partitions.items():
+        lengths[partition] += records[caller]
+    assert partitions.keys() == records.keys()
+    assert max(lengths.values()) - min(lengths.values()) <= 7
+    assert len(lengths) == 4
+
+
 def test_a_score_weighs_the_features() -> None:
     """Here the first alone: the logarithm of the calls in five minutes, less two."""
-    assert score(counted(call(0), call(1), call(2)), TASK) == pytest.approx(math.log1p(3) - 2)
+    assert score(counted(call(0), call(1), call(2)), TASK.coefficients, TASK.intercept) == pytest.approx(
+        math.log1p(3) - 2
+    )
 
 
 def test_a_task_reads_as_it_was_written(tmp_path: Path) -> None:
@@ -88,7 +120,6 @@ def test_a_backlog_says_what_must_come_of_it() -> None:
     assert len(backlog.values) == len(backlog.callers) >= 9_000
     assert backlog.decided.total() == pytest.approx(DECIDED * len(backlog.values), rel=0.1)
     assert set(backlog.decided.values()) == {1}
-    task = replace(TASK, coefficients=COEFFICIENTS, intercept=INTERCEPT)
     remembered: dict[bytes, list[Pane]] = {}
     found: Counter[str] = Counter()
     nearest = math.inf
@@ -96,7 +127,7 @@ def test_a_backlog_says_what_must_come_of_it() -> None:
         record = orjson.loads(value)
         assert record["from"].encode() == caller
         remembered[caller] = count(remembered.get(caller), record)
-        margin = score(remembered[caller], task)
+        margin = score(remembered[caller], COEFFICIENTS, INTERCEPT)
         nearest = min(nearest, abs(margin - backlog.threshold))
         found[record["id"]] += margin > backlog.threshold
     assert +found == backlog.decided
@@ -154,11 +185,12 @@ def turn(ours: float = 200_000, flink: float = 90_000, wrong: str = "") -> Mappi
 def test_the_table_has_a_row_an_engine_with_its_ratio() -> None:
     """Ratios are of the same turn, and the middle one is told."""
     turns = [turn(), turn(ours=100_000, flink=40_000), turn(ours=300_000, flink=100_000)]
-    told = table(turns, 189.0)
+    told = table(turns, 189.0, 500)
     assert "1,000,000 plain JSON records of 189 bytes, 3 turns" in told
     assert "| this detector | the whole | exactly once | 200,000 (100,000 to 300,000) |  |" in told
     assert "| Flink 1.20 | the smaller | exactly once | 90,000 (40,000 to 100,000) | 2.50 x | 2 x | 7.0 | 2.0 |" in told
     assert "| bare consumer | none: reads |  | 1,000,000 (1,000,000 to 1,000,000) | 0.20 x |" in told
+    assert "a commit every 500 ms." in told
     assert "complete and without repeats" in told
     assert "Below" not in told
 
@@ -257,7 +289,7 @@ def test_a_regrouped_deployment_shares_nothing_but_the_source(tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_peer_beside_our_own_gives_what_the_plain_pass_gives() -> None:
     """Kafka Streams, compiled once and kept: every record worked off by both, no decision missing or repeated."""
-    (measured,), _ = command.measure([PEERS["kstreams"]], 20_000, 1, 1, build.BUILT)
+    (measured,), _ = command.measure([PEERS["kstreams"]], 200_000, 1, 1, build.BUILT, commit_ms=100)
     assert list(measured) == [LIMIT, OURS, "kstreams"]
     assert [one.wrong for one in measured.values()] == ["", "", ""]
     assert all(one.records_per_s > 0 and one.peak_bytes > 0 for one in measured.values())

@@ -30,6 +30,7 @@ public final class Job implements Serializable {
   private static final int MINUTE = 0, ATTEMPTS = 1, ANSWERED = 2, SHORT = 3, TALK_S = 4, CALLEES = 5, HEADER = 6;
   private static final int SHORT_WINDOW = 5, LONG_WINDOW = 60;
   private static final int SHORT_TALK_S = 6;
+  private static final int MOST_CALLEES = 256;
   private static final long MINUTE_MS = 60_000;
   private static final long[] NOTHING = {};
   private static final JsonFactory JSON = new JsonFactory();
@@ -78,8 +79,9 @@ public final class Job implements Serializable {
     return call;
   }
 
+  /** A number or a name as a long that is never 0. */
   private static long number(String text) {
-    if (text.startsWith("+")) return Long.parseLong(text.substring(1));
+    if (text.startsWith("+")) return 1 + Long.parseLong(text, 1, text.length(), 10);
     CRC32 crc = new CRC32();
     crc.update(text.getBytes(StandardCharsets.UTF_8));
     return -1 - crc.getValue();
@@ -94,13 +96,12 @@ public final class Job implements Serializable {
       int kept = 0;
       while (kept < panes.length && panes[kept + MINUTE] <= minute - LONG_WINDOW) kept = next(panes, kept);
       newest = panes.length - kept;
-      long[] grown = new long[newest + HEADER + 1];
+      long[] grown = new long[newest + HEADER];
       System.arraycopy(panes, kept, grown, 0, newest);
       panes = grown;
       panes[newest + MINUTE] = minute;
-      panes[newest + CALLEES] = 1;
-      panes[newest + HEADER] = call.callee;
-    } else if (!holds(panes, newest, call.callee)) {
+    }
+    if (!holds(panes, newest, call.callee) && callees(panes) < MOST_CALLEES) {
       panes = Arrays.copyOf(panes, panes.length + 1);
       panes[panes.length - 1] = call.callee;
       panes[newest + CALLEES]++;
@@ -122,6 +123,12 @@ public final class Job implements Serializable {
     int newest = -1;
     for (int pane = 0; pane < panes.length; pane = next(panes, pane)) newest = pane;
     return newest;
+  }
+
+  private static int callees(long[] panes) {
+    int callees = panes.length;
+    for (int pane = 0; pane < panes.length; pane = next(panes, pane)) callees -= HEADER;
+    return callees;
   }
 
   private static boolean holds(long[] panes, int pane, long callee) {
@@ -158,18 +165,24 @@ public final class Job implements Serializable {
         + c[7] * ((double) distinct(panes, 0) / attempts);
   }
 
+  /** Distinct callees of the panes from `first` on. A table of longs: a HashSet of boxed ones costs several times that. */
   private static int distinct(long[] panes, int first) {
     if (next(panes, first) == panes.length) return (int) panes[first + CALLEES];
-    long[] callees = new long[panes.length];
-    int size = 0;
+    int bits = 33 - Integer.numberOfLeadingZeros(panes.length - first);
+    long[] table = new long[1 << bits];
+    int distinct = 0;
     for (int pane = first; pane < panes.length; pane = next(panes, pane)) {
-      int count = (int) panes[pane + CALLEES];
-      System.arraycopy(panes, pane + HEADER, callees, size, count);
-      size += count;
+      int end = next(panes, pane);
+      for (int i = pane + HEADER; i < end; i++) {
+        long callee = panes[i];
+        int slot = (int) (callee * 0x9E3779B97F4A7C15L >>> (64 - bits));
+        while (table[slot] != 0 && table[slot] != callee) slot = (slot + 1) & (table.length - 1);
+        if (table[slot] == 0) {
+          table[slot] = callee;
+          distinct++;
+        }
+      }
     }
-    Arrays.sort(callees, 0, size);
-    int distinct = 1;
-    for (int i = 1; i < size; i++) if (callees[i] != callees[i - 1]) distinct++;
     return distinct;
   }
 

@@ -32,7 +32,7 @@ def main(task: Task, state: Path) -> None:
     def scoring(record: dict[str, Any], state: State) -> dict[str, Any] | None:
         panes = count(state.get("panes"), record)
         state.set("panes", panes)
-        margin = score(panes, task)
+        margin = score(panes, task.coefficients, task.intercept)
         return {"id": record["id"], "number": record["from"], "score": margin} if margin > task.threshold else None
 
     # State is kept by the message's key: the records come keyed by caller, so none is sent through another topic.
