@@ -23,8 +23,8 @@ from loadtest.peers.table import rows, table
 from loadtest.throughput import SOURCE_PARTITIONS
 
 COMMIT_MS: Final = 1_000
-"""Peers trade latency for throughput by this. The defaults of theirs are 100 ms, 5 s, and no checkpoint at all: with a
-second for all, each is as fast as with more, and a decision comes late but not uselessly so."""
+"""Peers trade latency for throughput by this. Their defaults are 100 ms, 5 s and no checkpoint at all; this is one
+figure for all, and ten times what our own may take for a decision."""
 
 
 def add(commands: Any) -> None:

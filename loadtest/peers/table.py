@@ -17,6 +17,8 @@ TITLES: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 """Title, job and guarantee of each engine."""
 
+LEAST_SHARE: Final = 0.75
+"""Of the records: below it one interval of a second more or less is a large part of what the clock saw."""
 WHOLE: Final = (
     "The whole job: any key and several mappings, validation and rejects, both parties of a record, windows of 5 min,\n"
     "1 h, 24 h and 7 d, sixty features, trees, policy with case memory, decisions with reasons; a commit a batch."
@@ -41,6 +43,8 @@ class Row:
     broker_cpu_s_per_million: float
     peak_bytes: int
     decisions: int
+    share: float
+    """The least of the records that the clock saw in a turn."""
     wrong: Sequence[str]
 
     @property
@@ -71,6 +75,7 @@ def rows(turns: Sequence[Mapping[str, Measured]]) -> list[Row]:
                 median(one.broker_cpu_s_per_million for one in all_of),
                 max(one.peak_bytes for one in all_of),
                 all_of[0].decisions,
+                min(one.share for one in all_of),
                 [one.wrong for one in all_of if one.wrong],
             )
         )
@@ -113,6 +118,12 @@ def verdicts(made: Sequence[Row]) -> list[str]:
     """A sentence for each output that is wrong and each target that is not met; else that all is well."""
     told = [f"WRONG: {TITLES[row.engine][0]}: {words}" for row in made for words in row.wrong]
     told = told or ["Every engine has worked off every record, and its output is complete and without repeats."]
+    told += [
+        f"COARSE: {TITLES[row.engine][0]}: {1 - row.share:.0%} of the records were in its first commit: "
+        "give more --records, or a shorter --commit-ms"
+        for row in made
+        if row.share < LEAST_SHARE
+    ]
     return told + [
         f"Below its target: {row.times:.2f} x {TITLES[row.engine][0]}, wanted {row.target:.0f} x"
         for row in made

@@ -173,11 +173,11 @@ def test_a_peer_is_done_when_its_last_decision_can_be_read() -> None:
     assert never() == 99
 
 
-def turn(ours: float = 200_000, flink: float = 90_000, wrong: str = "") -> Mapping[str, Measured]:
+def turn(ours: float = 200_000, flink: float = 90_000, share: float = 0.9, wrong: str = "") -> Mapping[str, Measured]:
     """One in which our own does twice what Flink does, but for what is said."""
     made = {LIMIT: 1_000_000.0, OURS: ours, "flink": flink}
     return {
-        name: Measured(name, 1_000_000, rate, 7.0, 2.0, 500_000_000, 9_000, wrong if name == "flink" else "")
+        name: Measured(name, 1_000_000, rate, 7.0, 2.0, 500_000_000, 9_000, share, wrong if name == "flink" else "")
         for name, rate in made.items()
     }
 
@@ -201,6 +201,15 @@ def test_what_is_wrong_or_below_its_target_is_said() -> None:
     assert verdicts(rows([turn(wrong="1 decisions missing, 0 too many")])) == [
         "WRONG: Flink 1.20: 1 decisions missing, 0 too many"
     ]
+
+
+def test_a_first_commit_that_has_most_of_the_records_is_said() -> None:
+    """What little came after it says nothing of the engine."""
+    words = [words for words in verdicts(rows([turn(share=0.1)])) if "first commit" in words]
+    assert words[1] == (
+        "COARSE: this detector: 90% of the records were in its first commit: "
+        "give more --records, or a shorter --commit-ms"
+    )
 
 
 def test_peers_are_chosen_by_name() -> None:
