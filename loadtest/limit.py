@@ -7,6 +7,7 @@ else's Python is in its way. Beside a run it tells how much of what the machine 
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from detector.broker.kafka import KafkaBroker
 from detector.config import ROOT, load
 from detector.errors import Fatal
 from loadtest.oracle import RECORDS
+from loadtest.processes import peak_bytes
 
 MOST: Final = 20_000
 """Records asked for at once, as `ingest.batch_records`."""
@@ -33,6 +35,7 @@ class Limit:
 
     records_per_s: float
     cpu_s_per_million: float
+    peak_bytes: int = 0
 
 
 class _FromTheStart:
@@ -68,7 +71,7 @@ def read(config: Path, group: str, records: int) -> Limit:
         seconds, cpu_s = time.perf_counter() - began, time.process_time() - before
     if records <= first:
         raise Fatal(f"all {records:,} records came at once: too few to measure")
-    return Limit((records - first) / seconds, 1e6 * cpu_s / (records - first))
+    return Limit((records - first) / seconds, 1e6 * cpu_s / (records - first), peak_bytes(os.getpid()))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
 """Compare: every engine in turn on one broker and one backlog, measured in one way."""
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,10 +11,10 @@ from detector.broker import TopicPartition, TopicSpec
 from detector.broker.kafka import KafkaBroker
 from detector.broker.local import LocalKafka
 from detector.broker.topics import topic_specs
-from detector.config import ROOT, Settings, load
-from detector.errors import Fatal
+from detector.config import Settings, load
 from detector.records import ROW
 from loadtest.configuration import configure, regroup
+from loadtest.limit import limit
 from loadtest.oracle import RECORDS as SOURCE
 from loadtest.peers.backlog import COEFFICIENTS, INTERCEPT, Backlog
 from loadtest.peers.engines import CORES, Command, Peer, environment
@@ -25,7 +22,6 @@ from loadtest.peers.job import Task
 from loadtest.peers.output import SETTLED_S, Decisions, Ending, difference, difference_of_ours, messages
 from loadtest.processes import Watched, cpu_s, peak_bytes
 from loadtest.throughput import (
-    LIMIT_S,
     SOURCE_PARTITIONS,
     committed,
     first_to_last_commit,
@@ -157,19 +153,11 @@ class Bench:
     def limit(self, turn: int) -> Measured:
         """The bare consumer: what reading alone costs."""
         config = configure(self.folder, self.kafka.address, LIMIT)
-        command = [sys.executable, "-m", "loadtest.peers.limit", str(config), f"{LIMIT}-{turn}"]
-        records = len(self.backlog.values)
-        before = cpu_s(self.kafka.pid)
-        try:
-            done = subprocess.run(
-                [*command, f"{records}"], capture_output=True, text=True, timeout=LIMIT_S, check=False, cwd=ROOT
-            )
-        except subprocess.TimeoutExpired as error:
-            raise Fatal(f"{records:,} records were not read in {LIMIT_S:.0f} s") from error
-        if done.returncode != 0:
-            raise Fatal(f"the bare consumer ended with {done.returncode}:\n{done.stderr}")
-        said = json.loads(done.stdout)
-        return self._measured(LIMIT, said["seconds"], said["cpu_s"], cpu_s(self.kafka.pid) - before, said["peak"], 0)
+        records, before = len(self.backlog.values), cpu_s(self.kafka.pid)
+        bare = limit(config, f"{LIMIT}-{turn}", records)
+        broker_cpu = cpu_s(self.kafka.pid) - before
+        cpu = bare.cpu_s_per_million * records / 1e6
+        return self._measured(LIMIT, records / bare.records_per_s, cpu, broker_cpu, bare.peak_bytes, 0)
 
     def _measured(
         self,
