@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,13 @@ def write_figures(path: Path | None, figures: object) -> None:
     """The figures stand in the file, if there is one to be written; null where there is no number."""
     if path:
         path.write_text(json.dumps(_finite(figures), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def conclude(path: Path | None, table: str, figures: object, unmet: Sequence[str]) -> int:
+    """The table is printed and the figures are written; the exit code, 1 where something is not met."""
+    sys.stdout.write(table)
+    write_figures(path, figures)
+    return 1 if unmet else 0
 
 
 def _finite(tree: object) -> object:

@@ -9,7 +9,6 @@ its pause; those that changed hands are told from those that did not by what the
 import argparse
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,7 +17,7 @@ from statistics import median
 from typing import Final
 
 from detector.service.detect import ROLE as DETECT
-from loadtest.command import add_common, say, work_folder, write_figures
+from loadtest.command import add_common, conclude, say, work_folder
 from loadtest.deployment import Deployment, deployment
 from loadtest.fleet import Fleet, Worker
 from loadtest.load import Load
@@ -194,7 +193,6 @@ def _command(arguments: argparse.Namespace) -> int:
     """Measure, and print the table; 1 where a bound is not kept."""
     with work_folder(arguments.folder, "rebalance") as folder:
         steps, unbalanced = measure(arguments.numbers, arguments.rate, arguments.seed, arguments.quiet, folder)
-    sys.stdout.write(table(steps, unbalanced))
     beyond = unmet(steps, unbalanced)
-    write_figures(arguments.json, {"steps": [asdict(step) for step in steps], "unmet": beyond})
-    return 1 if beyond else 0
+    figures = {"steps": [asdict(step) for step in steps], "unmet": beyond}
+    return conclude(arguments.json, table(steps, unbalanced), figures, beyond)

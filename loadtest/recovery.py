@@ -12,7 +12,6 @@ for a second every probe is decided within half a second. The time is from the k
 import argparse
 import math
 import random
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from loadtest.command import add_common, say, work_folder, write_figures
+from loadtest.command import add_common, conclude, say, work_folder
 from loadtest.deployment import Deployment, deployment, named
 from loadtest.fleet import Fleet
 from loadtest.load import Load, To, Written
@@ -286,6 +285,5 @@ def _command(arguments: argparse.Namespace) -> int:
             arguments.ingest,
             folder,
         )
-    sys.stdout.write(table(recovery))
-    write_figures(arguments.json, asdict(recovery) | {"unmet": recovery.unmet()})
-    return 1 if recovery.unmet() else 0
+    unmet = recovery.unmet()
+    return conclude(arguments.json, table(recovery), asdict(recovery) | {"unmet": unmet}, unmet)

@@ -15,7 +15,6 @@ for a survivor takes over what the dead one held.
 import argparse
 import math
 import random
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtest.balance import Balance, balance
-from loadtest.command import add_common, say, work_folder, write_figures
+from loadtest.command import add_common, conclude, say, work_folder
 from loadtest.deployment import Deployment, deployment
 from loadtest.fleet import ROLES, Fleet
 from loadtest.load import Load, Written
@@ -270,6 +269,5 @@ def _command(arguments: argparse.Namespace) -> int:
             arguments.seed,
             folder,
         )
-    sys.stdout.write(table(soak))
-    write_figures(arguments.json, asdict(soak) | {"unmet": soak.unmet()})
-    return 1 if soak.unmet() else 0
+    unmet = soak.unmet()
+    return conclude(arguments.json, table(soak), asdict(soak) | {"unmet": unmet}, unmet)
