@@ -23,6 +23,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -49,6 +50,8 @@ NUMBERS: Final = 2_000
 PAUSE_S: Final = 0.1
 """Between two references beside a backlog: they take about a tenth of one core."""
 ROLES_WORK: Final = {"ingest": "end to end: ingest", "detect": "end to end: detect"}
+KERNELS_NEED: Final = ("numba", "llvmlite", "orjson", "confluent-kafka")
+"""What ratios and counts rest on beside the libraries that a model bundle names."""
 CPUINFO: Final = Path("/proc/cpuinfo")
 
 
@@ -88,8 +91,9 @@ def moved(was: Mapping[str, float], now: Mapping[str, float], tolerance: float =
 def ratios(turns: int, processes: int) -> Measures:
     """The kernels, in so many processes one after another: the median of their medians.
 
-    Where memory comes to lie differs between processes, not between turns. Measured in one process each, the trees
-    differed by 10 % between two of four runs, and the turns of each by 2 %.
+    Costs differ between processes more than between turns, perhaps by where memory comes to lie. Measured in one process
+    each, the trees differed by 10 % between two of four runs, and the turns of each by 2 %. Five processes are not enough
+    for them: two runs over the same code differed by 15 %, all else by 5 % at most. Their instructions decide.
     """
     found: dict[str, list[float]] = {}
     for _ in range(processes):
@@ -179,7 +183,8 @@ def processor() -> str:
 
 def here() -> dict[str, Any]:
     """What ratios depend on beside the code."""
-    return {"processor": processor(), "libraries": to_builtins(running_versions())}
+    libraries = to_builtins(running_versions()) | {name: version(name) for name in KERNELS_NEED}
+    return {"processor": processor(), "libraries": libraries}
 
 
 def read_baseline(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Beside each run stands how fast one consumer reads the same records and does not
 comes to says more on a shared machine than either figure.
 
 Plain records are a simulated network's: a week in which windows fill, and a day with campaigns in it. The other
-mappings' are calls between 100,000 numbers at random, within minutes, so that few rows are scored.
+mappings' are calls between 100,000 numbers at random, within minutes, so that fewer rows are scored.
 """
 
 import argparse
