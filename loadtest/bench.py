@@ -91,9 +91,9 @@ def moved(was: Mapping[str, float], now: Mapping[str, float], tolerance: float =
 def ratios(turns: int, processes: int) -> Measures:
     """The kernels, in so many processes one after another: the median of their medians.
 
-    Costs differ between processes more than between turns, perhaps by where memory comes to lie. Measured in one process
-    each, the trees differed by 10 % between two of four runs, and the turns of each by 2 %. Five processes are not enough
-    for them: two runs over the same code differed by 15 %, all else by 5 % at most. Their instructions decide.
+    Costs differ between processes more than between turns, perhaps by where memory comes to lie. Measured in one
+    process each, the trees differed by 10 % between two of four runs, and the turns of each by 2 %. Five processes
+    are not enough for them: two runs over the same code differed by 15 %, all else by 5 % at most.
     """
     found: dict[str, list[float]] = {}
     for _ in range(processes):
