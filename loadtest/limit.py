@@ -35,7 +35,7 @@ class Limit:
 
     records_per_s: float
     cpu_s_per_million: float
-    peak_bytes: int = 0
+    peak_bytes: int
 
 
 class _FromTheStart:

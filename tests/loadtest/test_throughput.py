@@ -19,7 +19,7 @@ def run(limit: Limit | None = None) -> Run:
 
 def test_a_rate_stands_beside_that_of_a_bare_consumer() -> None:
     """As a share of it; where that was not measured, nothing stands there."""
-    told = table([run(Limit(400_000.0, 1.5))])
+    told = table([run(Limit(400_000.0, 1.5, 300_000_000))])
     assert "| 1 | 100,000 | 400,000 | 25% | 400,000 | 70 | 2.0 | 8.0 | 3.0 | 300 | 500 |" in told
     assert "1,000,000 asterisk records of 220 bytes a run, worked off by 2 of each role" in told
     assert "| 1 | 100,000 |  |  | 400,000 |" in table([run()])
@@ -27,10 +27,10 @@ def test_a_rate_stands_beside_that_of_a_bare_consumer() -> None:
 
 def test_figures_say_what_they_rest_on() -> None:
     """What decided, the libraries, and the bare consumer."""
-    told = run(Limit(400_000.0, 1.5)).as_dict()
+    told = run(Limit(400_000.0, 1.5, 300_000_000)).as_dict()
     assert told["in_force"] == [{"mode": "flag", "model": "model", "policy": "policy"}]
     assert told["share_of_limit"] == pytest.approx(0.25)
-    assert told["limit"] == {"records_per_s": 400_000.0, "cpu_s_per_million": 1.5}
+    assert told["limit"] == {"records_per_s": 400_000.0, "cpu_s_per_million": 1.5, "peak_bytes": 300_000_000}
     assert {"python", "numpy"} <= told["libraries"].keys()
 
 
