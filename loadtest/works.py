@@ -7,6 +7,7 @@ Each does the same amount however often it is called, and returns how many recor
 in their streams: the amount is the same, the rows are the next ones.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -39,15 +40,15 @@ REFERENCE_RECORDS: Final = 4_000
 REFERENCE_NUMBERS: Final = 100_000
 
 
-class Work:
+class Work(ABC):
     """Something to be measured."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 (most have nothing to prepare)
         """What comes before each `do` and is not measured."""
 
+    @abstractmethod
     def do(self) -> int:
         """The work is done; returns of how many records or rows."""
-        raise NotImplementedError
 
 
 @dataclass

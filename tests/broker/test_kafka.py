@@ -9,11 +9,11 @@ from contextlib import closing
 from typing import Any, ClassVar, cast
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from detector.broker import TopicPartition, TopicSpec
 from detector.broker.kafka import KafkaBroker, KafkaConsumer
-from detector.broker.kafka.answers import Health
+from detector.broker.kafka.answers import Health, ask_committed
 from detector.broker.local import LocalKafka
 from detector.errors import Abort, Recoverable
 from tests.broker.groups import Member, until
@@ -36,6 +36,21 @@ def test_no_broker_is_recoverable_and_shows(caplog: pytest.LogCaptureFixture, mo
                 broker.partitions()
         assert not broker.reachable
     assert len(caplog.records) <= 1
+
+
+def test_offsets_that_stay_pending_name_the_tool_that_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that the broker never ends: the night shift learns what shows it."""
+
+    class Client:
+        def committed(self, partitions: object, timeout: float) -> None:
+            raise KafkaException(KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT))
+
+        def list_topics(self, timeout: float) -> None:
+            """Leaders are where they were."""
+
+    monkeypatch.setattr("detector.broker.kafka.answers.ANSWER_S", 0.0)
+    with pytest.raises(Recoverable, match=r"reading offsets: .*a transaction was left open .*find-hanging"):
+        ask_committed(cast(Any, Client()), [TopicPartition("events", 0)], "reading offsets")
 
 
 def test_a_message_in_hand_is_not_lost_with_an_error_behind_it() -> None:
@@ -166,8 +181,7 @@ def test_everything_goes_on_when_the_broker_was_killed_and_came_back(kafka: Loca
 ASK_EARLY = """
 import sys
 from detector.broker import TopicPartition
-from detector.broker.kafka import KafkaBroker, KafkaConsumer
-from detector.broker.kafka.answers import Health
+from detector.broker.kafka import KafkaBroker
 from detector.errors import Recoverable
 
 nothing = TopicPartition("nothing", 0)

@@ -74,6 +74,7 @@ _AWAY: Final = frozenset(
 
 
 def error_of(exception: KafkaException) -> KafkaError:
+    """What librdkafka says of it."""
     return cast(KafkaError, exception.args[0])
 
 
@@ -145,12 +146,14 @@ class Health:
             _LOG.warning("%s (%s)", error.str(), error.name())
 
     def on_answer(self) -> None:
+        """A call has succeeded."""
         if not self.reachable:
             _LOG.info("the broker answers again")
         self.reachable = True
 
 
 def names_of(partitions: list[ck.TopicPartition]) -> list[TopicPartition]:
+    """The partitions, without offsets."""
     return [TopicPartition(partition.topic, partition.partition) for partition in partitions]
 
 
