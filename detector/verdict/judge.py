@@ -54,6 +54,12 @@ class Judge:
         self._rules = {rule.id: rule for rule in policy.rules}
         self._holds = Holds(policy, model, settings)
         self._always_held = {rule.id for rule in policy.rules if self._holds.always(rule)}
+        self._gravest = {
+            rule.id: SEVERITY["flag" if action == "block" and rule.id in self._always_held else action]
+            for rule in policy.rules
+            for action in (rule.text.action,)
+        }
+        """What a rule can come to at most."""
         self._writer = Writer(policy, model, settings)
         surroundings = Surroundings(
             thresholds=model.thresholds if model else None,
@@ -100,6 +106,8 @@ class Judge:
                 found = self._obey(moment, row, subject, live)
             elif row in matches.attempts:
                 found = self._renew(moment, row, subject, memory)
+            elif self._is_settled(matches.rules[row], subject, memory):
+                continue
             else:
                 found = self._weigh(moment, row, subject, matches.rules[row], memory, live)
             for decision in found:  # one by one: the next may depend on the memory of the last
@@ -107,14 +115,19 @@ class Judge:
                 decisions.append(decision)
         return decisions
 
+    def _is_settled(self, rules: list[Rule], subject: "_Subject", memory: Memory) -> bool:
+        """Whether what is in force is as grave as anything that `rules` could come to: true of most rows that match."""
+        for rule in rules:
+            case = _case(rule, subject)
+            current = memory.in_force(case, subject.as_of_ms) if case else None
+            if case and (current is None or SEVERITY[current.action] < self._gravest[rule.id]):
+                return False
+        return True
+
     def _weigh(
         self, moment: Moment, row: int, subject: "_Subject", rules: list[Rule], memory: Memory, live: Memory
     ) -> Iterator[Decision]:
-        """3. The gravest action in each case, where it is graver than what is in force.
-
-        Most rows that match change nothing, for what they would decide is in force: what is held back
-        and shielded is looked at only where that is open.
-        """
+        """3. The gravest action in each case, where it is graver than what is in force."""
         by_case: dict[Case, list[Rule]] = {}
         for rule in rules:
             case = _case(rule, subject)

@@ -23,7 +23,7 @@ from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
-from detector.verdict.policy import Policy
+from detector.verdict.policy import Policy, Rule
 from tests.verdict import models
 from tests.verdict.moments import (
     FIXED,
@@ -361,6 +361,16 @@ def test_what_is_only_flagged_or_warned_of_is_never_held_back(policy: Policy, mo
     entry = Entry(margin=flag, features={"calls_out_24h": 100.0}, warm=False)
     (decision,) = judge.judge(moment([entry]), Memory())
     assert (decision.action, decision.held_back) == ("warn", ())
+
+
+def test_a_warning_supersedes_a_flag_in_whatever_mode(policy: Policy, model: Model, flag: float) -> None:
+    """The mode holds back blocks alone."""
+    judge = judge_of(policy, model, settings_with(mode="flag"))
+    many = Entry(margin=flag, features={"calls_out_24h": 100.0})
+    assert brief(judge.judge(moment([Entry(margin=flag), many, many]), Memory())) == [
+        ("odd", "flag"),
+        ("label", "warn"),
+    ]
 
 
 def test_a_warning_that_wins_over_a_held_back_block_says_what_held_it(
@@ -741,3 +751,34 @@ def test_the_cut_of_the_log_into_moments_is_irrelevant(policy: Policy, model: Mo
 
     law()
     assert seen == {"flag", "warn", "block", "release", "allow"}
+
+
+@pytest.mark.parametrize("mode", ["shadow", "flag", "enforce"])
+def test_what_is_passed_over_as_settled_would_have_changed_nothing(policy: Policy, model: Model, mode: str) -> None:
+    """Weighed in full, every row comes to the same decisions; some rows are passed over, and some are not."""
+    passed_over: set[bool] = set()
+
+    class Thorough(Judge):
+        def _is_settled(self, rules: list[Rule], subject: Any, memory: Memory) -> bool:
+            passed_over.add(super()._is_settled(rules, subject, memory))
+            return False
+
+    quick, thorough = (each(policy, model, ZONES, settings_with(mode=mode)) for each in (Judge, Thorough))
+
+    # One number that is judged again and again: among many, a second decision on the same case is rare.
+    of_one = st.builds(
+        Entry,
+        margin=st.sampled_from([model.thresholds.flag, model.thresholds.block]),
+        features=st.sampled_from([{}, {"calls_out_24h": 100.0}, {"calls_out_7d": 999.0}]),
+        warm=st.booleans(),
+    )
+
+    @settings(max_examples=80, deadline=None)
+    @given(st.one_of(entries_of_a_log, st.lists(of_one, min_size=2, max_size=20)))
+    def law(entries: list[Entry]) -> None:
+        entries = [replace(entry, at_ms=START_MS + i * 20 * MINUTE_MS) for i, entry in enumerate(entries)]
+        whole = moment(entries, message=1)
+        assert quick.judge(whole, Memory(), Memory()) == thorough.judge(whole, Memory(), Memory())
+
+    law()
+    assert passed_over == {True, False}
