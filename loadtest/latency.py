@@ -5,7 +5,8 @@
     Prober -> commands -/
 
 A command's way is that of the traffic: it stands in the same batches and commits, and always makes a decision, which
-of the traffic hardly one record in a thousand does. Beside it stands how long each stage took, as the roles count it.
+of the traffic hardly one record in a thousand does. Probes come one by one: at once they would be a burst of their own.
+Beside it stands how long each stage took, as the roles count it.
 A pace that the generator could not write, or that the roles did not carry, is told as such: its figures
 are those of a growing backlog.
 """
@@ -38,8 +39,9 @@ IDLE: Final = 0
 RATES: Final = (IDLE, 1_000, BOUND_RATE)
 CAPACITY_SHARES: Final = (0.5, 0.8)
 CAPACITY: Final = 200_000
-PROBE_S: Final = 0.05
-IDLE_PROBE_S: Final = 1.0
+PROBE_S: Final = 0.25
+"""From probe to probe of a partition: with twelve, 48 a second."""
+IDLE_PROBE_S: Final = 3.0
 SETTLE_S: Final = 5.0
 """Probes of so long after the load began do not count: buffers, connections and batches take their size."""
 KEPT_UP: Final = 0.98
@@ -124,7 +126,7 @@ def _paced(
 ) -> Paced:
     ended = _ended(fleet)
     written = None
-    with Prober(made.settings, PROBE_S if rate else IDLE_PROBE_S) as prober:
+    with Prober(made.settings, PROBE_S if rate else IDLE_PROBE_S, in_turn=True) as prober:
         if rate:
             with Load(made.config, population, first, rate, "source") as load:
                 since, looks = _stretch(made, fleet, seconds, settle_s)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from itertools import cycle
 from typing import Final
 
 import msgspec
@@ -19,7 +20,7 @@ import numpy as np
 from detector.broker import Producer, TopicPartition
 from detector.broker.kafka import KafkaBroker
 from detector.config import Settings
-from detector.errors import Recoverable
+from detector.errors import Fatal, Recoverable
 from detector.ingest.commands import Command, command_row
 from detector.ingest.rows import pack_message
 from detector.records import SCHEMA_ID, number_text, partition_of
@@ -67,12 +68,17 @@ class _FromNow:
 
 
 class Prober:
-    """Writes and reads while in its `with` block, a thread each."""
+    """Writes and reads while in its `with` block, a thread each.
 
-    def __init__(self, settings: Settings, every_s: float, past_ingest: bool = False) -> None:
+    Each number has a probe every `every_s`. Written `in_turn`, they come one by one; else all at once, which lays a
+    burst of decisions on every partition where the traffic itself makes a few a second.
+    """
+
+    def __init__(self, settings: Settings, every_s: float, past_ingest: bool = False, in_turn: bool = False) -> None:
         self._settings = settings
         self._past_ingest = past_ingest
         self._every_s = every_s
+        self._in_turn = in_turn
         self._numbers = numbers_of(settings.topics.partitions)
         self._written: list[list[float]] = [[] for _ in self._numbers]
         self._decided: list[dict[int, float]] = [{} for _ in self._numbers]
@@ -94,6 +100,14 @@ class Prober:
         """Probes that have no decision."""
         return sum(len(written) - len(decided) for written, decided in zip(self._written, self._decided, strict=True))
 
+    def wait_written(self, limit_s: float = 60.0) -> None:
+        """Every number has been probed; `Fatal` if that takes too long."""
+        until = time.monotonic() + limit_s
+        while not all(self._written):
+            if time.monotonic() > until:
+                raise Fatal(f"no probe of some partition was written in {limit_s:.0f} s")
+            time.sleep(0.01)
+
     def finish(self, limit_s: float = 60.0) -> None:
         """No more are written; wait for the decisions of those that were."""
         self._silent.set()
@@ -105,25 +119,28 @@ class Prober:
         self._reading.wait(60.0)
         with closing(KafkaBroker(self._settings.kafka)) as broker:
             producer = broker.producer(f"{self._settings.group}-probe") if self._past_ingest else None
+            everyone = range(len(self._numbers))
+            turns = cycle([[q] for q in everyone] if self._in_turn else [[*everyone]])
+            pause_s = self._every_s / (len(everyone) if self._in_turn else 1)
             due = time.monotonic()
             while not self._ended.is_set() and not self._silent.is_set():
-                i = len(self._written[0])
-                commands = [_command(number, i) for number in self._numbers]
-                for written in self._written:
-                    written.append(time.monotonic())
+                turn = next(turns)
+                commands = {q: _command(self._numbers[q], len(self._written[q])) for q in turn}
+                for q in turn:
+                    self._written[q].append(time.monotonic())
                 if producer is None:
-                    keyed = [(one.number.encode(), msgspec.json.encode(one)) for one in commands]
+                    keyed = [(one.number.encode(), msgspec.json.encode(one)) for one in commands.values()]
                     broker.publish(self._settings.topics.commands, keyed)
                 else:
-                    self._put(producer, commands, i)
-                due = max(due + self._every_s, time.monotonic())
+                    self._put(producer, commands)
+                due = max(due + pause_s, time.monotonic())
                 self._ended.wait(due - time.monotonic())
 
-    def _put(self, producer: Producer, commands: Sequence[Command], i: int) -> None:
+    def _put(self, producer: Producer, commands: Mapping[int, Command]) -> None:
         """The commands stand on the internal topic, in one transaction."""
         producer.begin()
-        for q, command in enumerate(commands):
-            row = command_row(command, int(1_000 * time.time()), q, i)
+        for q, command in commands.items():
+            row = command_row(command, int(1_000 * time.time()), q, int(command.reason))
             headers = [("schema", SCHEMA_ID), ("command", msgspec.json.encode(command))]
             producer.send(self._settings.topics.events, q, pack_message(row), headers=headers)
         producer.commit({}, None)

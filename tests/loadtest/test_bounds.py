@@ -4,10 +4,11 @@ import math
 
 import pytest
 
-from loadtest import rebalance, recovery
+from loadtest import rebalance, recovery, start
 from loadtest.load import Written
 from loadtest.rebalance import Step
 from loadtest.recovery import Recovery, Turn
+from loadtest.start import AGAIN, COMPILING, NEW, Start
 
 
 def recovered(
@@ -76,3 +77,25 @@ def test_what_a_rebalance_did_not_keep_is_said(made: list[Step], unbalanced: int
     """One sentence each."""
     assert [words in sentence for sentence in rebalance.unmet(made, unbalanced)] == [True]
     assert words in rebalance.table(made, unbalanced)
+
+
+def test_a_start_within_five_seconds_keeps_its_bounds() -> None:
+    """Whoever compiles first may take as long as that takes."""
+    starts = [Start(NEW, [4.9, 2.0, 2.5], [5.5, 2.1, 2.6]), Start(COMPILING, [40.0], [41.0])]
+    assert [sentence for one in starts for sentence in one.unmet()] == []
+    assert "| new | 3 | 2.5, 4.9 s | 2.6, 5.5 s |" in start.table(starts)
+    assert "every bound is kept" in start.table(starts)
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (Start(AGAIN, [5.1], [5.2]), "again: the first decision came after 5.1 s"),
+        (Start(NEW, [math.inf], [math.inf]), "new: the first decision came after inf s"),
+        (Start(COMPILING, [40.0], [41.0], unbalanced=2), "compiling: 2 probes without a decision"),
+    ],
+)
+def test_what_a_start_did_not_keep_is_said(run: Start, words: str) -> None:
+    """One sentence each."""
+    assert [words in sentence for sentence in run.unmet()] == [True]
+    assert words in start.table([run])
