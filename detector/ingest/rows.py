@@ -115,6 +115,11 @@ class SourceReader:
         rest = Raw([raw.values[i] for i in odd], partitions[odd], offsets[odd], published_ms[odd])
         return _together(plain, *self._read_generally(rest))
 
+    def warm_up(self) -> None:
+        """Kernels are there before a record waits for them: ten seconds where they are compiled, else a tenth."""
+        self.read(Raw([b"{}"], [0], [0], [0]))
+        scatter(np.zeros(1, ROW), 1)
+
     def read_generally(self, raw: Raw) -> Ingested:
         """The same without kernels, a column at a time: what they must equal, and what reads all they will not."""
         ingested, _, names = self._read_generally(raw)

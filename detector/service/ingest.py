@@ -44,6 +44,9 @@ class IngestRole:
         self._readers: dict[str, SourceReader] = {
             source.topic: open_source(settings, source) for source in settings.sources
         }
+        # Before this worker joins: until it reads, those that are there keep their partitions.
+        for reader in self._readers.values():
+            reader.warm_up()
         identity = f"{settings.group}-{ROLE}-{instance}"
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)

@@ -364,3 +364,34 @@ def test_plain_python_gives_the_same_rows(tmp_path: Path) -> None:
     with np.load(path) as plain:
         for i, got in enumerate(everything()):
             assert plain[f"arr_{i}"].tobytes() == got.rows.tobytes(), MAPPINGS[i].stem
+
+
+WARMED_UP = """
+import sys
+from detector.ingest.rows import scatter
+from numba.core.registry import CPUDispatcher
+from tests.ingest.test_express import MAPPINGS, examples, reader_of, raw_of
+
+def compiled():
+    modules = [module for name, module in sys.modules.items() if name.startswith("detector.")]
+    kernels = [thing for module in modules for thing in vars(module).values() if isinstance(thing, CPUDispatcher)]
+    return sum(len(kernel.signatures) for kernel in set(kernels))
+
+path = next(path for path in MAPPINGS if path.stem == sys.argv[1])
+reader = reader_of(path.stem)
+cold = compiled()
+reader.warm_up()
+warm = compiled()
+rows = reader.read(raw_of(examples(path))).rows
+scatter(rows, 12)
+print(len(rows), cold, warm, compiled())
+"""
+
+
+@pytest.mark.parametrize("name", ["plain", "freeswitch", "asterisk"])
+def test_after_the_warm_up_no_record_waits_for_a_compiler(name: str) -> None:
+    """In a process of its own, where nothing has been read before."""
+    done = subprocess.run([sys.executable, "-c", WARMED_UP, name], capture_output=True, text=True, check=True)
+    rows, cold, warm, afterwards = map(int, done.stdout.split())
+    assert rows > 0
+    assert cold < warm == afterwards
