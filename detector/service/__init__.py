@@ -14,6 +14,7 @@ from typing import Protocol
 
 from detector.errors import Recoverable
 from detector.metrics import Metrics
+from detector.service.garbage import Garbage
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +53,24 @@ def run(
     """
     role: Role | None = None
     pause_s = FIRST_PAUSE_S
-    while not stop():
-        try:
-            role = role or build()
-            role.step()
-        except Recoverable as error:
-            metrics.broker_up.set(0)
-            log.warning("broker away, trying again in %.1f s: %s", pause_s, error)
-            _wait(pause_s, stop)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        else:
-            metrics.broker_up.set(role.reachable)
-            pause_s = FIRST_PAUSE_S
-        metrics.last_step_timestamp.set_to_current_time()
-    if role is not None:
-        role.close(leave=leave())
+    with Garbage() as garbage:
+        while not stop():
+            try:
+                if role is None:
+                    role = build()
+                    garbage.keep()
+                garbage.collect(idle=not role.step())
+            except Recoverable as error:
+                metrics.broker_up.set(0)
+                log.warning("broker away, trying again in %.1f s: %s", pause_s, error)
+                _wait(pause_s, stop)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                metrics.broker_up.set(role.reachable)
+                pause_s = FIRST_PAUSE_S
+            metrics.last_step_timestamp.set_to_current_time()
+        if role is not None:
+            role.close(leave=leave())
 
 
 def _wait(seconds: float, stop: Callable[[], bool]) -> None:
