@@ -1,5 +1,6 @@
 """The core's law: what comes out depends on the log alone."""
 
+import gc
 import random
 from pathlib import Path
 
@@ -94,3 +95,29 @@ def test_no_vector_is_taken_below_the_committed_offset(settings: Settings, log: 
     assert outcome.scored == 0
     assert outcome.decisions == []
     assert len(part.state) > 0
+
+
+def test_no_batch_leaves_a_cycle_behind(settings: Settings) -> None:
+    """Records become rows and decisions, and nothing is left that only Python's collector would find.
+
+    It works between steps, and seldom: what waits for it would add up.
+    """
+    detector, part, values = detector_for(settings), fresh(settings), traffic(SIZE)
+    reader = open_source(settings, settings.sources[0])
+
+    def take(start: int, stop: int) -> int:
+        size = stop - start
+        read = reader.read(Raw(values[start:stop], [0] * size, range(start, stop), [0] * size))
+        mine = dict(scatter(read.rows, settings.topics.partitions))[0]
+        entry = Entry(stop, pack_message(mine), [("schema", SCHEMA_ID)])
+        return len(detector.process(part, [entry]).decisions) + len(read.rejected)
+
+    take(0, SIZE // 2)
+    gc.collect()
+    gc.disable()
+    try:
+        found = sum(take(start, start + SIZE // 20) for start in range(SIZE // 2, SIZE, SIZE // 20))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+    assert found > 0
