@@ -6,7 +6,7 @@
 | --- | --- | --- |
 | `number` | string | as `records.number_text` writes it: `+E164@trunk` where it arrived unattested |
 | `event_ms` | int64 | the moment of the vector: it is as of that event, UTC milliseconds |
-| `source`, `partition`, `offset` | string, int32, int64 | the record right after which it was taken; null at other moments |
+| `source`, `partition`, `offset` | string, int32, int64 | the record right behind which it was taken; else null |
 | the sixty features | float64 | NaN = cannot be known; never null |
 
 and in a table with labels:
@@ -23,7 +23,7 @@ What the table says of itself (`Heading`) stands in the file's metadata, as JSON
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -78,6 +78,8 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     """Labels are those that were known then; None in a table without."""
     label_delay_days: float | None = None
     """How long nothing must have been said of a number until a vector counts as honest."""
+    activity_floor: int = 0
+    """Outgoing events in 24 h below which no vector was taken, where they were taken at events."""
 
 
 def schema(heading: Heading, *, labelled: bool) -> pa.Schema:
@@ -189,13 +191,13 @@ class VectorTable:
         """Row groups."""
         return int(self._file.num_row_groups)
 
-    def group(self, index: int, columns: Sequence[str] | None = None) -> pa.RecordBatch:
+    def group(self, index: int, columns: Iterable[str] | None = None) -> pa.RecordBatch:
         """One row group; the named columns of it, in their own order, or all."""
         table = self._file.read_row_group(index, columns=None if columns is None else list(columns))
         batches = table.combine_chunks().to_batches()
         return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Iterable[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Every row group, in log order."""
         for index in range(self.groups):
             yield self.group(index, columns)
