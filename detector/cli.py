@@ -16,6 +16,7 @@ from detector.commands import (
     check,
     decisions,
     demo,
+    features,
     fit,
     operator,
     plan_memory,
@@ -40,6 +41,7 @@ COMMANDS: Final = (
     check,
     plan_memory,
     replay,
+    features,
     fit,
     tables,
 )

@@ -57,7 +57,12 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--numbers", type=positive, default=20_000, metavar="N", help="subscribers (default: 20000)")
     parser.add_argument("--days", type=positive, default=8, metavar="N", help="days; fraud is on the last (default: 8)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, another network (default: 1)")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="write who is a fraudster, as JSON lines")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="write who is a fraudster and when that becomes known, as .parquet, .csv or .jsonl",
+    )
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
@@ -68,7 +73,10 @@ def _simulate(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments) if arguments.to == "kafka" else None
     traffic = simulate(Scenario(numbers=arguments.numbers, days=arguments.days, seed=arguments.seed))
     if arguments.labels is not None:
-        _write_labels(traffic, arguments.labels)
+        from detector.learning.labelfile import write_labels
+        from detector.learning.reports import reported
+
+        write_labels(arguments.labels, reported(traffic.labels, arguments.seed))
     with _sink(arguments, settings) as write:
         _pour(traffic, write, arguments.rate)
     return 0
@@ -141,20 +149,3 @@ def _to_parquet(path: Path) -> Iterator[Write]:
         yield lambda values: writer.write_table(
             pa.Table.from_pylist([orjson.loads(value) for value in values], schema=schema)
         )
-
-
-def _write_labels(traffic: "Traffic", path: Path) -> None:
-    import orjson
-
-    from detector.records import number_text
-
-    with path.open("wb") as file:
-        for label in traffic.labels:
-            line = {
-                "number": number_text(label.number),
-                "type": label.type,
-                "campaign": label.campaign,
-                "active_from_ms": label.active_from_ms,
-                "active_until_ms": label.active_until_ms,
-            }
-            file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from detector.cli import main
+from detector.learning.labelfile import read_labels
 
 SMALL = ["--numbers", "150", "--days", "2", "--seed", "5"]
 
@@ -41,13 +42,17 @@ def test_parquet_holds_every_field_of_every_record(lines: list[bytes], tmp_path:
     assert [{k: v for k, v in row.items() if v is not None} for row in rows] == [json.loads(line) for line in lines]
 
 
-def test_labels_name_the_fraudsters(tmp_path: Path) -> None:
-    """Who did it, from when until when."""
-    path = tmp_path / "labels.jsonl"
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_labels_name_the_fraudsters_and_when_that_became_known(tmp_path: Path, ending: str) -> None:
+    """Who did it, from when until when, and a while later a complaint or an analyst: as real labels come."""
+    path = tmp_path / f"labels.{ending}"
     assert main(["simulate", "--to", "jsonl", "--out", str(tmp_path / "r"), "--labels", str(path), *SMALL]) == 0
-    labels = [json.loads(line) for line in path.read_bytes().splitlines()]
+    labels = read_labels([path])
     assert labels
-    assert all(label["active_from_ms"] < label["active_until_ms"] for label in labels)
+    assert all(label.fraud and label.type and label.campaign for label in labels)
+    assert all(label.active_until_ms and label.active_from_ms < label.active_until_ms for label in labels)
+    assert all(label.known_at_ms > label.active_from_ms for label in labels)
+    assert {label.source for label in labels} == {"complaint", "analyst"}
 
 
 def test_a_file_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,290 @@
+"""`detector features`: records of any form in, one table out, in bounded memory."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import yaml
+
+from detector.broker import TopicPartition
+from detector.broker.memory import MemoryBroker
+from detector.broker.topics import topic_specs
+from detector.cli import main
+from detector.config import ROOT, load
+from detector.learning.labelfile import read_labels
+from detector.learning.vectors import PLACE, VectorTable, vectors_of
+from detector.metrics import Metrics
+from detector.service.detect import DetectRole
+from detector.service.ingest import IngestRole
+from tests.service.harness import RECORDS, settings_tree, traffic
+from tests.service.test_roles import drain
+
+SMALL = ["--numbers", "150", "--days", "2", "--seed", "5"]
+DEMO = ["--config", str(ROOT / "configs" / "demo.yaml"), "--source", "plain"]
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network's records in two forms, and its labels."""
+    folder = tmp_path_factory.mktemp("features")
+    labels = ["--labels", str(folder / "labels.csv")]
+    assert main(["simulate", "--to", "jsonl", "--out", str(folder / "r.jsonl"), *SMALL, *labels]) == 0
+    assert main(["simulate", "--to", "parquet", "--out", str(folder / "r.parquet"), *SMALL]) == 0
+    return folder
+
+
+def features(*arguments: object) -> int:
+    """The command, with the demo's configuration."""
+    return main(["features", *DEMO, *map(str, arguments)])
+
+
+def test_parquet_gives_the_table_that_json_lines_give(folder: Path, tmp_path: Path) -> None:
+    """To the byte: a row is the record that the simulator wrote."""
+    for form in ("jsonl", "parquet"):
+        out = tmp_path / f"{form}.vectors"
+        assert features("--input", folder / f"r.{form}", "--at", "every:4", "--out", out) == 0
+    assert (tmp_path / "jsonl.vectors").read_bytes() == (tmp_path / "parquet.vectors").read_bytes()
+    with VectorTable(tmp_path / "parquet.vectors") as table:
+        assert (table.heading.moments, table.heading.activity_floor, table.labelled) == ("every:4", 3, False)
+        assert len(table) > 100
+
+
+def test_labels_are_joined_as_of_a_day(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A week later some frauds are known; the vectors are those of a table without labels, and so is their order."""
+    labels = read_labels([folder / "labels.csv"])
+    by_ms = max(label.active_from_ms for label in labels) + 3 * DAY_MS
+    plain, labelled = tmp_path / "plain.parquet", tmp_path / "labelled.parquet"
+    assert features("--input", folder / "r.jsonl", "--out", plain) == 0
+    flags = ["--labels", folder / "labels.csv", "--known-by", by_ms, "--label-delay-days", 2.5]
+    assert features("--input", folder / "r.jsonl", *flags, "--out", labelled) == 0
+    summary = capsys.readouterr().out
+    with VectorTable(plain) as one, VectorTable(labelled) as other:
+        assert (other.heading.known_by_ms, other.heading.label_delay_days) == (by_ms, 2.5)
+        for index in range(one.groups):
+            assert other.group(index, PLACE).equals(one.group(index, PLACE))
+            assert vectors_of(other.group(index)).tobytes() == vectors_of(one.group(index)).tobytes()
+        rows = [row for batch in other.batches(["number", "event_ms", "label", "weight"]) for row in batch.to_pylist()]
+    told = {1: "fraud", 0: "honest", None: "not known"}
+    for label, word in told.items():
+        assert f"{sum(row['label'] == label for row in rows):,} {word}" in summary
+    known = {label.number for label in labels if label.known_at_ms <= by_ms}
+    assert 0 < len(known) < len({label.number for label in labels})
+    assert {row["label"] for row in rows} == {0, 1, None}
+    number_days = {(row["number"], row["event_ms"] // DAY_MS) for row in rows}
+    np.testing.assert_allclose(sum(row["weight"] for row in rows), len(number_days))
+
+
+def test_a_vector_at_each_labels_own_moment(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One for each fraud that is known, at a moment at which it still was."""
+    labels = read_labels([folder / "labels.csv"])
+    by_ms = max(label.known_at_ms for label in labels)
+    out = tmp_path / "v.parquet"
+    flags = ["--labels", folder / "labels.csv", "--known-by", by_ms, "--at", "label"]
+    assert features("--input", folder / "r.jsonl", *flags, "--out", out) == 0
+    with VectorTable(out) as table:
+        rows = table.group(0, ["number", "event_ms", "label", "offset"]).to_pylist()
+    moments = {label.moment_ms for label in labels}
+    assert len(rows) > len(labels) / 2
+    assert {row["event_ms"] for row in rows} <= moments
+    assert {(row["label"], row["offset"]) for row in rows} == {(1, None)}
+    assert f"{len(rows):,} vectors" in capsys.readouterr().out
+
+
+def test_rejected_records_are_counted_and_kept(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By reason in the summary, and each in a file with what it was."""
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b'{"id": 1}\n\xff\xfe\n' + b"".join((folder / "r.jsonl").read_bytes().splitlines(True)[:20]))
+    rejects = tmp_path / "rejects.jsonl"
+    assert features("--input", path, "--rejects", rejects, "--out", tmp_path / "v.parquet") == 0
+    assert "records: 22; rejected: 1 " in capsys.readouterr().out
+    lines = [json.loads(line) for line in rejects.read_bytes().splitlines()]
+    assert [line["offset"] for line in lines] == [0, 1]
+    assert lines[0]["record"].strip() == '{"id": 1}'
+    assert lines[1]["record_base64"]
+    assert all(line["reason"] and line["detail"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--at", "every:0"], "--at: wanted every:N, hour or label (got every:0)"),
+        (["--at", "label"], "--at label: wanted --labels FILE (got none)"),
+        (["--known-by", "2026-11-03"], "--known-by: wanted --labels FILE with it (got none)"),
+        (["--labels", "l.csv"], "--known-by: wanted the time as of which labels are joined"),
+        (["--labels", "l.csv", "--known-by", "7"], "--known-by: wanted the time as of which labels are joined"),
+        (
+            ["--labels", "l.csv", "--known-by", "2026-11-03", "--label-delay-days", "-1"],
+            "--label-delay-days: wanted at",
+        ),
+        (["--labels", "l.csv", "--known-by", "2026-11-03"], "l.csv: wanted a readable file"),
+        (["--floor", "-1"], "--floor: wanted at least 0 (got -1)"),
+        (["--from", "0"], "--from: wanted --from-topic with it (got --input)"),
+        (["--partition", "0"], "--partition: wanted --from-topic with it (got --input)"),
+        (["--source", "switch"], "--source: wanted one of plain (got switch)"),
+        (["--out", "none/v.parquet"], "none/v.parquet: wanted a place to write to"),
+        (["--input", "none.jsonl"], "none.jsonl: wanted a readable file"),
+    ],
+)
+def test_a_wrong_command_line_says_what_was_wanted(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    said: str,
+) -> None:
+    """Exit 2, and no table."""
+    monkeypatch.chdir(tmp_path)
+    assert features("--input", folder / "r.jsonl", "--out", "v.parquet", *flags) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+class Lived(NamedTuple):
+    """A file of records, and a broker on which both roles have worked them off in two lives."""
+
+    file: Path
+    broker: MemoryBroker
+    half: int
+    """Records of the first life."""
+    half_ms: int
+    """When the second began."""
+    starts: dict[int, int]
+    """Where it began, in each partition of the log."""
+
+    def features(self, out: Path, *arguments: object) -> dict[tuple[str, int], tuple[int, bytes]]:
+        """The content of the table that the command writes."""
+        config = self.file.with_name("small.yaml")
+        assert main(["features", "--config", str(config), "--out", str(out), *map(str, arguments)]) == 0
+        return content(out)
+
+
+@pytest.fixture
+def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lived:
+    """Each life leaves snapshots behind."""
+    config, file = tmp_path / "small.yaml", tmp_path / "r.jsonl"
+    config.write_text(yaml.safe_dump(settings_tree(tmp_path)))
+    settings = load(config, environ={})
+    records = traffic(6_000)
+    file.write_bytes(b"".join(record + b"\n" for record in records))
+    clock = count(1_790_000_000_000, 1_000)
+    broker = MemoryBroker(clock=lambda: next(clock))
+    broker.create(topic_specs(settings))
+    half_ms, starts = 0, dict[int, int]()
+    for half in (records[:3_000], records[3_000:]):
+        half_ms = next(clock)
+        partitions = [TopicPartition(settings.topics.events, q) for q in range(settings.topics.partitions)]
+        committed = broker.committed("detector-detect", partitions)
+        starts = {at.partition: offset or 0 for at, offset in committed.items()}
+        broker.publish(RECORDS, [(None, record) for record in half], 0)
+        roles = IngestRole(settings, broker, Metrics(), "0"), DetectRole(settings, broker, Metrics(), "0")
+        drain(*roles)
+        for role in roles:
+            role.close()
+    monkeypatch.setattr("detector.commands.features.open_kafka", lambda settings: nullcontext(broker))
+    return Lived(file, broker, 3_000, half_ms, starts)
+
+
+def content(path: Path) -> dict[tuple[str, int], tuple[int, bytes]]:
+    """Of each vector, by number and record: its moment and bytes."""
+    with VectorTable(path) as table:
+        batches = list(table.batches())
+    found = {}
+    for batch in batches:
+        places = batch.select(["number", "offset", "event_ms"]).to_pylist()
+        for place, vector in zip(places, vectors_of(batch), strict=True):
+            found[place["number"], place["offset"]] = place["event_ms"], vector.tobytes()
+    return found
+
+
+def test_a_range_of_the_topic_gives_the_vectors_of_the_files(lived: Lived, tmp_path: Path) -> None:
+    """The whole log, a part of it by offset or by time, one partition: always those that stand there."""
+    out = tmp_path / "v.parquet"
+    whole = lived.features(out, "--input", lived.file, "--source", RECORDS)
+    second = {place: vector for place, vector in whole.items() if place[1] >= lived.half}
+    assert 500 < len(second) < len(whole) - 500
+    assert lived.features(out, "--from-topic") == whole
+    assert lived.features(out, "--from-topic", "--from", lived.half_ms) == second
+    assert lived.features(out, "--from-topic", "--to", lived.half_ms).items() == whole.items() - second.items()
+    parts = [lived.features(out, "--from-topic", "--partition", q, "--from", lived.starts[q]) for q in range(4)]
+    assert sum(map(len, parts)) == len(second)
+    assert {place: vector for part in parts for place, vector in part.items()} == second
+
+
+def test_the_state_before_a_range_comes_from_a_snapshot_where_the_log_is_gone(lived: Lived, tmp_path: Path) -> None:
+    """Retention has taken the first life; without a snapshot nothing is made up either."""
+    out = tmp_path / "v.parquet"
+    whole = lived.features(out, "--input", lived.file, "--source", RECORDS)
+    for q, start in lived.starts.items():
+        lived.broker.truncate(TopicPartition("events.by-number", q), start)
+    second = {place: vector for place, vector in whole.items() if place[1] >= lived.half}
+    assert lived.features(out, "--from-topic") == second
+    shutil.rmtree(tmp_path / "snapshots")
+    config = str(tmp_path / "small.yaml")
+    assert main(["features", "--config", config, "--from-topic", "--out", str(tmp_path / "none.parquet")]) == 1
+    assert not (tmp_path / "none.parquet").exists()
+
+
+def test_what_only_files_have_is_refused_with_a_topic(
+    tmp_path: Path, lived: Lived, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ingest has rejected already; a partition that is not there has no rows."""
+    config = ["features", "--config", str(tmp_path / "small.yaml"), "--out", "v.parquet", "--from-topic"]
+    assert main([*config, "--rejects", "x"]) == 2
+    assert "--rejects: wanted --input with it" in capsys.readouterr().err
+    assert main([*config, "--partition", "4"]) == 2
+    assert "--partition: wanted 0 to 3 (got 4)" in capsys.readouterr().err
+
+
+def days(many: int) -> Iterator[bytes]:
+    """Days of traffic among a hundred numbers, each alike."""
+    for i in range(many * 20_000):
+        moment = 1_793_577_600_000 + i * DAY_MS // 20_000
+        caller, callee = 1 + i % 100, 1 + (i * 7 + i // 100) % 100
+        yield (
+            b'{"id":"m-%d","type":"sms","phase":"submit","from":"+9997000%05d","to":"+9997000%05d","time":%d,'
+            b'"outcome":"sent"}\n' % (i, caller, callee, moment)
+        )
+
+
+MEASURED = """
+import resource, sys
+from detector.cli import main
+assert main(sys.argv[1:]) == 0
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
+    """Four times the traffic of the same numbers, 110 MB of vectors more: not a third of them is held."""
+    labels = tmp_path / "labels.csv"
+    labels.write_text(
+        "number,label,active_from_ms,known_at_ms,source\n+999700000001,fraud,1793577600000,1793577600000,analyst\n"
+    )
+    # One arena, and Arrow's memory from it: else the peak varies by 30 MB from run to run.
+    environ = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
+    peaks_mb = []
+    for many in (4, 16):
+        path, out = tmp_path / f"{many}.jsonl", tmp_path / f"{many}.parquet"
+        with path.open("wb") as file:
+            file.writelines(days(many))
+        arguments = [*DEMO, "--input", path, "--out", out, "--floor", 0, "--labels", labels, "--known-by", "2026-12-31"]
+        command = [sys.executable, "-c", MEASURED, "features", *map(str, arguments)]
+        ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+        peaks_mb.append(int(ran.stdout.splitlines()[-1]))
+        with VectorTable(out) as table:
+            assert len(table) == many * 20_000
+    assert peaks_mb[1] - peaks_mb[0] < 12 * 20_000 * 480 / 3 / 2**20, peaks_mb

@@ -1,0 +1,157 @@
+"""What was known: fraud while a label says so, honest after silence, and nothing that became known later."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.learning.known import NOBODY, Known
+from detector.learning.labelfile import DETECTOR, NumberLabel
+from detector.learning.labels import FRAUD_ROW, HONEST_ROW, MEMORY_MS, NEITHER
+from tests.strategies import DAY_MS, NUMBERS
+
+BAD, GOOD = NUMBERS[0], NUMBERS[1]
+BY = 100 * DAY_MS
+DELAY = 14 * DAY_MS
+FRAUD = NumberLabel(BAD, True, 10 * DAY_MS, 20 * DAY_MS, 22 * DAY_MS, "complaint", "simbox")
+
+
+def at(labels: list[NumberLabel], *days: float, number: int = BAD, by_ms: int = BY) -> list[int]:
+    """What the number was on each day."""
+    known = Known(labels, by_ms, DELAY)
+    moments = np.array([int(day * DAY_MS) for day in days], np.int64)
+    found: list[int] = known.of(np.full(len(days), number, np.uint64), moments).label.tolist()
+    return found
+
+
+def test_a_number_of_whom_nobody_says_anything_is_honest_once_the_delay_is_over() -> None:
+    """
+    honest .....................|-- delay, 14 d --| known by
+                                86               100
+    """
+    assert at([], 0, 86, 86.1, 99.9, 100, 101) == [HONEST_ROW, HONEST_ROW, NEITHER, NEITHER, NEITHER, NEITHER]
+
+
+def test_fraud_is_fraud_while_the_label_says_so_and_nothing_else_around_it() -> None:
+    """
+    neither ....|FFFFFFFFFF|---- 7 d ----|.... neither still: nobody knows whose number it was
+                10         20           27
+    """
+    assert at([FRAUD], 0, 9.9, 10, 19.9, 20, 26.9, 27, 60, 90) == [
+        NEITHER,
+        NEITHER,
+        FRAUD_ROW,
+        FRAUD_ROW,
+        *[NEITHER] * 5,
+    ]
+    assert at([FRAUD], 15, number=GOOD) == [HONEST_ROW]
+
+
+def test_what_became_known_later_is_not_there() -> None:
+    """On day 21 nobody had complained: as far as anybody knew, the number was honest."""
+    early = FRAUD.known_at_ms - DAY_MS
+    assert at([FRAUD], 1, 6.9, 15, by_ms=early) == [HONEST_ROW, HONEST_ROW, NEITHER]
+    assert at([FRAUD], 15, by_ms=FRAUD.known_at_ms) == [FRAUD_ROW]
+
+
+def test_fraud_that_has_not_ended_goes_on_until_the_day_of_knowing() -> None:
+    """An open end is no knowledge of the future."""
+    assert at([replace(FRAUD, active_until_ms=None)], 15, 99.9, 100, 150) == [FRAUD_ROW, FRAUD_ROW, NEITHER, NEITHER]
+
+
+def test_a_number_that_is_labelled_by_our_own_decision_is_left_out_altogether() -> None:
+    """Even where others say the same: they may have heard it from us."""
+    own = replace(FRAUD, source=DETECTOR, active_from_ms=40 * DAY_MS, active_until_ms=None, known_at_ms=41 * DAY_MS)
+    assert at([own, FRAUD], 1, 15, 60) == [NEITHER] * 3
+    assert at([own], 15, number=GOOD) == [HONEST_ROW]
+    assert at([own, FRAUD], 15, by_ms=30 * DAY_MS) == [FRAUD_ROW]
+
+
+def test_an_honest_label_needs_no_delay_but_not_while_fraud_is_remembered() -> None:
+    """
+    honest says  |=====================|
+                 15                    95
+    fraud    |FFFFFFFFF|--- 7 d ---|
+            10         20          27
+    """
+    audit = replace(
+        FRAUD, fraud=False, source="audit", type=None, active_from_ms=15 * DAY_MS, active_until_ms=95 * DAY_MS
+    )
+    assert at([FRAUD, audit], 15, 21, 27, 90, 96) == [FRAUD_ROW, NEITHER, HONEST_ROW, HONEST_ROW, NEITHER]
+    assert at([audit], 14, 90, 96) == [HONEST_ROW, HONEST_ROW, NEITHER]
+
+
+def test_it_is_said_which_label_decides() -> None:
+    """The one that was known first; nobody's where silence decides."""
+    second = replace(FRAUD, known_at_ms=30 * DAY_MS, source="analyst")
+    known = Known([second, FRAUD], BY, DELAY)
+    by = known.of(np.array([BAD, BAD, GOOD], np.uint64), np.array([15, 25, 15]) * DAY_MS).by.tolist()
+    assert known.labels[by[0]] == FRAUD
+    assert by[1:] == [NOBODY, NOBODY]
+
+
+def test_the_moments_of_labels_are_those_that_somebody_can_be_judged_at() -> None:
+    """Not after the day of knowing, and not of numbers that are left out."""
+    coming = replace(FRAUD, number=GOOD, active_from_ms=BY, active_until_ms=None)
+    own = replace(FRAUD, number=NUMBERS[2], source=DETECTOR)
+    assert Known([FRAUD, FRAUD, coming, own], BY, DELAY).moments() == [(20 * DAY_MS - 1, BAD)]
+
+
+DAYS = st.integers(0, 30)
+LABELS = st.lists(
+    st.builds(
+        lambda number, fraud, begin, days, known, source: NumberLabel(
+            number, fraud, begin * DAY_MS, None if days is None else (begin + days) * DAY_MS, known * DAY_MS, source
+        ),
+        st.sampled_from(NUMBERS[:2]),
+        st.booleans(),
+        DAYS,
+        st.none() | st.integers(1, 10),
+        DAYS,
+        st.sampled_from(["complaint", "audit", DETECTOR]),
+    ),
+    max_size=5,
+)
+
+
+def naive(labels: list[NumberLabel], number: int, ms: int, by_ms: int, delay_ms: int) -> int:
+    """The rules, one after the other, over all labels."""
+    mine = [label for label in labels if label.known_at_ms <= by_ms and label.number == number]
+    if any(label.source == DETECTOR for label in mine) or ms >= by_ms:
+        return NEITHER
+    ends = {id(label): label.active_until_ms or 1 << 62 for label in mine}
+    if any(label.fraud and label.active_from_ms <= ms < ends[id(label)] for label in mine):
+        return FRAUD_ROW
+    if any(label.fraud and ends[id(label)] <= ms < ends[id(label)] + MEMORY_MS for label in mine):
+        return NEITHER
+    if any(not label.fraud and label.active_from_ms <= ms < ends[id(label)] for label in mine):
+        return HONEST_ROW
+    if any(label.fraud for label in mine):
+        return NEITHER
+    return HONEST_ROW if ms + delay_ms <= by_ms else NEITHER
+
+
+@given(
+    LABELS,
+    st.lists(st.tuples(st.sampled_from(NUMBERS[:3]), st.integers(0, 80)), min_size=1, max_size=20),
+    DAYS,
+    st.integers(0, 10),
+    st.data(),
+)
+def test_every_moment_is_what_the_rules_say_and_the_order_of_labels_does_not_matter(
+    labels: list[NumberLabel], moments: list[tuple[int, int]], by: int, delay: int, data: st.DataObject
+) -> None:
+    """All rows at once, by index, equal one row at a time over all labels."""
+    numbers = np.array([number for number, _ in moments], np.uint64)
+    event_ms = np.array([half_days * DAY_MS // 2 for _, half_days in moments], np.int64)
+    judged = Known(labels, by * DAY_MS, delay * DAY_MS).of(numbers, event_ms)
+    wanted = [
+        naive(labels, *each, by * DAY_MS, delay * DAY_MS)
+        for each in zip(numbers.tolist(), event_ms.tolist(), strict=True)
+    ]
+    assert judged.label.tolist() == wanted
+    shuffled = data.draw(st.permutations(labels))
+    again = Known(shuffled, by * DAY_MS, delay * DAY_MS)
+    assert again.labels == Known(labels, by * DAY_MS, delay * DAY_MS).labels
+    assert again.of(numbers, event_ms).by.tolist() == judged.by.tolist()

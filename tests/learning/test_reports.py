@@ -1,0 +1,46 @@
+"""Reports: fraud becomes known late, by people, the same way for the same seed."""
+
+import numpy as np
+
+from detector.learning.labels import Label
+from detector.learning.reports import HOUR_MS, reported
+
+
+def labels(kind: str, count: int) -> list[Label]:
+    """Numbers of one kind of fraud, a day each."""
+    day = 24 * HOUR_MS
+    return [Label(i, kind, "low", f"01-{kind}", i * day, (i + 1) * day, 5, np.array([i * day])) for i in range(count)]
+
+
+def test_equal_seeds_give_equal_reports_and_another_seed_others() -> None:
+    """What was done is kept; when and by whom it is known is drawn."""
+    fraud = labels("robocall", 50)
+    one = reported(fraud, 7)
+    assert one == reported(fraud, 7)
+    assert one != reported(fraud, 8)
+    for label, report in zip(fraud, one, strict=True):
+        assert (report.number, report.fraud, report.type) == (label.number, True, "robocall")
+        assert (report.active_from_ms, report.active_until_ms) == (label.active_from_ms, label.active_until_ms)
+        assert (report.campaign, report.probability) == ("01-robocall", 1.0)
+
+
+def test_complaints_come_about_a_day_later_with_a_long_tail() -> None:
+    """Never before the first fraudulent event; a tenth within a third of the median, a tenth after three times it."""
+    for kind, source, median_h in (("robocall", "complaint", 24), ("simbox", "analyst", 60)):
+        reports = reported(labels(kind, 4_000), 1)
+        delays_h = np.array(
+            [(one.known_at_ms - one.active_from_ms) / HOUR_MS for one in reports if one.source == source]
+        )
+        assert delays_h.min() > 0
+        np.testing.assert_allclose(
+            np.quantile(delays_h, [0.1, 0.5, 0.9]), [median_h / 3.17, median_h, median_h * 3.17], rtol=0.12
+        )
+
+
+def test_victims_complain_of_what_reaches_them_and_analysts_find_the_rest() -> None:
+    """Nobody is rung up by a SIM box; everybody is by a robocaller."""
+    shares = {
+        kind: np.mean([one.source == "complaint" for one in reported(labels(kind, 4_000), 1)])
+        for kind in ("robocall", "smishing", "irsf", "simbox")
+    }
+    np.testing.assert_allclose(list(shares.values()), [0.8, 0.8, 0.2, 0.1], atol=0.02)
