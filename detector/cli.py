@@ -19,6 +19,7 @@ from detector.commands import (
     fit,
     operator,
     plan_memory,
+    promote,
     replay,
     roles,
     simulate,
@@ -41,6 +42,7 @@ COMMANDS: Final = (
     plan_memory,
     replay,
     fit,
+    promote,
     tables,
 )
 """In the order in which a newcomer needs them; `--help` keeps it."""
