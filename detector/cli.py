@@ -13,6 +13,7 @@ from typing import Final
 from detector import __version__
 from detector.commands import (
     audit,
+    backtest,
     check,
     decisions,
     demo,
@@ -42,6 +43,7 @@ COMMANDS: Final = (
     plan_memory,
     replay,
     fit,
+    backtest,
     promote,
     tables,
 )
