@@ -2,7 +2,8 @@
 
     model.skops      the estimator, in types of a fixed list only (`modelfile`)
     trees.npz        its trees as arrays (`nodes`), where it is boosted trees: what the service scores with
-    reference.npz    honest numbers: `quantiles` f64[101, features], `medians` f64[features]
+    reference.npz    honest numbers: `quantiles` f64[101, features], `medians` f64[features]; where the fit kept them,
+                     `edges` and `shares` of the histograms that drift is measured against (`drift`)
     manifest.json    everything else (`manifest`), with the SHA-256 of the other files
 
 The same estimator and manifest give the same bytes. scikit-learn is imported only where an estimator is
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from detector.errors import SnapshotError
 from detector.features.catalogue import NAMES, feature_hash
 from detector.verdict.archive import archive, npy
+from detector.verdict.drift import BINS, Reference
 from detector.verdict.manifest import Calibration, Data, Golden, Manifest, Thresholds, check_manifest, running_versions
 from detector.verdict.nodes import Nodes, take_nodes
 from detector.verdict.trees import Vectors
@@ -42,6 +44,7 @@ def save_bundle(
     thresholds: Thresholds,
     activity_floor: int,
     calibration: Calibration,
+    drift: Reference | None = None,
     honest_quantiles: npt.NDArray[np.float64],
     golden: Vectors,
     honest_medians: npt.NDArray[np.float64] | None = None,
@@ -50,7 +53,8 @@ def save_bundle(
 
     `honest_quantiles` f64[101, features]: percentiles 0 to 100 of honest numbers, NaN left out of
     each column; `honest_medians` f64[features]: its row 50 unless given, NaN where most honest
-    numbers have none. `golden`: some vectors, finite or NaN, whose margins the manifest keeps.
+    numbers have none. `golden`: some vectors, finite or NaN, whose margins the manifest keeps. `drift`: what vectors
+    and margins of honest number-days look like; without it the quantiles must do, and they say nothing of the score.
     """
     features = len(NAMES)
     medians = honest_quantiles[50] if honest_medians is None else honest_medians
@@ -66,6 +70,8 @@ def save_bundle(
     from detector.verdict.modelfile import dump_estimator
 
     reference = {"quantiles": honest_quantiles, "medians": medians}
+    if drift:
+        reference |= drift_arrays(drift, len(medians))
     files = {
         MODEL: dump_estimator(estimator),
         REFERENCE: archive({f"{key}.npy": npy(value.astype(np.float64)) for key, value in reference.items()}),
@@ -147,3 +153,26 @@ def read_reference(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
         if array.shape != shape or array.dtype != np.float64:
             raise SnapshotError(f"{where}: {name}: wanted f64{list(shape)} (got {array.dtype}{list(array.shape)})")
     return quantiles, medians
+
+
+def read_drift(path: Path) -> Reference:
+    """What drift is measured against: the bundle's own histograms, else what its quantiles tell."""
+    where = path / REFERENCE
+    with np.load(where, allow_pickle=False) as arrays:
+        if "edges" not in arrays or "shares" not in arrays:
+            return Reference.from_quantiles(arrays["quantiles"])
+        found = Reference(arrays["edges"], arrays["shares"])
+        try:
+            drift_arrays(found, arrays["quantiles"].shape[1])
+        except ValueError as error:
+            raise SnapshotError(f"{where}: {error}") from error
+    return found
+
+
+def drift_arrays(drift: Reference, features: int) -> dict[str, npt.NDArray[np.float64]]:
+    """What a reference holds, by name; `ValueError` where it is not of `features` features and the score."""
+    arrays = {"edges": (drift.edges, BINS - 1), "shares": (drift.shares, BINS + 1)}
+    for name, (array, columns) in arrays.items():
+        if array.shape != (features + 1, columns) or array.dtype != np.float64:
+            raise ValueError(f"{name}: wanted f64[{features + 1}, {columns}] (got {array.dtype}{list(array.shape)})")
+    return {name: array for name, (array, _) in arrays.items()}

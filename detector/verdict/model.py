@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.errors import SnapshotError
-from detector.verdict.bundle import MODEL, TREES, read_estimator, read_manifest, read_reference, read_trees
+from detector.verdict.bundle import MODEL, TREES, read_drift, read_estimator, read_manifest, read_reference, read_trees
 from detector.verdict.contributions import Boxes, Contributions, Turns, Vector
+from detector.verdict.drift import Reference
 from detector.verdict.manifest import Manifest, Thresholds, check_golden, golden_vectors, version_warnings
 from detector.verdict.nodes import Nodes, take_nodes
 from detector.verdict.trees import Margins, Vectors, flatten
@@ -31,6 +32,8 @@ class Model:
     """f64[101, features]: percentiles 0 to 100 of honest numbers."""
     medians: npt.NDArray[np.float64]
     """f64[features]: the typical honest number; NaN where most have no value."""
+    drift: Reference
+    """What vectors and margins looked like when the model was made."""
     warnings: tuple[str, ...]
     """Libraries that differ from those the bundle was written with; its golden margins held all the same."""
     _margins: _Score
@@ -50,7 +53,7 @@ class Model:
         score, explain = (
             _of_trees(read_trees(path), medians) if file == TREES else _of_estimator(read_estimator(path), medians)
         )
-        model = Model(manifest, quantiles, medians, version_warnings(manifest), score, explain)
+        model = Model(manifest, quantiles, medians, read_drift(path), version_warnings(manifest), score, explain)
         try:
             golden = model.margins(golden_vectors(manifest))
         except (AttributeError, TypeError, ValueError) as error:

@@ -1,10 +1,11 @@
-"""What contributions mean, in plain lines: slow, and with no cleverness in it to be wrong about."""
+"""What contributions and drift mean, in plain lines: slow, and with no cleverness in it to be wrong about."""
 
-from collections.abc import Callable
-from math import factorial
+from collections.abc import Callable, Sequence
+from math import factorial, isnan, log
 
 import numpy as np
 
+from detector.verdict.drift import BINS, LEAST_SHARE
 from detector.verdict.trees import Margins, Vectors
 
 
@@ -22,3 +23,16 @@ def shapley(margins: Callable[[Vectors], Margins], vector: np.ndarray, reference
         )
         for i in range(n)
     ]
+
+
+def bin_of(value: float, edges: Sequence[float]) -> int:
+    """Which of the bins a value lies in: the first whose edge it does not pass; the last is for the unknown."""
+    if isnan(value):
+        return BINS
+    return sum(value > edge for edge in edges)
+
+
+def stability(expected: Sequence[float], actual: Sequence[float]) -> float:
+    """The population stability index of two lists of shares."""
+    pairs = [(max(e, LEAST_SHARE), max(a, LEAST_SHARE)) for e, a in zip(expected, actual, strict=True)]
+    return sum((a - e) * log(a / e) for e, a in pairs)
