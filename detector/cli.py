@@ -16,6 +16,7 @@ from detector.commands import (
     check,
     decisions,
     demo,
+    evaluate,
     fit,
     operator,
     plan_memory,
@@ -41,6 +42,7 @@ COMMANDS: Final = (
     plan_memory,
     replay,
     fit,
+    evaluate,
     tables,
 )
 """In the order in which a newcomer needs them; `--help` keeps it."""
