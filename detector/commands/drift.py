@@ -44,7 +44,7 @@ def _drift(arguments: argparse.Namespace) -> int:
     from detector.learning.drift import measure, reference_of
     from detector.verdict.model import Model
 
-    model = Model.load(arguments.bundle)
+    model = Model.load(arguments.bundle, any_features=True)
     reference = reference_of(arguments.against, model) if arguments.against else model.drift
     found = measure(arguments.vectors, model, reference)
     if arguments.json:

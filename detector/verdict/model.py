@@ -40,15 +40,15 @@ class Model:
     _contributions: _Explain
 
     @staticmethod
-    def load(path: Path) -> "Model":
-        """The model of the bundle in the folder `path`.
+    def load(path: Path, any_features: bool = False) -> "Model":
+        """The model of the bundle in the folder `path`; `any_features`: also one of a carrier's own features.
 
         Raises `SnapshotError` naming file, wanted and got when a file, the features, a type or a
         golden margin is not what the manifest says. Another scikit-learn alone is a warning:
         the golden margins decide.
         """
-        manifest = read_manifest(path)
-        quantiles, medians = read_reference(path)
+        manifest = read_manifest(path, any_features)
+        quantiles, medians = read_reference(path, len(manifest.features))
         file = TREES if TREES in manifest.files else MODEL
         score, explain = (
             _of_trees(read_trees(path), medians) if file == TREES else _of_estimator(read_estimator(path), medians)
