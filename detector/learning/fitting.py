@@ -35,6 +35,7 @@ from detector.learning.tablecard import table_card
 from detector.learning.thresholds import calibrate, choose_thresholds, shifted
 from detector.records import Bools, I64s
 from detector.verdict.bundle import save_bundle
+from detector.verdict.drift import Reference
 from detector.verdict.manifest import Data, Fit, Manifest, Prevalence, Thresholds
 from detector.verdict.trees import Margins, Vectors
 
@@ -135,6 +136,7 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
         thresholds=thresholds,
         activity_floor=CATALOGUE_FLOOR if table.features == NAMES else 0,
         calibration=shown,
+        drift=drift_reference_of(tuned.judged),
         honest_quantiles=quantiles,
         honest_medians=medians,
         golden=fitted_on.vectors[golden],
@@ -167,6 +169,12 @@ def honest_reference_of(table: Table, seed: int) -> tuple[Vectors, Vectors]:
         if 2 * len(known) > len(vectors):
             medians[column] = np.median(known)
     return quantiles, medians
+
+
+def drift_reference_of(judged: Judged) -> Reference:
+    """What drift is measured against: honest rows that the model has not seen, as the service will see none of them."""
+    honest = ~judged.table.fraud
+    return Reference.of(judged.table.vectors[honest], judged.margins[honest], judged.table.weight[honest])
 
 
 def _with(recipe: Recipe, parameters: Mapping[str, Any]) -> Recipe:

@@ -13,6 +13,7 @@ from detector.learning.estimators import SMALL_TREES
 from detector.learning.fitting import Asked, fit_table
 from detector.learning.table import Table, read_table
 from detector.learning.thresholds import logit
+from detector.verdict.drift import ACT, WATCH
 from detector.verdict.model import Model
 from tests.learning import labelled
 
@@ -68,6 +69,26 @@ def test_our_vectors_become_a_bundle_for_the_service_split_by_time(own: Table, t
     assert fitted.manifest.data.last_ms <= fit.split["test_from"] * labelled.DAY_MS
     assert fitted.evaluation["table"]["first_ms"] >= fit.split["test_from"] * labelled.DAY_MS
     assert fitted.evaluation["ranking"]["area"]["value"] > 0.85
+
+
+def test_a_bundle_keeps_what_honest_rows_that_it_has_not_seen_look_like(carriers: Table, tmp_path: Path) -> None:
+    """Features and score: another table of the same population is steady, one of other people is not."""
+    fit_table(carriers, tmp_path, QUIET, silent)
+    model = Model.load(tmp_path, any_features=True)
+    for apart, steady in ((1.5, True), (-3.0, False)):
+        path = labelled.write(tmp_path / "next.csv", labelled.carrier(3_000, seed=8, apart=apart))
+        table = read_table([path], {"label": "is_fraud", "number": "msisdn"})
+        vectors = table.vectors[~table.fraud if steady else table.fraud]
+        index = dict(
+            zip(
+                (*model.names, "score"),
+                model.drift.stability(model.drift.counts(vectors, model.margins(vectors))),
+                strict=True,
+            )
+        )
+        assert (index["strangers"] < WATCH) == steady
+        assert (index["score"] < ACT) == steady
+        assert not np.isnan(list(index.values())).any()
 
 
 def test_equal_tables_and_seeds_give_equal_bytes(carriers: Table, tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.cli import main
+from detector.config import ROOT
 from detector.learning.promotion import Evaluation, promote
+from tests.learning import labelled
+from tests.verdict import models
 
 DAY_MS = 86_400_000
 
@@ -163,6 +166,25 @@ def test_a_better_challenger_is_never_refused_where_a_worse_one_is_taken(
         trees.append(read(tree))
     better, worse = (promote(read(evaluation()), tree) for tree in trees)
     assert better.promote or not worse.promote
+
+
+def test_what_evaluate_writes_is_what_promote_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that tells nothing does not take the place of one that tells; each may take its own."""
+    table = str(labelled.write(tmp_path / "v.parquet", labelled.ours(150, 6)))
+    models.save(tmp_path / "noise", models.fitted(trees=3))
+    bundles = {"shipped": ROOT / "models" / "default", "noise": tmp_path / "noise"}
+    for name, bundle in bundles.items():
+        command = ["evaluate", "--bundle", str(bundle), "--vectors", table, "--out", str(tmp_path / name), "--quick"]
+        assert main(command) == 0
+    capsys.readouterr()
+
+    def asked(champion: str, challenger: str) -> int:
+        files = [str(tmp_path / name / "evaluation.json") for name in (champion, challenger)]
+        return main(["promote", "--champion", files[0], "--challenger", files[1]])
+
+    assert [asked(name, name) for name in bundles] == [0, 0]
+    assert asked("shipped", "noise") == 1
+    assert "\n  against: " in capsys.readouterr().out
 
 
 def test_the_command_says_yes_with_0_and_no_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
