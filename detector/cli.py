@@ -13,13 +13,17 @@ from typing import Final
 from detector import __version__
 from detector.commands import (
     audit,
+    backtest,
     check,
     decisions,
     demo,
+    drift,
+    evaluate,
     features,
     fit,
     operator,
     plan_memory,
+    promote,
     replay,
     roles,
     simulate,
@@ -43,6 +47,10 @@ COMMANDS: Final = (
     replay,
     features,
     fit,
+    evaluate,
+    drift,
+    backtest,
+    promote,
     tables,
 )
 """In the order in which a newcomer needs them; `--help` keeps it."""

@@ -165,6 +165,21 @@ METRICS: Final[tuple[Metric, ...]] = (
         "room left in the block budget of the partition's current hour of event time",
         "at zero rules and models only flag: look at decisions by rule before raising the budget",
     ),
+    # What it looks like.
+    _gauge(
+        "feature_drift",
+        ("feature",),
+        "index",
+        "population stability index of a feature, or of the `score`: the last 24 hours against the model's reference",
+        "from 0.1 watch, from 0.25 act: a feed or the traffic has changed; see `detector drift`, or fit again",
+    ),
+    _gauge(
+        "drift_vectors",
+        (),
+        "vectors",
+        "vectors of the last 24 hours that feature_drift rests on, one of four number-days",
+        "below 1000 there is no feature_drift: little traffic or windows that still fill; it counts anew after a start",
+    ),
     # What is held.
     _gauge(
         "numbers",
@@ -349,6 +364,8 @@ class Metrics:
     decisions: Counter
     held_back: Counter
     blocks_budget_left: Gauge
+    feature_drift: Gauge
+    drift_vectors: Gauge
     numbers: Gauge
     forgotten: Counter
     evicted: Counter

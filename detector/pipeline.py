@@ -23,6 +23,7 @@ from detector.ingest.commands import Command, read_command
 from detector.ingest.rows import unpack_message
 from detector.records import ROW, Arrays, Bools, I64s, Rows
 from detector.verdict.decisions import Decision
+from detector.verdict.drift import Counts, draw
 from detector.verdict.judge import Judge, Moment
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
@@ -90,6 +91,8 @@ class Outcome:
     evicted: int = 0
     """Numbers let go of by the state: long silent, or for want of room."""
     newest_ms: int = 0
+    drawn: Counts | None = None
+    """How the vectors that were drawn lie in the bins of the model's reference; None where none was drawn."""
 
 
 class Detector:
@@ -155,8 +158,19 @@ class Detector:
             commands=chunk.commands,
             judged=judged,
         )
+        if self.model:
+            self._draw(moment, self.model, outcome)
         memory = part.shadow if self._settings.verdict.mode == "shadow" else part.memory
         outcome.decisions += self.judge.judge(moment, memory, live=part.memory)
+
+    @staticmethod
+    def _draw(moment: Moment, model: Model, outcome: Outcome) -> None:
+        """Some vectors are counted for drift. None while the windows fill: everybody looks new then."""
+        updated = moment.updated
+        drawn = draw(updated.vectors, updated.scored, moment.offsets, moment.indices, moment.warm)
+        if len(drawn):
+            counts = model.drift.counts(updated.vectors[drawn], moment.margins[drawn])
+            outcome.drawn = counts if outcome.drawn is None else outcome.drawn + counts
 
 
 @dataclass(slots=True)

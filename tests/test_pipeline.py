@@ -64,6 +64,20 @@ def test_batches_do_not_matter(settings: Settings, log: list[Entry], seed: int) 
     assert_same_bytes(parts.arrays(), whole.arrays())
 
 
+def test_what_is_drawn_for_drift_depends_on_the_log_alone(settings: Settings, log: list[Entry]) -> None:
+    """Counts of any batches add up to those of the whole; what is only replayed is not drawn."""
+    detector = detector_for(settings)
+    whole = detector.process(fresh(settings), log).drawn
+    part = fresh(settings)
+    drawn = [detector.process(part, log[start : start + 7]).drawn for start in range(0, len(log), 7)]
+    assert whole is not None
+    assert whole[-1].sum() > 10
+    np.testing.assert_array_equal(whole, np.sum([counts for counts in drawn if counts is not None], axis=0))
+    again = fresh(settings)
+    again.committed = log[-1].offset + 1
+    assert detector.process(again, log).drawn is None
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_snapshot_and_the_rest_of_the_log_give_the_whole(settings: Settings, log: list[Entry], share: float) -> None:
     """Saved at s, taken again with decisions up to c known, the partition ends where an undisturbed one does.

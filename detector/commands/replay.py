@@ -45,11 +45,11 @@ def _replay(arguments: argparse.Namespace) -> int:
     from detector.commands.reading import decision_lines
     from detector.replay import Replay
 
-    settings = _for_files(settings_of(arguments), arguments)
+    settings = for_files(settings_of(arguments), arguments)
     metrics = Metrics()
     actions: Counter[str] = Counter()
     with Replay(settings, metrics) as replay:
-        values = _messages(settings, arguments.files, by_time=not arguments.as_filed)
+        values = messages_of(settings, arguments.files, by_time=not arguments.as_filed)
         for start in range(0, len(values), CHUNK):
             replay.publish(settings.sources[0].topic, values[start : start + CHUNK])
             replay.settle()
@@ -62,7 +62,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _for_files(settings: Settings, arguments: argparse.Namespace) -> Settings:
+def for_files(settings: Settings, arguments: argparse.Namespace) -> Settings:
     """The settings with one source, whose records are as old as they like."""
     from msgspec.structs import replace
 
@@ -79,7 +79,7 @@ def _for_files(settings: Settings, arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _messages(settings: Settings, files: Sequence[Path], *, by_time: bool) -> list[bytes]:
+def messages_of(settings: Settings, files: Sequence[Path], *, by_time: bool) -> list[bytes]:
     """The messages of all files, in order."""
     import numpy as np
 

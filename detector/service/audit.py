@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from detector.broker import Broker, Message, TopicPartition
+from detector.broker.times import offset_at
 from detector.config import Mode, Settings
 from detector.errors import CannotRebuild, ConfigError, Fatal
 from detector.ingest.zones import ZoneTable
@@ -117,30 +118,8 @@ class Auditor:
         )
 
     def offset_at(self, partition: int, time_ms: int) -> int:
-        """An offset such that what was published at `time_ms` or later stands there or behind, and all else before it.
-
-        Publication times of a partition do not fall, so that halving finds it.
-        """
-        at = TopicPartition(self._settings.topics.events, partition)
-        low, high = self._broker.watermarks(at)
-        while low < high:
-            middle = (low + high) // 2
-            message = self._first(at, middle, high)
-            if message is None or message.timestamp()[1] >= time_ms:
-                high = middle
-            else:
-                low = message.offset() + 1
-        return low
-
-    def _first(self, at: TopicPartition, start: int, stop: int) -> Message | None:
-        """The first message of `[start, stop)`; None where there are only markers."""
-        messages = self._broker.read(at, start, stop)
-        try:
-            return next(messages, None)
-        finally:
-            close = getattr(messages, "close", None)
-            if close is not None:
-                close()
+        """Where what was published at `time_ms` or later begins (`broker.times`)."""
+        return offset_at(self._broker, TopicPartition(self._settings.topics.events, partition), time_ms)
 
     def _committed(self, at: TopicPartition) -> int:
         committed = self._broker.committed(f"{self._settings.group}-detect", [at])[at]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import orjson
 
@@ -14,6 +15,7 @@ from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
 from detector.pipeline import Detector, Entry, Outcome, Part
 from detector.service.aside import Aside, Executor
+from detector.service.drifting import Drifting
 from detector.service.held import Held
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
@@ -27,6 +29,8 @@ from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 
 ROLE = "detect"
+DRIFT_EVERY_S: Final = 10.0
+"""Between two looks at drift, which moves by the hour: each sets sixty gauges."""
 
 
 class DetectRole:
@@ -61,6 +65,8 @@ class DetectRole:
         metrics.model_info.labels(model.version, str(model.simulated).lower()).set(1)
         metrics.policy_info.labels(policy.version, settings.verdict.mode).set(1)
         self._detector = Detector(settings, Judge(policy, model, zones, settings), model)
+        self._drifting = Drifting(model)
+        self._drift_told_s = 0.0
         store = open_store(settings, broker.identity(settings.topics.events))
         self._taking = Taking(Restorer(settings, broker, self._detector, store), executor(THREADS, "restore"))
         self._held: dict[int, Held] = {}
@@ -254,6 +260,8 @@ class DetectRole:
             metrics.forgotten.inc(outcome.forgotten)
             metrics.evicted.inc(outcome.evicted)
             self._count_rows(outcome.statuses)
+            if outcome.drawn is not None:
+                self._drifting.add(outcome.drawn, outcome.newest_ms)
             for _, rejected in outcome.rejected:
                 metrics.rejects.labels("events", rejected.reason.value).inc()
         newest_ms = max((outcome.newest_ms for outcome in outcomes), default=0)
@@ -270,9 +278,21 @@ class DetectRole:
                 metrics.numbers.labels(str(partition), form).set(numbers)
             metrics.state_bytes.labels(str(partition)).set(part.state.nbytes)
             metrics.blocks_budget_left.labels(str(partition)).set(left)
+        if not 0 <= now - self._drift_told_s < DRIFT_EVERY_S:
+            self._drift_told_s = now
+            self._tell_drift()
         began, polled, worked, done = at
         for stage, seconds in (("poll", polled - began), ("detect", worked - polled), ("publish", done - worked)):
             metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
+
+    def _tell_drift(self) -> None:
+        metrics = self._metrics
+        metrics.drift_vectors.set(self._drifting.vectors)
+        found = self._drifting.stability()
+        if not found:
+            metrics.feature_drift.clear()
+        for name, index in found.items():
+            metrics.feature_drift.labels(name).set(index)
 
     def _count_rows(self, statuses: Sequence[int]) -> None:
         for status, count in zip(Status, statuses, strict=True):

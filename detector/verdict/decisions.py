@@ -42,7 +42,7 @@ class ReasonGiven(Struct, frozen=True):
         float | None, _help("where the value lies among honest numbers, 0 to 100; null where they have none")
     ]
     contribution: Annotated[
-        float, _help("margin less the margin with the typical honest value in this feature's place")
+        float, _help("this feature's share (Shapley value) of the margin less that of the typical honest number")
     ]
     sentence: str
 

@@ -1,9 +1,11 @@
 """Manifest: what a model bundle says of itself, and whether that fits this program."""
 
 import platform
+from collections.abc import Sequence
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -45,6 +47,32 @@ class Data(Part, frozen=True):
     seed: int
 
 
+class Prevalence(Part, frozen=True):
+    """Shares of fraud among number-days: that of the data, and the one that display values are for."""
+
+    training: Annotated[float, Meta(gt=0, lt=1)]
+    """Among the number-days that the sigmoid was fitted on."""
+    operator: Annotated[float, Meta(gt=0, lt=1)] | None
+    """The operator's own; None = display values are for training's."""
+    training_b: float
+    """The sigmoid's intercept at training's prevalence; `calibration.b` is this, shifted to the operator's."""
+
+
+class Fit(Part, frozen=True):
+    """How a bundle was fitted on a table of vectors: enough to do it again."""
+
+    estimator: str
+    """`trees`, `logistic`, or the `module:function` that made it."""
+    parameters: dict[str, Any]
+    monotone: dict[str, Literal[-1, 1]]
+    """Features whose rise may only raise (1) or only lower (-1) the margin."""
+    split: dict[str, Any]
+    prevalence: Prevalence
+    search: dict[str, Any] | None
+    inputs: dict[str, Any]
+    """Files by name and SHA-256, the columns' roles, and what was left out."""
+
+
 class Versions(Part, frozen=True):
     """What the bundle was written with."""
 
@@ -61,7 +89,7 @@ class Golden(Part, frozen=True):
     margins: tuple[float, ...]
 
 
-class Manifest(Part, frozen=True):
+class Manifest(Part, frozen=True, omit_defaults=True):
     """What a bundle says of itself."""
 
     format: Literal["bundle-1"]
@@ -79,6 +107,8 @@ class Manifest(Part, frozen=True):
     versions: Versions
     files: dict[str, str]
     golden: Golden
+    fit: Fit | None = None
+    """Of a bundle that was fitted on a table; None for one of simulated scenarios."""
 
 
 def running_versions() -> Versions:
@@ -91,20 +121,39 @@ def running_versions() -> Versions:
     )
 
 
-def check_manifest(manifest: Manifest, where: Path) -> None:
-    """Raises `SnapshotError` unless features and thresholds fit this program's catalogue."""
-    for i, (wanted, got) in enumerate(zip(NAMES, manifest.features, strict=False)):
-        if wanted != got:
-            raise SnapshotError(f"{where}: features[{i}]: the catalogue wants {wanted!r} (got {got!r})")
-    if len(manifest.features) != len(NAMES):
-        raise SnapshotError(f"{where}: features: the catalogue wants {len(NAMES)} (got {len(manifest.features)})")
-    if manifest.feature_hash != feature_hash():
+def features_hash(features: Sequence[str]) -> str:
+    """What ties a bundle to its columns: the catalogue's formulas where they are its features, else their names."""
+    if tuple(features) == NAMES:
+        return feature_hash()
+    return sha256("\n".join(features).encode()).hexdigest()
+
+
+def check_manifest(manifest: Manifest, where: Path, any_features: bool = False) -> None:
+    """Raises `SnapshotError` unless features and thresholds fit this program's catalogue.
+
+    `any_features`: a carrier's own are taken too, as long as the manifest agrees with itself.
+    """
+    if not any_features:
+        _check_catalogue(manifest, where)
+    if manifest.feature_hash != features_hash(manifest.features):
         raise SnapshotError(
-            f"{where}: feature_hash: the catalogue's is {feature_hash()} (got {manifest.feature_hash}): "
+            f"{where}: feature_hash: the catalogue's is {features_hash(manifest.features)} "
+            f"(got {manifest.feature_hash}): "
             "a formula has changed under the same names; fit the model again"
         )
     if not manifest.thresholds.watch <= manifest.thresholds.flag <= manifest.thresholds.block:
         raise SnapshotError(f"{where}: thresholds: wanted watch <= flag <= block (got {manifest.thresholds})")
+
+
+def _check_catalogue(manifest: Manifest, where: Path) -> None:
+    foreign = "" if manifest.fit is None else "; the service scores the catalogue's features only"
+    for i, (wanted, got) in enumerate(zip(NAMES, manifest.features, strict=False)):
+        if wanted != got:
+            raise SnapshotError(f"{where}: features[{i}]: the catalogue wants {wanted!r} (got {got!r}){foreign}")
+    if len(manifest.features) != len(NAMES):
+        raise SnapshotError(
+            f"{where}: features: the catalogue wants {len(NAMES)} (got {len(manifest.features)}){foreign}"
+        )
 
 
 def golden_vectors(manifest: Manifest) -> Vectors:

@@ -12,10 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.errors import SnapshotError
-from detector.verdict.bundle import MODEL, TREES, read_estimator, read_manifest, read_reference, read_trees
+from detector.verdict.bundle import MODEL, TREES, read_drift, read_estimator, read_manifest, read_reference, read_trees
+from detector.verdict.contributions import Boxes, Contributions, Turns, Vector
+from detector.verdict.drift import Reference
 from detector.verdict.manifest import Manifest, Thresholds, check_golden, golden_vectors, version_warnings
-from detector.verdict.nodes import take_nodes
+from detector.verdict.nodes import Nodes, take_nodes
 from detector.verdict.trees import Margins, Vectors, flatten
+
+_Score = Callable[[Vectors], Margins]
+_Explain = Callable[[Vector], Contributions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +32,28 @@ class Model:
     """f64[101, features]: percentiles 0 to 100 of honest numbers."""
     medians: npt.NDArray[np.float64]
     """f64[features]: the typical honest number; NaN where most have no value."""
+    drift: Reference
+    """What vectors and margins looked like when the model was made."""
     warnings: tuple[str, ...]
     """Libraries that differ from those the bundle was written with; its golden margins held all the same."""
-    _margins: Callable[[Vectors], Margins]
+    _margins: _Score
+    _contributions: _Explain
 
     @staticmethod
-    def load(path: Path) -> "Model":
-        """The model of the bundle in the folder `path`.
+    def load(path: Path, any_features: bool = False) -> "Model":
+        """The model of the bundle in the folder `path`; `any_features`: also one of a carrier's own features.
 
         Raises `SnapshotError` naming file, wanted and got when a file, the features, a type or a
         golden margin is not what the manifest says. Another scikit-learn alone is a warning:
         the golden margins decide.
         """
-        manifest = read_manifest(path)
-        quantiles, medians = read_reference(path)
+        manifest = read_manifest(path, any_features)
+        quantiles, medians = read_reference(path, len(manifest.features))
         file = TREES if TREES in manifest.files else MODEL
-        score = flatten(read_trees(path)).margins if file == TREES else _margins_of(read_estimator(path))
-        model = Model(manifest, quantiles, medians, version_warnings(manifest), score)
+        score, explain = (
+            _of_trees(read_trees(path), medians) if file == TREES else _of_estimator(read_estimator(path), medians)
+        )
+        model = Model(manifest, quantiles, medians, read_drift(path), version_warnings(manifest), score, explain)
         try:
             golden = model.margins(golden_vectors(manifest))
         except (AttributeError, TypeError, ValueError) as error:
@@ -80,6 +90,10 @@ class Model:
         """Raw scores f64[n] of vectors f64[n, features]; higher is more like fraud."""
         return self._margins(vectors) if len(vectors) else np.empty(0)
 
+    def contributions(self, vector: Vector) -> Contributions:
+        """How much each feature of `vector` f64[features] moved its margin away from the medians' margin."""
+        return self._contributions(vector)
+
     def display(self, margins: Margins) -> Margins:
         """The calibrated value, 0 to 1, for people; rules compare margins."""
         a, b = self.manifest.calibration.a, self.manifest.calibration.b
@@ -87,10 +101,18 @@ class Model:
             return 1.0 / (1.0 + np.exp(-(a * margins + b)))
 
 
-def _margins_of(estimator: Any) -> Callable[[Vectors], Margins]:
-    """How vectors are scored by an estimator: by our kernels where it is trees, else by its own decision function."""
-    trees = take_nodes(estimator)
-    return flatten(trees).margins if trees else _one_by_one(estimator)
+def _of_trees(nodes: Nodes, medians: Vector) -> tuple[_Score, _Explain]:
+    """How vectors are scored and explained by trees: by our kernels, exactly."""
+    return flatten(nodes).margins, Boxes.of(nodes, medians).contributions
+
+
+def _of_estimator(estimator: Any, medians: Vector) -> tuple[_Score, _Explain]:
+    """By an estimator: as trees where it is trees, else by its own decision function."""
+    nodes = take_nodes(estimator)
+    if nodes:
+        return _of_trees(nodes, medians)
+    margins = _one_by_one(estimator)
+    return margins, Turns(margins, medians).contributions
 
 
 def _one_by_one(estimator: Any) -> Callable[[Vectors], Margins]:

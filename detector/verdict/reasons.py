@@ -1,10 +1,9 @@
 """Reasons: which features moved a score, in words that an analyst can check.
 
-    vector, margin -> the same with one feature at a time made typical -> what each one added
+    vector -> what each feature contributed to its margin -> the three to five that raised it most, in words
 
-A feature's contribution is the margin less the margin with the median of honest numbers in its
-place: "had only this been ordinary, the score would be lower by so much". All of them are one
-batch of the tree kernel.
+Contributions are `contributions`': they share out exactly what lies between the margin and a typical honest number's.
+Only decisions pay for them.
 """
 
 from typing import Final
@@ -23,16 +22,12 @@ DIGITS: Final = 4
 """Decimals of the values written: they are for reading; the margin is written in full."""
 
 
-def explain(
-    model: Model, vector: npt.NDArray[np.float64], margin: float, looked_at: tuple[str, ...] = ()
-) -> tuple[ReasonGiven, ...]:
+def explain(model: Model, vector: npt.NDArray[np.float64], looked_at: tuple[str, ...] = ()) -> tuple[ReasonGiven, ...]:
     """The features that raised the margin most, at most 5; below 3 the rule's own make up for the rest.
 
-    `vector` f64[features] with its `margin`; `looked_at`: features that the rule's condition names.
+    `vector` f64[features]; `looked_at`: features that the rule's condition names.
     """
-    without = np.tile(vector, (len(vector), 1))
-    np.fill_diagonal(without, model.medians)
-    added = margin - model.margins(without)
+    added = model.contributions(vector).round(DIGITS) + 0.0  # what is written as 0 is no reason, and never -0
     order = [int(i) for i in np.argsort(-added, kind="stable")]
     chosen = [i for i in order if added[i] > 0][:MOST]
     named = [i for i in order if FEATURES[i].name in looked_at and i not in chosen]
@@ -58,7 +53,7 @@ def _reason(model: Model, index: int, value: float, contribution: float) -> Reas
         value=None if np.isnan(value) else round(value, DIGITS),
         unit=feature.unit,
         percentile=at,
-        contribution=round(contribution, DIGITS),
+        contribution=contribution,
         sentence=f"{feature.meaning} {_worded(value, feature.unit)}{_placed(at)}",
     )
 

@@ -179,7 +179,7 @@ class Writer:
         margin = float(moment.margins[slot])
         display = float(self._model.display(moment.margins[slot : slot + 1])[0])
         score = Score(margin=margin, display=round(display, DIGITS))
-        return score, explain(self._model, vector, margin, rule.features), counts
+        return score, explain(self._model, vector, rule.features), counts
 
     def _text(self, case: Case, moment: Moment, before: Decision | None) -> str:
         """As the case was written before: a sender id that loses its text or changes case keeps its key."""

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from detector.features.catalogue import NAMES
 from detector.verdict.bundle import save_bundle
+from detector.verdict.drift import Reference
 from detector.verdict.manifest import Calibration, Data, Manifest, Thresholds
 from detector.verdict.trees import Vectors
 
@@ -36,7 +37,7 @@ def fitted(trees: int = 20, leaves: int = 15) -> Any:
         return estimator.fit(vectors, fraud)
 
 
-def save(path: Path, estimator: Any, kind: Any = "real", floor: int = 5) -> Manifest:
+def save(path: Path, estimator: Any, kind: Any = "real", floor: int = 5, drift: Reference | None = None) -> Manifest:
     """A complete bundle of `estimator` in `path`."""
     vectors, fraud = samples(2_000, SEED + 1)
     honest = vectors[~fraud]
@@ -52,4 +53,5 @@ def save(path: Path, estimator: Any, kind: Any = "real", floor: int = 5) -> Mani
         calibration=Calibration(a=1.2, b=-3.0),
         honest_quantiles=np.nanpercentile(honest, np.arange(101), axis=0),
         golden=vectors[:8],
+        drift=drift,
     )

@@ -1,0 +1,106 @@
+"""`fit --vectors` and `evaluate` as a data scientist types them: files out, words on the terminal, one-line errors."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from detector.cli import main
+from detector.config import ROOT
+from tests.learning import labelled
+
+ROLES = ["--label", "is_fraud", "--number", "msisdn"]
+LIGHT = ["--parameter", "models=2", "--parameter", "max_iter=30"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle fitted on a carrier's table, and its evaluation on another."""
+    path = tmp_path_factory.mktemp("run")
+    labelled.write(path / "train.csv", labelled.carrier(500, seed=1))
+    labelled.write(path / "test.parquet", labelled.carrier(400, seed=2))
+    assert main(["fit", "--vectors", str(path / "train.csv"), *ROLES, *LIGHT, "--out", str(path / "bundle")]) == 0
+    arguments = ["--vectors", str(path / "test.parquet"), "--out", str(path / "report")]
+    assert main(["evaluate", "--bundle", str(path / "bundle"), *arguments]) == 0
+    return path
+
+
+def test_three_files_come_out_and_the_bundle_keeps_its_own_card(folder: Path) -> None:
+    """The evaluation is JSON that names what it judged."""
+    assert sorted(file.name for file in (folder / "report").iterdir()) == [
+        "MODEL_CARD.md",
+        "evaluation.json",
+        "report.html",
+    ]
+    found = json.loads((folder / "report" / "evaluation.json").read_bytes())
+    assert found["format"] == "evaluation-1"
+    assert found["figures"] == "real"
+    assert found["bundle"]["version"].startswith("fitted-")
+    assert list(found["table"]["files"]) == ["test.parquet"]
+    assert {one["name"] for one in found["baselines"]} == {"isolation forest", "logistic regression"}
+    assert found["ablations"] == []
+    assert len(found["importance"]) == 5
+    assert {found["importance"][0]["feature"], found["importance"][1]["feature"]} == {"strangers", "repeats"}
+    assert (folder / "bundle" / "MODEL_CARD.md").read_text() != (folder / "report" / "MODEL_CARD.md").read_text()
+
+
+def test_the_report_needs_nothing_from_anywhere_and_says_what_its_figures_are_of(folder: Path) -> None:
+    """No script, no style sheet, no picture, no address; every plot is named for those who cannot see it."""
+    html = (folder / "report" / "report.html").read_text()
+    assert not re.search(r"<script|<link|<img|url\(|https?://|@import", html)
+    assert "Figures of real traffic, by its table" in html
+    assert html.count("<svg") == html.count('role="img" aria-label="') == 3
+    assert "nan" not in html.lower().replace("finance", "")
+
+
+def test_the_same_evaluation_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    """Seeds steer every draw."""
+    arguments = ["--bundle", str(folder / "bundle"), "--vectors", str(folder / "test.parquet"), "--out", str(tmp_path)]
+    assert main(["evaluate", *arguments]) == 0
+    for name in ("evaluation.json", "report.html", "MODEL_CARD.md"):
+        assert (tmp_path / name).read_bytes() == (folder / "report" / name).read_bytes(), name
+
+
+def test_the_shipped_bundle_is_evaluated_on_our_vectors_with_everything_they_tell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Delays, victims, types, ablations and the rules that need the catalogue's features."""
+    vectors = labelled.write(tmp_path / "v.parquet", labelled.ours(120, 6))
+    bundle = str(Path(ROOT, "models", "default"))
+    assert main(["evaluate", "--bundle", bundle, "--vectors", str(vectors), "--out", str(tmp_path / "r")]) == 0
+    found = json.loads((tmp_path / "r" / "evaluation.json").read_bytes())
+    assert found["delay"]["events"].keys() == {"median", "p90"}
+    assert len(found["ablations"]) == 5
+    assert [one["name"] for one in found["baselines"][:2]] == ["distinct-share rule", "volume rule"]
+    assert (tmp_path / "r" / "report.html").read_text().count("<svg") == 5
+    assert "figures of real" in capsys.readouterr().out
+
+
+def test_update_card_puts_it_into_the_bundle(folder: Path, tmp_path: Path) -> None:
+    """On request only."""
+    arguments = ["--bundle", str(folder / "bundle"), "--vectors", str(folder / "test.parquet"), "--out", str(tmp_path)]
+    before = (folder / "bundle" / "MODEL_CARD.md").read_bytes()
+    try:
+        assert main(["evaluate", *arguments, "--quick", "--update-card"]) == 0
+        assert (folder / "bundle" / "MODEL_CARD.md").read_bytes() == (tmp_path / "MODEL_CARD.md").read_bytes()
+    finally:
+        (folder / "bundle" / "MODEL_CARD.md").write_bytes(before)
+
+
+def test_fit_on_a_table_wants_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It never overwrites the bundle that ships."""
+    assert main(["fit", "--vectors", str(folder / "train.csv"), *ROLES]) == 2
+    assert capsys.readouterr().err == "detector: --out: wanted a folder for the bundle (got none)\n"
+
+
+def test_a_table_without_the_bundles_features_is_refused_in_one_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The missing one is named."""
+    columns = labelled.carrier(50)
+    del columns["night"]
+    path = labelled.write(tmp_path / "t.csv", columns)
+    arguments = ["--bundle", str(folder / "bundle"), "--vectors", str(path), "--out", str(tmp_path / "r")]
+    assert main(["evaluate", *arguments]) == 2
+    assert "t.csv: wanted the bundle's features (missing night; got msisdn" in capsys.readouterr().err

@@ -1,0 +1,122 @@
+"""Assessment: each figure of an evaluation is what plain counting gives; one entry a number, honest days apart."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detector.learning.assessment import LEVELS, MILLION, Judged, assess, flat
+from detector.learning.table import Table, read_table
+from detector.verdict.manifest import Calibration, Thresholds
+from tests.learning import labelled
+
+BARS = Thresholds(watch=14.0, flag=22.0, block=30.0)
+SIGMOID = Calibration(a=0.4, b=-6.0)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """Ten days of 150 numbers."""
+    return read_table([labelled.write(tmp_path_factory.mktemp("t") / "v.parquet", labelled.ours(150, 10))])
+
+
+@pytest.fixture(scope="module")
+def margins(table: Table) -> Any:
+    """A feature is the score."""
+    return table.column("distinct_out_24h")
+
+
+@pytest.fixture(scope="module")
+def found(table: Table, margins: Any) -> dict[str, Any]:
+    """The evaluation."""
+    return assess(Judged.of(table, margins, BARS), BARS, SIGMOID, 0.5, seed=1)
+
+
+def rows(table: Table, margins: Any) -> list[tuple[int, int, bool, float]]:
+    """Number, day, fraud, margin."""
+    return list(zip(table.number.tolist(), table.day.tolist(), table.fraud.tolist(), margins.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_levels_are_counted_by_number_and_by_honest_number_day(
+    table: Table, margins: Any, found: dict[str, Any], level: str
+) -> None:
+    """A number that is caught on one day is caught; an honest one is wronged each day anew."""
+    bar = getattr(BARS, level)
+    fraud = {number for number, _, bad, _ in rows(table, margins) if bad}
+    caught = {number for number, _, bad, margin in rows(table, margins) if bad and margin >= bar}
+    days = {(number, day) for number, day, bad, _ in rows(table, margins) if not bad}
+    wronged = {(number, day) for number, day, bad, margin in rows(table, margins) if not bad and margin >= bar}
+    said = found["levels"][level]
+    assert said["recall"]["value"] == pytest.approx(len(caught) / len(fraud))
+    assert said["honest_days"]["value"] == pytest.approx(len(wronged) / len(days))
+    assert said["honest_days_reached"] == len(wronged)
+    assert said["honest_numbers_reached"] == len({number for number, _ in wronged} - fraud)
+
+
+def test_precision_and_alerts_follow_from_the_days_rates(found: dict[str, Any]) -> None:
+    """At one fraud number in a hundred active ones."""
+    said = found["levels"]["watch"]
+    recall, wrong = said["recall_days"]["value"], said["honest_days"]["value"]
+    at = next(one for one in said["at_prevalence"] if one["prevalence"] == 0.01)
+    assert at["alerts"]["value"] == pytest.approx(MILLION * (0.01 * recall + 0.99 * wrong))
+    assert at["precision"]["value"] == pytest.approx(0.01 * recall / (0.01 * recall + 0.99 * wrong))
+    assert at["precision"]["low"] <= at["precision"]["value"] <= at["precision"]["high"]
+
+
+def test_types_add_up_to_all_fraud_numbers(found: dict[str, Any]) -> None:
+    """Each named once, with its recall and its delay."""
+    assert [kind["type"] for kind in found["types"]] == ["simbox", "smishing"]
+    assert sum(kind["numbers"] for kind in found["types"]) == found["table"]["fraud_numbers"]
+    caught = sum(kind["numbers"] * kind["recall"]["flag"]["value"] for kind in found["types"])
+    assert caught == pytest.approx(found["table"]["fraud_numbers"] * found["levels"]["flag"]["recall"]["value"])
+
+
+def test_calibration_is_shown_against_seen_at_the_tables_prevalence(
+    table: Table, margins: Any, found: dict[str, Any]
+) -> None:
+    """Bins hold all number-days; their weighted mean of what was seen is the prevalence."""
+    said = found["calibration"]
+    days = {(number, day, bad) for number, day, bad, _ in rows(table, margins)}
+    assert sum(one["number_days"] for one in said["bins"]) == len(days)
+    seen = sum(one["number_days"] * one["seen"] for one in said["bins"]) / len(days)
+    assert seen == pytest.approx(said["prevalence"])
+    assert [one["shown"] for one in said["bins"]] == sorted(one["shown"] for one in said["bins"])
+
+
+def test_levels_may_differ_by_row_as_cross_fitting_has_them(table: Table, margins: Any) -> None:
+    """What lies above its own bar is reached, whatever the others' are."""
+    bars = {level: np.where(table.number % 2 == 0, -np.inf, np.inf) for level in LEVELS}
+    found = assess(Judged(table, margins, bars), BARS, SIGMOID, None, seed=1)
+    fraud = np.unique(table.number[table.fraud])
+    assert found["levels"]["flag"]["recall"]["value"] == pytest.approx(np.mean(fraud % 2 == 0))
+
+
+def test_what_the_table_cannot_tell_is_said(found: dict[str, Any]) -> None:
+    """Honest rows name no profile here."""
+    assert "Hard negatives are not known: no honest row names its profile." in found["table"]["notes"]
+    assert found["hard_negatives"] == []
+    assert found["figures"] == "real"
+
+
+def test_honest_profiles_are_hard_negatives(tmp_path: Path) -> None:
+    """Their number-days that reached each level, by profile."""
+    columns = labelled.carrier(200)
+    columns["profile"] = ["" if bad else ("courier", "private")[i % 2] for i, bad in enumerate(columns["is_fraud"])]
+    path = labelled.write(tmp_path / "t.csv", columns)
+    table = read_table([path], {"label": "is_fraud", "number": "msisdn"})
+    bars = Thresholds(watch=-9, flag=1, block=9)
+    found = assess(Judged.of(table, table.column("strangers"), bars), bars, SIGMOID, None, seed=1)
+    counts = {one["profile"]: one["number_days"] for one in found["hard_negatives"]}
+    assert counts == {name: columns["profile"].count(name) for name in ("courier", "private")}
+    assert all(one["reached"]["watch"] == one["number_days"] for one in found["hard_negatives"])
+    assert found["delay"] is None
+
+
+def test_a_manifest_keeps_what_is_known(found: dict[str, Any]) -> None:
+    """Plain figures by name."""
+    metrics = flat(found)
+    assert metrics["recall_flag"] == found["levels"]["flag"]["recall"]["value"]
+    assert metrics["recall_watch_simbox"] == found["types"][0]["recall"]["watch"]["value"]
+    assert all(np.isfinite(value) for value in metrics.values())

@@ -1,0 +1,69 @@
+"""Contrasts: what is taken away makes a difference where it should, and none where it cannot."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.features.catalogue import FEATURES
+from detector.learning.contrasts import ABLATIONS, BOTH, GEOGRAPHY, RULES, SMS, contrasts, importance, sampled
+from detector.learning.monotone import KNOWN, MEASURES, directions
+from detector.learning.table import Table, read_table
+from tests.learning import labelled
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """A carrier's own table."""
+    path = labelled.write(tmp_path_factory.mktemp("t") / "t.csv", labelled.carrier(400))
+    return read_table([path], {"label": "is_fraud", "number": "msisdn"})
+
+
+def test_a_feature_that_nothing_looks_at_has_no_importance(table: Table) -> None:
+    """Dealt out anew, only what the margin is made of lowers the area; the most important comes first."""
+    found = importance(table, lambda vectors: vectors[:, 0] + 0.2 * vectors[:, 2], 10_000, seed=1)
+    drops = {one["feature"]: one["drop"] for one in found}
+    assert [one["feature"] for one in found[:2]] == ["strangers", "night"]
+    assert drops["noise_a"] == drops["noise_b"] == drops["repeats"] == 0
+    assert drops["strangers"] > drops["night"] > 0
+
+
+def test_a_sample_holds_whole_numbers_and_as_much_fraud_as_it_may(tmp_path: Path) -> None:
+    """Half of it at most."""
+    whole = read_table([labelled.write(tmp_path / "v.parquet", labelled.ours(120, 4))])
+    sample = sampled(whole, 60, seed=1)
+    assert len(np.unique(sample.number)) == 60
+    for number in np.unique(sample.number):
+        assert (sample.number == number).sum() == (whole.number == number).sum()
+    assert sampled(whole, 1_000, seed=1) is whole
+
+
+def test_contestants_are_cross_fitted_and_a_forest_without_labels_is_the_worst(table: Table) -> None:
+    """Features that tell apart by their level, which an isolation forest sees on both sides."""
+    found = contrasts(table, "trees", 1, lambda _: None)
+    areas = {one["name"]: one["area"] for one in (found["contrast"], *found["baselines"])}
+    assert areas["trees, all features"] > areas["isolation forest"] + 0.1
+    assert areas["logistic regression"] > areas["isolation forest"] + 0.1
+    assert any("distinct-share rule is not known" in note for note in found["contrast_notes"])
+    assert any("Ablations are not known" in note for note in found["contrast_notes"])
+
+
+def test_every_measure_that_is_named_is_the_catalogues() -> None:
+    """A feature that is renamed may not fall out of a group in silence."""
+    measures = {feature.measure for feature in FEATURES}
+    assert measures >= GEOGRAPHY | SMS | BOTH | set(MEASURES)
+    names = {feature.name for feature in FEATURES}
+    assert all(names >= set(columns) for columns in RULES.values())
+    for kept in ABLATIONS.values():
+        left = [feature for feature in FEATURES if kept(feature.measure, feature.window)]
+        assert 0 < len(left) < len(FEATURES)
+
+
+def test_known_directions_are_taken_unless_said_otherwise() -> None:
+    """By feature name; `free` takes one back."""
+    names = [feature.name for feature in FEATURES]
+    assert directions(names) == dict(KNOWN)
+    assert directions(["calls", "reciprocity_7d"]) == {"reciprocity_7d": -1}
+    assert directions(names, ["reciprocity_7d=free", "ramp_24h=rising"])["ramp_24h"] == 1
+    assert "reciprocity_7d" not in directions(names, ["reciprocity_7d=free"])
+    assert directions(names, known=False) == {}

@@ -1,0 +1,85 @@
+"""Delays: from a fraud number's first fraudulent vector to the first that reached its bar."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detector.learning.delays import VICTIMS, delays, missing, written
+from detector.learning.table import Table
+from tests.learning.test_splits import small
+
+REACHED, NOT = True, False
+
+
+def timeline(moments: str = "every:1") -> tuple[Table, Any]:
+    """
+    number 0   honest, honest, FRAUD x, FRAUD x, FRAUD | x     reached at |: third event, 7 s in
+    number 1   FRAUD x                                         never reached
+    number 2   honest, reached                                 no fraud: it has no delay
+    """
+    table = small([False, False, True, True, True, True, False], [0, 0, 0, 0, 0, 1, 2])
+    table = replace(
+        table,
+        features=(VICTIMS,),
+        vectors=np.array([[4.0], [5.0], [6.0], [8.0], [12.4], [30.0], [3.0]]),
+        event_ms=np.array([0, 1_000, 2_000, 4_000, 9_000, 5_000, 0]),
+        types=np.array(["", "", "simbox", "simbox", "simbox", "irsf", ""]),
+        moments=moments,
+    )
+    return table, np.array([REACHED, NOT, NOT, NOT, REACHED, NOT, REACHED])
+
+
+def test_a_delay_is_seconds_events_and_victims_and_a_miss_is_endless() -> None:
+    """What it reached while it was honest is no catch."""
+    found = delays(*timeline())
+    assert found.number.tolist() == [0, 1]
+    assert found.types.tolist() == ["simbox", "irsf"]
+    assert found.seconds.tolist() == [7.0, np.inf]
+    assert found.vectors.tolist() == [3.0, np.inf]
+    assert found.victims.tolist() == [7.0, np.inf]
+
+
+def test_the_order_of_rows_is_no_matter() -> None:
+    """Vectors are taken in order of time."""
+    table, reached = timeline()
+    order = np.array([4, 6, 1, 3, 5, 0, 2])
+    found = delays(table.rows(order), reached[order])
+    assert (found.seconds.tolist(), found.victims.tolist()) == ([7.0, np.inf], [7.0, np.inf])
+
+
+def test_what_is_written_counts_misses_as_never() -> None:
+    """A median over those that were caught would be praise for missing the hard ones."""
+    table, reached = timeline()
+    said = written(table, delays(table, reached))
+    assert said["seconds"] == {"median": None, "p90": None}
+    assert said["caught_within_events"] == {"5": 0.5, "20": 0.5, "50": 0.5}
+    assert said["recall_by_victims"][:6] == [[1, 0.0], [2, 0.0], [3, 0.0], [5, 0.0], [7, 0.5], [10, 0.5]]
+    assert said["damage_not_prevented"] == 1.0
+    assert said["distribution"] == [[7.0, 0.5]]
+
+
+def test_vectors_that_are_not_all_events_are_not_called_events() -> None:
+    """Taken by the hour, the third vector may be the hundredth call."""
+    table, reached = timeline("hour")
+    said = written(table, delays(table, reached))
+    assert "events" not in said
+    assert said["vectors"] == {"median": None, "p90": None}
+    assert any("Delays in events are not known" in note for note in missing(table))
+
+
+def test_a_table_without_victims_says_so() -> None:
+    """A carrier's own features do not tell how many were reached."""
+    table, reached = timeline()
+    said = written(replace(table, features=("x",)), delays(replace(table, features=("x",)), reached))
+    assert "victims" not in said
+    assert any("Victims are not known" in note for note in missing(replace(table, features=("x",))))
+
+
+def test_a_table_without_a_time_has_no_delays() -> None:
+    """Said, and refused where asked all the same."""
+    table = small([True, False], [0, 1])
+    assert missing(table) == ["Delays are not known: the table has no time."]
+    with pytest.raises(ValueError, match="wanted a table with a time"):
+        delays(table, np.array([True, False]))

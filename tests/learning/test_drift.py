@@ -1,0 +1,154 @@
+"""Drift of a file: what the service counts live, counted from a table; and the command that tells it."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from detector.cli import main
+from detector.config import ROOT, Settings
+from detector.features.catalogue import INDEX, NAMES
+from detector.ingest.rows import Raw, open_source, pack_message, scatter
+from detector.ingest.zones import ZoneTable
+from detector.learning.drift import measure, report
+from detector.learning.vectors import KEY, Heading
+from detector.pipeline import Detector, Entry
+from detector.records import SCHEMA_ID, mix64
+from detector.verdict.decisions import Decision
+from detector.verdict.drift import EVERY, ROW_BITS
+from detector.verdict.judge import Judge, Moment
+from detector.verdict.memory import Memory
+from detector.verdict.model import Model
+from detector.verdict.policy import Policy
+from tests.service.harness import settings_for, traffic
+from tests.verdict import models
+
+SHIPPED = Path(ROOT, "models", "default")
+
+
+def write_table(path: Path, vectors: np.ndarray, feature_hash: str = "", **more: list[object]) -> Path:
+    """A parquet of vectors as `detector features` writes its columns, with its heading where the hash is given."""
+    columns = {"number": ["+1"] * len(vectors), **dict(zip(NAMES, vectors.T, strict=True)), **more}
+    table = pa.table(columns)
+    if feature_hash:
+        heading = Heading(feature_hash=feature_hash, home_utc_offset_minutes=0, moments="every:1")
+        table = table.replace_schema_metadata({KEY: msgspec.json.encode(heading)})
+    pq.write_table(table, path)
+    return path
+
+
+class Recording(Judge):
+    """A judge that keeps the moments it has judged."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self.moments: list[Moment] = []
+
+    def judge(self, moment: Moment, memory: Memory, live: Memory | None = None) -> list[Decision]:
+        self.moments.append(moment)
+        return super().judge(moment, memory, live)
+
+
+def entries_of(settings: Settings, records: int) -> list[Entry]:
+    """The log of one partition."""
+    reader = open_source(settings, settings.sources[0])
+    rows = reader.read(Raw(traffic(records), [0] * records, range(records), [0] * records)).rows
+    mine = dict(scatter(rows, settings.topics.partitions))[0]
+    headers = [("schema", SCHEMA_ID)]
+    return [Entry(n, pack_message(mine[s : s + 97]), headers) for n, s in enumerate(range(0, len(mine), 97))]
+
+
+def test_a_table_of_the_vectors_that_were_drawn_gives_what_the_service_counted(tmp_path: Path) -> None:
+    """Live equals offline, count for count and index for index."""
+    settings = settings_for(tmp_path)
+    model = Model.load(SHIPPED)
+    policy, zones = (
+        Policy.load(settings.path(settings.verdict.policy)),
+        ZoneTable.load(settings.path(settings.home.zones)),
+    )
+    judge = Recording(policy, model, zones, settings)
+    detector = Detector(settings, judge, model)
+    part = detector.fresh(0, Memory(), Memory())
+    entries = entries_of(settings, 30_000)
+    outcomes = [detector.process(part, entries[:50]), detector.process(part, entries[50:])]
+    live = np.sum([outcome.drawn for outcome in outcomes if outcome.drawn is not None], axis=0)
+    drawn = []
+    for moment in judge.moments:
+        at, vectors = moment.updated.scored, moment.updated.vectors
+        u = (mix64((moment.offsets[at] << ROW_BITS) | moment.indices[at]) >> np.uint64(11)).astype(float) / 2**53
+        events = vectors[:, INDEX["calls_out_24h"]] + vectors[:, INDEX["sms_out_24h"]]
+        drawn.append(vectors[u * EVERY * np.maximum(events, 1) < 1])
+    vectors = np.concatenate(drawn)
+    assert len(vectors) > 100
+    table = write_table(tmp_path / "drawn.parquet", vectors, model.manifest.feature_hash)
+    offline = measure([table], model, model.drift)
+    assert offline == report(live, model.names, model.drift, len(vectors))
+    assert offline.vectors == len(vectors)
+
+
+def test_frauds_are_left_out_and_weights_count(tmp_path: Path) -> None:
+    """The reference is honest numbers; a number-day weighs 1 however many vectors it has."""
+    vectors, fraud = models.samples(3_000)
+    model = Model.load(SHIPPED)
+    table = write_table(
+        tmp_path / "a.parquet",
+        np.vstack([vectors, vectors[:500]]),
+        label=[*fraud.astype(int).tolist(), *([None] * 500)],
+        weight=[*([0.5] * 500), *([1.0] * 2_500), *([0.5] * 500)],
+    )
+    honest = np.vstack([vectors[~fraud], vectors[:500]])
+    weights = np.concatenate([np.where(np.arange(3_000) < 500, 0.5, 1.0)[~fraud], np.full(500, 0.5)])
+    wanted = report(model.drift.counts(honest, model.margins(honest), weights), model.names, model.drift, len(honest))
+    assert measure([table], model, model.drift) == wanted
+
+
+def test_the_command_tells_what_moved_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Against another table: nothing but the feature that was changed, and the score that follows it."""
+    models.save(tmp_path / "bundle", models.fitted())
+    before, _ = models.samples(4_000, seed=1)
+    after, _ = models.samples(4_000, seed=2)
+    after[:, models.FAN_OUT] *= 3
+    tables = write_table(tmp_path / "before.parquet", before), write_table(tmp_path / "after.parquet", after)
+    command = ["drift", "--vectors", str(tables[1]), "--bundle", str(tmp_path / "bundle")]
+    assert main([*command, "--against", str(tables[0])]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    moved = {line.split()[0] for line in lines[:-1] if " act " in line}
+    assert moved == {"distinct_out_24h", "score"}
+    assert lines[1].split()[0] in moved
+    assert (
+        lines[-1]
+        == "4,000 vectors: 2 to act on (from 0.25), 0 to watch (from 0.1), 59 steady, 0 that cannot be compared"
+    )
+    assert main([*command, "--json"]) == 0
+    told = {each["feature"]: each for each in json.loads(capsys.readouterr().out)["features"]}
+    assert told["distinct_out_24h"]["what"] == "act"
+    assert told["distinct_out_24h"]["moved"] > 1
+    assert told["score"]["what"] == "unknown", "a bundle without histograms knows nothing of its score"
+
+
+def test_few_vectors_are_called_chance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An index of fifty vectors says nothing."""
+    table = write_table(tmp_path / "few.parquet", models.samples(50)[0])
+    assert main(["drift", "--vectors", str(table), "--bundle", str(SHIPPED)]) == 0
+    assert "fewer than 1,000 vectors: an index of 0.2 is chance" in capsys.readouterr().out
+
+
+def test_a_table_that_does_not_fit_the_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A feature that is not there, another formula, no parquet at all: each by its file."""
+    other = write_table(tmp_path / "other.parquet", models.samples(5)[0], "ab" * 32)
+    lacking = tmp_path / "lacking.parquet"
+    pq.write_table(pq.read_table(other).drop_columns(["sms_in_7d"]), lacking)
+    noise = tmp_path / "noise.parquet"
+    noise.write_bytes(b"no parquet")
+    for path, message in (
+        (other, "feature_hash: wanted that of simulated-"),
+        (lacking, "(got a table without sms_in_7d)"),
+        (noise, "wanted a readable parquet file"),
+    ):
+        assert main(["drift", "--vectors", str(path), "--bundle", str(SHIPPED)]) == 2
+        assert f"{path}: " in (said := capsys.readouterr().err)
+        assert message in said

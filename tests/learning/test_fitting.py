@@ -1,0 +1,186 @@
+"""Fitting on a table: a bundle that loads, equal bytes, what was asked is recorded, what is held out is held out."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.errors import ConfigError, SnapshotError
+from detector.features.catalogue import NAMES
+from detector.learning.estimators import SMALL_TREES
+from detector.learning.fitting import Asked, fit_table
+from detector.learning.table import Table, read_table
+from detector.learning.thresholds import logit
+from detector.verdict.drift import ACT, WATCH
+from detector.verdict.model import Model
+from tests.learning import labelled
+
+LIGHT = {"models": 2, "max_iter": 20}
+QUIET = Asked(seed=3, parameters=LIGHT)
+
+
+def silent(_: str) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def carriers(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """A carrier's own: no time, its own features."""
+    path = labelled.write(tmp_path_factory.mktemp("c") / "c.csv", labelled.carrier(500))
+    return read_table([path], {"label": "is_fraud", "number": "msisdn"})
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """Our vectors, ten days."""
+    return read_table([labelled.write(tmp_path_factory.mktemp("o") / "v.parquet", labelled.ours(250, 10))])
+
+
+def test_a_carriers_own_table_becomes_a_bundle_that_only_the_service_refuses(carriers: Table, tmp_path: Path) -> None:
+    """Its features are not the catalogue's: what the service would compute does not fit, and it says so."""
+    fitted = fit_table(carriers, tmp_path, QUIET, silent)
+    model = Model.load(tmp_path, any_features=True)
+    assert model.names == carriers.features
+    assert fitted.manifest.fit is not None
+    assert fitted.manifest.fit.split == {"by": "number", "folds": 5, "margins": "cross-fitted"}
+    assert not model.simulated
+    with pytest.raises(
+        SnapshotError, match=r"features\[0\]: the catalogue wants .* the service scores the catalogue's"
+    ):
+        Model.load(tmp_path)
+    scored = model.margins(carriers.vectors)
+    assert scored[carriers.fraud].mean() > scored[~carriers.fraud].mean() + 1
+    assert "# Model card: fitted-" in (tmp_path / "MODEL_CARD.md").read_text()
+
+
+def test_our_vectors_become_a_bundle_for_the_service_split_by_time(own: Table, tmp_path: Path) -> None:
+    """Fitted on the first part alone; directions that are known are kept."""
+    fitted = fit_table(own, tmp_path, QUIET, silent)
+    model = Model.load(tmp_path)
+    assert model.names == NAMES
+    assert model.activity_floor == 3
+    fit = fitted.manifest.fit
+    assert fit is not None
+    assert fit.split["by"] == "time"
+    assert fit.monotone["reciprocity_7d"] == -1
+    assert fitted.manifest.data.vectors == fit.split["rows"]["train"]
+    assert fitted.manifest.data.last_ms <= fit.split["test_from"] * labelled.DAY_MS
+    assert fitted.evaluation["table"]["first_ms"] >= fit.split["test_from"] * labelled.DAY_MS
+    assert fitted.evaluation["ranking"]["area"]["value"] > 0.85
+
+
+def test_a_bundle_keeps_what_honest_rows_that_it_has_not_seen_look_like(carriers: Table, tmp_path: Path) -> None:
+    """Features and score: another table of the same population is steady, one of other people is not."""
+    fit_table(carriers, tmp_path, QUIET, silent)
+    model = Model.load(tmp_path, any_features=True)
+    for apart, steady in ((1.5, True), (-3.0, False)):
+        path = labelled.write(tmp_path / "next.csv", labelled.carrier(3_000, seed=8, apart=apart))
+        table = read_table([path], {"label": "is_fraud", "number": "msisdn"})
+        vectors = table.vectors[~table.fraud if steady else table.fraud]
+        index = dict(
+            zip(
+                (*model.names, "score"),
+                model.drift.stability(model.drift.counts(vectors, model.margins(vectors))),
+                strict=True,
+            )
+        )
+        assert (index["strangers"] < WATCH) == steady
+        assert (index["score"] < ACT) == steady
+        assert not np.isnan(list(index.values())).any()
+
+
+def test_equal_tables_and_seeds_give_equal_bytes(carriers: Table, tmp_path: Path) -> None:
+    """Every file of the bundle; another seed gives another model."""
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        fit_table(carriers, tmp_path / name, Asked(seed=seed, parameters=LIGHT), silent)
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    read = {name: [(tmp_path / name / file).read_bytes() for file in files] for name in "abc"}
+    assert read["a"] == read["b"]
+    assert read["a"] != read["c"]
+
+
+def test_reported_figures_are_of_numbers_that_the_model_has_not_seen(tmp_path: Path) -> None:
+    """Labels that nothing tells: a report on what was fitted would find an area near 1."""
+    path = labelled.write(tmp_path / "c.csv", labelled.carrier(600, apart=0.0))
+    table = read_table([path], {"label": "is_fraud", "number": "msisdn"})
+    fitted = fit_table(table, tmp_path / "b", QUIET, silent)
+    said = fitted.evaluation["ranking"]["area"]
+    assert said["low"] < 0.5 < said["high"]
+    seen = Model.load(tmp_path / "b", any_features=True).margins(table.vectors)
+    assert seen[table.fraud].mean() > seen[~table.fraud].mean() + 0.1
+
+
+def test_the_operators_prevalence_moves_what_is_shown_and_nothing_else(carriers: Table, tmp_path: Path) -> None:
+    """Margins and thresholds stay; the intercept falls by the difference of the log-odds."""
+    plain = fit_table(carriers, tmp_path / "a", QUIET, silent).manifest
+    moved = fit_table(carriers, tmp_path / "b", replace(QUIET, operator_prevalence=0.001), silent).manifest
+    assert plain.fit is not None
+    assert moved.fit is not None
+    training = plain.fit.prevalence.training
+    assert plain.fit.prevalence.operator is None
+    assert moved.fit.prevalence.operator == 0.001
+    assert moved.fit.prevalence.training == training == pytest.approx(carriers.fraud.mean(), abs=0.01)
+    assert moved.calibration.b == pytest.approx(plain.calibration.b + logit(0.001) - logit(training))
+    assert moved.calibration.a == plain.calibration.a
+    assert moved.thresholds == plain.thresholds
+    assert moved.golden == plain.golden
+
+
+def test_a_search_is_recorded_and_told_as_it_goes(carriers: Table, tmp_path: Path) -> None:
+    """The space, every draw and what came of it; a line a draw."""
+    told: list[str] = []
+    fitted = fit_table(carriers, tmp_path, Asked(seed=3, estimator="logistic", search=3), told.append)
+    assert fitted.manifest.fit is not None
+    said = fitted.manifest.fit.search
+    assert said is not None
+    assert len(said["trials"]) == 4
+    assert sum(line.startswith("search ") for line in told) == 3
+    assert set(said["space"]) == {"C"}
+    if said["default_kept"]:
+        assert fitted.manifest.fit.parameters == said["trials"][0]["parameters"]
+
+
+def test_the_manifest_says_how_to_do_it_again(carriers: Table, tmp_path: Path) -> None:
+    """Files by hash, roles, what was left out, parameters."""
+    fit_table(carriers, tmp_path, QUIET, silent)
+    fit = json.loads((tmp_path / "manifest.json").read_bytes())["fit"]
+    assert fit["inputs"]["files"] == dict(carriers.files)
+    assert fit["inputs"]["columns"] == {"label": "is_fraud", "number": "msisdn"}
+    assert "Columns left out: tariff (text)." in fit["inputs"]["notes"]
+    assert fit["parameters"]["max_leaf_nodes"] == SMALL_TREES["max_leaf_nodes"]
+    assert (fit["parameters"]["models"], fit["parameters"]["max_iter"]) == (2, 20)
+    assert fit["search"] is None
+
+
+def test_a_leak_is_refused_before_anything_is_fitted(carriers: Table, tmp_path: Path) -> None:
+    """The message names the column."""
+    leaky = replace(
+        carriers,
+        features=(*carriers.features, "blocked"),
+        vectors=np.column_stack([carriers.vectors, carriers.fraud.astype(float)]),
+    )
+    with pytest.raises(ConfigError, match=r"blocked: wanted a feature \(got the label by another name"):
+        fit_table(leaky, tmp_path, QUIET, silent)
+
+
+def test_directions_that_are_asked_for_are_checked_by_name(carriers: Table, tmp_path: Path) -> None:
+    """A feature or a word that is not there."""
+    with pytest.raises(ConfigError, match=r"--monotone calls=rising: wanted a feature of the table \(got 'calls'\)"):
+        fit_table(carriers, tmp_path, replace(QUIET, monotone=["calls=rising"]), silent)
+    with pytest.raises(ConfigError, match=r"--monotone night=up: wanted one of rising, falling, free \(got 'up'\)"):
+        fit_table(carriers, tmp_path, replace(QUIET, monotone=["night=up"]), silent)
+
+
+def test_a_parameter_that_the_estimator_does_not_have_is_refused(carriers: Table, tmp_path: Path) -> None:
+    """Those that it has are named."""
+    with pytest.raises(ConfigError, match=r"--parameter depth: wanted one of the estimator's \(models, numbers_share"):
+        fit_table(carriers, tmp_path, replace(QUIET, parameters={"depth": 3}), silent)
+
+
+def test_directions_are_for_trees_alone(carriers: Table, tmp_path: Path) -> None:
+    """Asked of another estimator they would be forgotten in silence."""
+    asked = Asked(seed=3, estimator="logistic", monotone=["night=rising"])
+    with pytest.raises(ConfigError, match=r"--monotone: wanted the estimator trees \(got logistic"):
+        fit_table(carriers, tmp_path, asked, silent)

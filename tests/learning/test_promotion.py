@@ -1,0 +1,207 @@
+"""Promotion: a pure function of two evaluations, each of whose reasons alone says no."""
+
+import json
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.cli import main
+from detector.config import ROOT
+from detector.learning.promotion import Evaluation, promote
+from tests.learning import labelled
+from tests.verdict import models
+
+DAY_MS = 86_400_000
+
+
+def figure(value: float, width: float = 0.03) -> dict[str, float]:
+    return {"value": value, "low": value - width, "high": value + width}
+
+
+def evaluation() -> dict[str, Any]:
+    """As `detector evaluate` writes it, with more than a promotion asks."""
+    return {
+        "format": "evaluation-1",
+        "figures": "real",
+        "table": {"files": {"test.parquet": "ab" * 32}, "rows": 10_000, "notes": []},
+        "ranking": {"area": figure(0.93)},
+        "levels": {
+            name: {
+                "margin": 1.0,
+                "honest_days": figure(share, share / 2),
+                "honest_numbers_reached": int(20_000 * share),
+                "recall": figure(recall),
+            }
+            for name, share, recall in (("watch", 1e-3, 0.6), ("flag", 1e-4, 0.45), ("block", 5e-5, 0.3))
+        },
+        "types": [
+            {"type": kind, "numbers": 60, "recall": {level: figure(0.9) for level in ("watch", "flag", "block")}}
+            for kind in ("irsf", "simbox", "wangiri")
+        ],
+        "bundle": {
+            "version": "a-11111111",
+            "estimator": "trees",
+            "kind": "real",
+            "feature_hash": "cd" * 32,
+            "trained_until_ms": 100 * DAY_MS,
+        },
+    }
+
+
+def read(tree: dict[str, Any]) -> Evaluation:
+    return msgspec.json.decode(json.dumps(tree), type=Evaluation)
+
+
+def with_recall(tree: dict[str, Any], level: str, value: float) -> None:
+    tree["levels"][level]["recall"] = figure(value)
+
+
+AGAINST: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (
+        lambda e: with_recall(e, "watch", 0.56),
+        r"recall at watch is 56.0% .*, below the champion's 60.0% \(57.0% to 63.0%\)",
+    ),
+    (lambda e: with_recall(e, "flag", 0.41), "recall at flag is 41.0%"),
+    (lambda e: e["types"][2]["recall"].update(flag=figure(0.8)), "recall of wangiri at flag is 80.0%"),
+    (lambda e: e["types"][0]["recall"].update(watch=figure(0.86)), "recall of irsf at watch is 86.0%"),
+    (lambda e: e["types"].pop(0), "recall of irsf at watch is not known of the challenger"),
+    (
+        lambda e: e["levels"]["watch"].update(honest_numbers_reached=40, honest_days=figure(2e-3)),
+        "40 honest numbers reach watch, of the champion 20",
+    ),
+    (
+        lambda e: e["levels"]["flag"].update(honest_numbers_reached=4, honest_days=figure(2e-4)),
+        "4 honest numbers reach flag, of the champion 2",
+    ),
+    (
+        lambda e: e["levels"]["block"].update(honest_numbers_reached=2),
+        "2 honest numbers reach block, of the champion 1",
+    ),
+    (lambda e: e["bundle"].update(trained_until_ms=98 * DAY_MS), "training data end 2.0 days before the champion's"),
+    (lambda e: e["bundle"].update(feature_hash="ef" * 32), r"feature_hash is efefefefefef \(champion cdcdcdcdcdcd\)"),
+    (lambda e: e["bundle"].update(kind="simulated"), "trained on simulated traffic, the champion on real"),
+    (lambda e: e.update(figures="simulator"), "figures of the challenger are simulator, of the champion real"),
+    (lambda e: e["table"].update(files={"other.parquet": "ab" * 32}), "judged on different tables"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), AGAINST)
+def test_each_of_these_alone_says_no(change: Callable[[dict[str, Any]], object], message: str) -> None:
+    """With the one reason that is true."""
+    tree = evaluation()
+    change(tree)
+    verdict = promote(read(evaluation()), read(tree))
+    assert not verdict.promote
+    assert [reason for reason in verdict.against if re.search(message, reason)] == [verdict.against[0]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda e: None,
+        lambda e: with_recall(e, "watch", 0.58),
+        lambda e: with_recall(e, "block", 0.01),
+        lambda e: e["types"][1]["recall"].update(flag=figure(0.1)),
+        lambda e: e["levels"]["flag"].update(honest_numbers_reached=3, honest_days=figure(1.4e-4)),
+        lambda e: e["bundle"].update(trained_until_ms=101 * DAY_MS),
+        lambda e: e["levels"]["block"].update(honest_numbers_reached=0),
+    ],
+)
+def test_none_of_these_is_a_reason(change: Callable[[dict[str, Any]], object]) -> None:
+    """Itself, chance, what only blocks reach, a type that hides, newer data, fewer touched."""
+    tree = evaluation()
+    change(tree)
+    verdict = promote(read(evaluation()), read(tree))
+    assert verdict.against == ()
+    assert verdict.promote
+
+
+def test_what_became_better_is_said() -> None:
+    """Also beside what speaks against."""
+    tree = evaluation()
+    with_recall(tree, "flag", 0.5)
+    with_recall(tree, "watch", 0.2)
+    verdict = promote(read(evaluation()), read(tree))
+    assert verdict.favour == ("recall at flag is 50.0% (47.0% to 53.0%), above the champion's 45.0% (42.0% to 48.0%)",)
+    assert len(verdict.against) == 1
+
+
+def test_a_real_model_may_follow_a_simulated_one() -> None:
+    """Where both were judged on the same real table."""
+    champion = evaluation()
+    champion["bundle"]["kind"] = "simulated"
+    assert promote(read(champion), read(evaluation())).promote
+
+
+def test_nothing_known_of_either_is_no_reason() -> None:
+    """A table without frauds of a type, or without any."""
+    tree = evaluation()
+    tree["levels"]["flag"]["recall"] = dict.fromkeys(("value", "low", "high"))
+    tree["types"] = []
+    assert promote(read(tree), read(tree)).promote
+    assert promote(read(tree), read(evaluation())).promote
+    assert not promote(read(evaluation()), read(tree)).promote
+
+
+SHARES = st.floats(0, 1)
+
+
+@given(SHARES, SHARES, st.integers(0, 50), st.integers(0, 50), st.sampled_from(["watch", "flag"]))
+def test_a_better_challenger_is_never_refused_where_a_worse_one_is_taken(
+    one: float, other: float, few: int, many: int, level: str
+) -> None:
+    """More recall and fewer honest numbers never turn a yes into a no."""
+    trees = []
+    for recall, reached in ((max(one, other), min(few, many)), (min(one, other), max(few, many))):
+        tree = evaluation()
+        with_recall(tree, level, recall)
+        tree["levels"][level] |= {"honest_numbers_reached": reached, "honest_days": figure(reached / 20_000)}
+        trees.append(read(tree))
+    better, worse = (promote(read(evaluation()), tree) for tree in trees)
+    assert better.promote or not worse.promote
+
+
+def test_what_evaluate_writes_is_what_promote_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that tells nothing does not take the place of one that tells; each may take its own."""
+    table = str(labelled.write(tmp_path / "v.parquet", labelled.ours(150, 6)))
+    models.save(tmp_path / "noise", models.fitted(trees=3))
+    bundles = {"shipped": ROOT / "models" / "default", "noise": tmp_path / "noise"}
+    for name, bundle in bundles.items():
+        command = ["evaluate", "--bundle", str(bundle), "--vectors", table, "--out", str(tmp_path / name), "--quick"]
+        assert main(command) == 0
+    capsys.readouterr()
+
+    def asked(champion: str, challenger: str) -> int:
+        files = [str(tmp_path / name / "evaluation.json") for name in (champion, challenger)]
+        return main(["promote", "--champion", files[0], "--challenger", files[1]])
+
+    assert [asked(name, name) for name in bundles] == [0, 0]
+    assert asked("shipped", "noise") == 1
+    assert "\n  against: " in capsys.readouterr().out
+
+
+def test_the_command_says_yes_with_0_and_no_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script asks no more than that; a file that is no evaluation is 2."""
+    champion, challenger = tmp_path / "champion.json", tmp_path / "challenger.json"
+    tree = evaluation()
+    champion.write_text(json.dumps(tree))
+    challenger.write_text(json.dumps(deepcopy(tree) | {"bundle": tree["bundle"] | {"version": "b-22222222"}}))
+    command = ["promote", "--champion", str(champion), "--challenger", str(challenger)]
+    assert main(command) == 0
+    assert capsys.readouterr().out == "yes: b-22222222 in place of a-11111111\n"
+    with_recall(tree, "flag", 0.1)
+    challenger.write_text(json.dumps(tree))
+    assert main(command) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("no: ")
+    assert "\n  against: recall at flag is 10.0%" in said
+    challenger.write_text("{}")
+    assert main(command) == 2
+    assert f"{challenger}: wanted an evaluation" in capsys.readouterr().err
