@@ -1,7 +1,7 @@
 """`backtest`: what a policy and a model would have done over past traffic, beside today's."""
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from detector.commands.audit import Place, place
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, say, settings_of
-from detector.commands.replay import CHUNK, for_files, messages_of
+from detector.commands.replay import CHUNK, for_files, in_order
 from detector.config import Settings
 from detector.errors import ConfigError
 
@@ -36,14 +36,17 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "say what a policy and a model would have decided on past traffic, beside today's",
         "Records of FILEs, or a range of events.by-number, go through the detector itself and nothing is published.\n"
         "With --policy or --bundle a second lane decides the same rows with these in place of the configuration's.\n"
-        "Both begin knowing nothing: let the range begin a week before the days that you want to see, for until the\n"
-        "windows are full rules are silent and no margin counts for thresholds (unless --assume-warm).",
+        "Both begin knowing nothing, at the files' or the topic's first record, and what lies before --from is only\n"
+        "remembered. Until the windows are full, a week, rules are silent and no margin counts for thresholds (unless\n"
+        "--assume-warm).",
     )
     add_config(parser)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="records of one source, as for `replay`")
     parser.add_argument("--source", metavar="NAME", help="the configured source that reads the files")
     what = "an offset, or the time of publication: ISO or UTC milliseconds"
-    parser.add_argument("--from", dest="start", type=place, metavar="FROM", help=f"without files: {what}")
+    parser.add_argument(
+        "--from", dest="start", type=place, metavar="FROM", help=f"without files: decide from here on; {what}"
+    )
     parser.add_argument("--to", dest="stop", type=place, metavar="TO", help=f"{what} (default: the log's end)")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="the other policy")
     parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="the other model")
@@ -64,7 +67,9 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--accept-simulated", action="store_true", help="let a model that was trained on simulated traffic only block"
     )
     parser.add_argument(
-        "--as-filed", action="store_true", help="take records in the order of the files: what is late there is late"
+        "--by-time",
+        action="store_true",
+        help="put all records in order of their events' time first, in memory (default: as filed, in bounded memory)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
 
@@ -78,10 +83,12 @@ def _backtest(arguments: argparse.Namespace) -> int:
         lanes.append(Lane("other", _other(settings, arguments)))
     truth = _truth(arguments.labels) if arguments.labels else None
     if arguments.files:
-        _run(lanes, of_files(settings, messages_of(settings, arguments.files, by_time=not arguments.as_filed)))
+        _run(lanes, of_files(settings, _blocks(settings, arguments)))
     else:
         with open_kafka(settings) as broker:
-            _run(lanes, of_topic(broker, settings, arguments.start, arguments.stop))
+            for lane in lanes:
+                lane.decide_from = _starts(broker, settings, arguments.start)
+            _run(lanes, of_topic(broker, settings, arguments.stop))
     outcomes = [lane.outcome(truth, arguments.budget * arguments.analysts) for lane in lanes]
     if arguments.json:
         _write(arguments.json, outcomes, arguments)
@@ -144,7 +151,20 @@ def _truth(files: Sequence[Path]) -> "Truth":
     )
 
 
-def of_files(settings: Settings, values: Sequence[bytes]) -> Batches:
+def _blocks(settings: Settings, arguments: argparse.Namespace) -> "Iterator[list[bytes]]":
+    """The messages of the files, some at a time."""
+    from detector.ingest.rows import open_source
+    from detector.learning.recordfiles import message_blocks
+
+    reader = open_source(settings, settings.sources[0])
+    blocks = message_blocks(arguments.files, reader.decoder, reader.mapping.codec, CHUNK)
+    if not arguments.by_time:
+        return blocks
+    values = in_order(reader, [value for block in blocks for value in block])
+    return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
+
+
+def of_files(settings: Settings, blocks: Iterable[list[bytes]]) -> Batches:
     """Messages of the one source, through ingest itself on a broker in memory."""
     from msgspec.structs import replace
 
@@ -160,8 +180,8 @@ def of_files(settings: Settings, values: Sequence[bytes]) -> Batches:
     broker.create(topic_specs(settings))
     role = IngestRole(settings, broker, metrics, "backtest-0")
     try:
-        for start in range(0, len(values), CHUNK):
-            broker.publish(source, [(None, value) for value in values[start : start + CHUNK]], partition=0)
+        for block in blocks:
+            broker.publish(source, [(None, value) for value in block], partition=0)
             idle = 0
             while idle < 2:  # the first poll may bring no more than the assignment
                 idle = 0 if role.step() else idle + 1
@@ -181,17 +201,24 @@ def of_files(settings: Settings, values: Sequence[bytes]) -> Batches:
         broker.close()
 
 
-def of_topic(broker: "Broker", settings: Settings, start: Place, stop: Place | None) -> Batches:
-    """A range of the internal topic, a partition after another: what happens in one never depends on the others."""
+def _starts(broker: "Broker", settings: Settings, start: Place) -> dict[int, int]:
+    """Of each partition: where the range begins."""
+    from detector.broker import TopicPartition
+
+    partitions = range(settings.topics.partitions)
+    return {q: _offset(broker, TopicPartition(settings.topics.events, q), start) for q in partitions}
+
+
+def of_topic(broker: "Broker", settings: Settings, stop: Place | None) -> Batches:
+    """The internal topic from its beginning, a partition after another: none depends on what happens in the others."""
     from detector.broker import TopicPartition
 
     for partition in range(settings.topics.partitions):
         at = TopicPartition(settings.topics.events, partition)
         low, high = broker.watermarks(at)
-        first = max(low, _offset(broker, at, start))
         last = high if stop is None else min(high, _offset(broker, at, stop))
         batch: list[Entry] = []
-        for message in broker.read(at, first, last):
+        for message in broker.read(at, low, last):
             batch.append(_entry(message))
             if len(batch) == BATCH:
                 yield partition, batch

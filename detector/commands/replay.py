@@ -4,12 +4,15 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, out, settings_of, source_named
 from detector.config import Settings
 from detector.errors import ConfigError
 from detector.metrics import Metrics
+
+if TYPE_CHECKING:
+    from detector.ingest.rows import SourceReader
 
 CHUNK: Final = 10_000
 """Records published at once: decisions appear as the file goes by."""
@@ -49,7 +52,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     metrics = Metrics()
     actions: Counter[str] = Counter()
     with Replay(settings, metrics) as replay:
-        values = messages_of(settings, arguments.files, by_time=not arguments.as_filed)
+        values = _messages(settings, arguments.files, by_time=not arguments.as_filed)
         for start in range(0, len(values), CHUNK):
             replay.publish(settings.sources[0].topic, values[start : start + CHUNK])
             replay.settle()
@@ -79,11 +82,9 @@ def for_files(settings: Settings, arguments: argparse.Namespace) -> Settings:
     )
 
 
-def messages_of(settings: Settings, files: Sequence[Path], *, by_time: bool) -> list[bytes]:
+def _messages(settings: Settings, files: Sequence[Path], *, by_time: bool) -> list[bytes]:
     """The messages of all files, in order."""
-    import numpy as np
-
-    from detector.ingest.rows import Raw, open_source
+    from detector.ingest.rows import open_source
 
     reader = open_source(settings, settings.sources[0])
     values: list[bytes] = []
@@ -92,8 +93,15 @@ def messages_of(settings: Settings, files: Sequence[Path], *, by_time: bool) -> 
             values += reader.decoder.split(file.read_bytes())
         except OSError as error:
             raise ConfigError(f"{file}: wanted a readable file (got {error.strerror or error})") from error
-    if not by_time:
-        return values
+    return in_order(reader, values) if by_time else values
+
+
+def in_order(reader: "SourceReader", values: list[bytes]) -> list[bytes]:
+    """Messages in order of their events' time."""
+    import numpy as np
+
+    from detector.ingest.rows import Raw
+
     count = len(values)
     rows = reader.read(Raw(values, [0] * count, range(count), [0] * count)).rows
     # What gives no row has no time; it comes first, where it can be rejected.

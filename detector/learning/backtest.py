@@ -130,6 +130,8 @@ class Lane:
         self._judge = Margined(self.policy, self.model, zones, settings)
         self._detector = Detector(settings, self._judge, self.model)
         self._parts: dict[int, Part] = {}
+        self.decide_from: Mapping[int, int] = {}
+        """By partition: messages before this offset are only remembered."""
         self.made: list[Made] = []
         self.rows = 0
         self.scored = 0
@@ -137,7 +139,9 @@ class Lane:
     def take(self, partition: int, entries: Sequence[Entry]) -> None:
         """Decide on messages of the internal log, each partition's in order."""
         if partition not in self._parts:
-            self._parts[partition] = self._detector.fresh(partition, Memory(), Memory())
+            self._parts[partition] = self._detector.fresh(
+                partition, Memory(), Memory(), self.decide_from.get(partition, 0)
+            )
         outcome = self._detector.process(self._parts[partition], entries)
         self.rows += sum(outcome.statuses)
         self.scored += outcome.scored

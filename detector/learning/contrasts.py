@@ -1,6 +1,6 @@
 """Contrasts: what the figures would be with something simpler, and with less to go by.
 
-    table -> at most MOST_NUMBERS numbers -> folds by number -> each contestant fitted on the other folds -> recall
+    table -> few vectors of each number-day -> folds by number -> contestants fitted on the other folds -> recall
 
 Baselines: two rules that need no fitting, an isolation forest that needs no labels, a logistic regression. Ablations:
 the bundle's own kind of estimator without a group of features. All are cross-fitted within the table, and so is the
@@ -21,13 +21,16 @@ from detector.learning.greatest import number_days_of_table, numbers_of_table
 from detector.learning.rates import Floats, area, average_precision, share
 from detector.learning.search import cross_margins
 from detector.learning.splits import folds_of
-from detector.learning.table import Table
+from detector.learning.table import Table, number_day_keys
 from detector.learning.thresholds import choose_thresholds
 from detector.records import I64s
 from detector.verdict.trees import Margins, Vectors
 
-MOST_NUMBERS: Final = 20_000
-"""Numbers that contestants are fitted on: enough to tell them apart, few enough for minutes."""
+MOST_ROWS: Final = 12_000
+"""Vectors that contestants are fitted on: enough to tell them apart, few enough for a minute."""
+VECTORS: Final = 4
+"""Of a number-day at most: more of one say little."""
+FOLDS: Final = 3
 MODELS: Final = 2
 """Models that an ensemble among the contestants is averaged from."""
 FOREST: Final = 200
@@ -74,13 +77,14 @@ RULES: Final[Mapping[str, tuple[str, ...]]] = {
 
 def contrasts(table: Table, estimator: str, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
     """`ablations` and `baselines` of an evaluation, and `contrast`, the estimator that they are set beside."""
-    sample = sampled(table, MOST_NUMBERS, seed)
-    folds = folds_of(sample, seed)
+    sample = sampled(table, MOST_ROWS, seed)
+    folds = folds_of(sample, seed, FOLDS)
     features = sample.features
     name = estimator if estimator in ("trees", "logistic") else "trees"
     whole = _light(recipe(name, len(sample), features, {}))
-    say(f"contrasts on {len(np.unique(sample.number)):,} numbers")
-    notes = [f"Cross-fitted by number within this table, {len(np.unique(sample.number)):,} numbers."]
+    size = f"{len(sample):,} vectors of {len(np.unique(sample.number)):,} numbers"
+    say(f"contrasts on {size}")
+    notes = [f"Cross-fitted by number within this table, on {size}; the margins of {VECTORS} vectors a day at most."]
     baselines = []
     for rule, columns in RULES.items():
         if set(columns) <= set(features):
@@ -123,15 +127,26 @@ def importance(table: Table, margins: Callable[[Vectors], Margins], rows: int, s
 
 
 def sampled(table: Table, most: int, seed: int) -> Table:
-    """All rows of at most `most` numbers, every fraud number among them as long as they are no more than half."""
-    codes = np.unique(table.number)
-    if len(codes) <= most:
-        return table
-    bad = np.isin(codes, table.number[table.fraud])
+    """At most `most` rows: `VECTORS` of each number-day, of whole numbers, at least half of them fraud if there are."""
     rng = np.random.default_rng(seed)
-    fraud = rng.permutation(codes[bad])[: most // 2]
-    honest = rng.permutation(codes[~bad])[: most - len(fraud)]
-    return table.rows(np.isin(table.number, np.concatenate([fraud, honest])))
+    keys = 2 * number_day_keys(table.number, table.day) + table.fraud
+    drawn = rng.permutation(len(table))
+    by_key = drawn[np.argsort(keys[drawn], kind="stable")]
+    starts = np.flatnonzero(np.append(True, np.diff(keys[by_key]) != 0))
+    rank = np.arange(len(table)) - np.repeat(starts, np.diff(np.append(starts, len(table))))
+    few = table.rows(np.sort(by_key[rank < VECTORS]))
+    if len(few) <= most:
+        return few
+    codes, counts = np.unique(few.number, return_counts=True)
+    bad = np.isin(codes, few.number[few.fraud])
+    kept: list[I64s] = []
+    room = most
+    for kind, part in ((bad, most // 2), (~bad, most)):
+        order = rng.permutation(np.flatnonzero(kind))
+        fits = order[np.cumsum(counts[order]) <= min(part, room)]
+        room -= int(counts[fits].sum())
+        kept.append(codes[fits])
+    return few.rows(np.isin(few.number, np.concatenate(kept)))
 
 
 def _light(full: Recipe) -> Recipe:

@@ -42,6 +42,8 @@ from detector.verdict.trees import Margins, Vectors
 CATALOGUE_FLOOR: Final = 3
 """The activity floor of a bundle for the service: as the shipped one's (`training.ACTIVITY_FLOOR`)."""
 GOLDEN: Final = 32
+SERVED_TREES: Final = 100
+"""Of the shipped model: what a service's figures are measured with."""
 LEAST_SHARE: Final = 1e-9
 """Prevalences lie strictly between 0 and 1."""
 
@@ -107,6 +109,12 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
             notes.append(
                 "Parameters were searched for among the numbers that the figures are of: these flatter a little."
             )
+    trees = recipe.parameters.get("models", 0) * recipe.parameters.get("max_iter", 0)
+    if table.features == NAMES and trees > SERVED_TREES:
+        notes.append(
+            f"{trees} trees: a service takes {trees / SERVED_TREES:.0f} times as long to score a vector as with "
+            f"{SERVED_TREES}; --parameter models=1 gives those."
+        )
     estimator = recipe.fit(fitted_on.vectors, fitted_on.fraud, fitted_on.weight, fitted_on.number, asked.seed)
     tuned = _by_time(table, split, estimator) if split else _by_number(table, recipe, asked.seed, say)
     days, thresholds = tuned.days, tuned.thresholds

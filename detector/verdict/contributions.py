@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from detector.jit import kernel
 from detector.records import Bools, I64s
 from detector.verdict.nodes import Nodes
 from detector.verdict.trees import Margins, Vectors
@@ -49,8 +50,8 @@ class Boxes:
     `value / (a * C(a + b, a))`, each of the b loses `value / (b * C(a + b, b))`: exact, at a look at every split.
     """
 
-    leaf: I64s
-    """Of each entry, a feature on the path of a leaf: which leaf."""
+    starts: I64s
+    """Entries of the l-th leaf, one for each feature on its path: `[starts[l], starts[l + 1])`."""
     feature: I64s
     low: npt.NDArray[np.float64]
     high: npt.NDArray[np.float64]
@@ -68,47 +69,48 @@ class Boxes:
     def of(nodes: Nodes, reference: Vector) -> "Boxes":
         """The leaves of `nodes`; `reference` f64[features] is the typical vector, with NaN where it knows nothing."""
         values: list[float] = []
-        entries: list[tuple[int, int, float, float, bool]] = []
+        lengths: list[int] = []
+        entries: list[tuple[int, float, float, bool]] = []
         rows = nodes.nodes.tolist()
         for first, last in pairwise(nodes.roots.tolist()):
             for value, path in _leaves(rows[first:last]):
-                entries += [(len(values), feature, *side) for feature, side in path.items()]
                 values.append(value)
-        columns = zip(*entries, strict=True) if entries else [[]] * 5
-        leaf, feature, low, high, nan = (
-            np.array(column, kind)
-            for column, kind in zip(columns, (np.int64, np.int64, float, float, bool), strict=True)
+                lengths.append(len(path))
+                entries += [(feature, *side) for feature, side in path.items()]
+        columns = zip(*entries, strict=True) if entries else [[]] * 4
+        feature, low, high, nan = (
+            np.array(column, kind) for column, kind in zip(columns, (np.int64, float, float, bool), strict=True)
         )
-        most = int(np.bincount(leaf).max(initial=0))
+        sizes = range(max(lengths) + 1)
         return Boxes(
-            leaf=leaf,
+            starts=np.cumsum([0, *lengths]),
             feature=feature,
             low=low,
             high=high,
             nan=nan,
             typical=_inside(reference[feature], low, high, nan),
             values=np.array(values),
-            coalitions=np.array([[float(comb(a + b, a)) for b in range(most + 1)] for a in range(most + 1)]),
+            coalitions=np.array([[float(comb(a + b, a)) for b in sizes] for a in sizes]),
             features=nodes.features,
         )
 
     def contributions(self, vector: Vector) -> Contributions:
         """Of each feature of `vector` f64[features]."""
-        inside = _inside(vector[self.feature], self.low, self.high, self.nan)
-        reached = np.ones(len(self.values), np.bool_)
-        reached[self.leaf[~inside & ~self.typical]] = False
-        of_reached = reached[self.leaf]
-        gains, losses = (
-            np.flatnonzero(inside & ~self.typical & of_reached),
-            np.flatnonzero(~inside & self.typical & of_reached),
+        out = np.zeros(self.features)
+        share_out(
+            np.ascontiguousarray(vector, np.float64),
+            self.starts,
+            self.feature,
+            self.low,
+            self.high,
+            self.nan,
+            self.typical,
+            self.values,
+            self.coalitions,
+            np.empty(len(self.coalitions), np.int64),
+            out,
         )
-        a, b = (np.bincount(self.leaf[who], minlength=len(self.values)) for who in (gains, losses))
-        shared = self.values / self.coalitions[a, b]
-        total = np.zeros(self.features)
-        for who, counts, sign in ((gains, a, 1.0), (losses, b, -1.0)):
-            of = self.leaf[who]
-            total += np.bincount(self.feature[who], sign * shared[of] / counts[of], self.features)
-        return total
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +161,46 @@ def _leaves(rows: list[tuple[Any, ...]]) -> list[tuple[float, dict[int, _Side]]]
         below = _Side(side.low, min(side.high, threshold), side.nan and nan_left)
         pending += [(right, path | {feature: above}), (left, path | {feature: below})]
     return found
+
+
+@kernel
+def share_out(
+    vector: Vector,
+    starts: I64s,
+    feature: I64s,
+    low: npt.NDArray[np.float64],
+    high: npt.NDArray[np.float64],
+    nan: Bools,
+    typical: Bools,
+    values: npt.NDArray[np.float64],
+    coalitions: npt.NDArray[np.float64],
+    moved: I64s,
+    out: Contributions,
+) -> None:
+    """out[f] += what each leaf's value gives to, or takes from, each feature on its path, as `Boxes` says.
+
+    vector    f64[f]   read
+    starts, feature, low, high, nan, typical, values, coalitions   read, as in `Boxes`
+    moved     i64[longest path + 1]   scratch: 1 where only the vector is in the box, -1 where only the reference is
+    out       f64[f]   added to
+    """
+    for leaf in range(values.shape[0]):
+        first, last = starts[leaf], starts[leaf + 1]
+        a, b, reached = 0, 0, True
+        for e in range(first, last):
+            value = vector[feature[e]]
+            inside = nan[e] if value != value else (not value <= low[e]) and value <= high[e]
+            if not inside and not typical[e]:
+                reached = False
+                break
+            gains, loses = inside and not typical[e], typical[e] and not inside
+            moved[e - first] = 1 if gains else -1 if loses else 0
+            a += gains
+            b += loses
+        if reached and a + b > 0:
+            share = values[leaf] / coalitions[a, b]
+            for e in range(first, last):
+                if moved[e - first] > 0:
+                    out[feature[e]] += share / a
+                elif moved[e - first] < 0:
+                    out[feature[e]] -= share / b

@@ -10,7 +10,8 @@ index of two histograms is the sum over bins of (a - e) ln(a / e): 0 where they 
 
 A number-day weighs 1, as in training: else a call centre would count for more than the silent majority. So a row of
 a number that began k calls and messages in the last day is drawn with a probability of 1 in `EVERY * k`, by a hash of
-its place in the log: the same log draws the same rows, whatever the batches.
+its place in the log: the same log draws the same rows, whatever the batches. (Every row counted, 42 of 60 features of
+a simulated network in which nothing had changed asked for action; drawn so, none of them was above 0.02.)
 """
 
 from collections.abc import Sequence

@@ -6,9 +6,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
 from detector.broker.topics import topic_specs
 from detector.cli import main
@@ -79,7 +84,7 @@ def decided(settings: Settings, traffic: Traffic) -> list[Decision]:
 def backtest(folder: Path, *more: str) -> dict[str, Any]:
     """What the command writes of the records, or of the topic where `--from` is among `more`."""
     out = folder / "out.json"
-    given = [] if "--from" in more else [str(folder / "records.jsonl"), "--source", RECORDS, "--as-filed"]
+    given = [] if "--from" in more else [str(folder / "records.jsonl"), "--source", RECORDS]
     assert main(["backtest", *given, "--config", str(folder / "detector.yaml"), "--json", str(out), *more]) == 0
     found: dict[str, Any] = json.loads(out.read_bytes())
     return found
@@ -183,9 +188,38 @@ def test_the_topic_gives_what_the_files_give(
     (lane,) = backtest(folder, "--from", "0", *labels)["lanes"]
     # Cut into other batches, decided alike: ids and budgets are of the log.
     assert lane == plain["lanes"][0]
+    # What lies before the range is remembered: its windows are full, and only its own rows are decided on.
+    middle = str(max(broker.watermarks(TopicPartition(settings.topics.events, q))[1] for q in range(4)) - 40)
+    (late,) = backtest(folder, "--from", middle, *labels)["lanes"]
+    assert late["rows"] == lane["rows"]
+    assert 0 < late["scored"] < lane["scored"]
+    assert late["rules"]
+    assert 0 < late["span_days"] <= lane["span_days"]
     (early,) = backtest(folder, "--from", "0", "--to", "2000-01-01", *labels)["lanes"]
     assert (early["rows"], early["rules"], early["suggested"]) == (0, {}, [])
     role.close()
+
+
+def test_files_of_any_form_and_order_are_decided_alike(folder: Path, traffic: Traffic, tmp_path: Path) -> None:
+    """JSON lines as filed, the same shuffled and put in order of time, the same as parquet."""
+    _, first = np.unique(traffic.records["end_ms"], return_index=True)
+    lines = encode(traffic.records[first[-20_000:]])
+    shuffled = [lines[i] for i in np.random.default_rng(1).permutation(len(lines))]
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    (tmp_path / "b.jsonl").write_bytes(b"\n".join(shuffled[:9_000]))
+    (tmp_path / "c.jsonl").write_bytes(b"\n".join(shuffled[9_000:]))
+    records = [orjson.loads(line) for line in lines]
+    fields = {field for record in records for field in record}
+    columns = {field: [record.get(field) for record in records] for field in sorted(fields)}
+    pq.write_table(pa.table(columns), tmp_path / "d.parquet")
+    found = []
+    for files in (["a.jsonl"], ["b.jsonl", "c.jsonl", "--by-time"], ["d.parquet"]):
+        given = [file if file.startswith("--") else str(tmp_path / file) for file in files]
+        command = ["backtest", *given, "--source", RECORDS, "--config", str(folder / "detector.yaml"), "--assume-warm"]
+        assert main([*command, "--json", str(tmp_path / "out.json")]) == 0
+        found.append(json.loads((tmp_path / "out.json").read_bytes())["lanes"])
+    assert found[0][0]["rules"]
+    assert found == [found[0]] * 3
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """Contrasts: what is taken away makes a difference where it should, and none where it cannot."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from detector.features.catalogue import FEATURES
-from detector.learning.contrasts import ABLATIONS, BOTH, GEOGRAPHY, RULES, SMS, contrasts, importance, sampled
+from detector.learning.contrasts import ABLATIONS, BOTH, GEOGRAPHY, RULES, SMS, VECTORS, contrasts, importance, sampled
 from detector.learning.monotone import KNOWN, MEASURES, directions
 from detector.learning.table import Table, read_table
 from tests.learning import labelled
@@ -28,14 +29,17 @@ def test_a_feature_that_nothing_looks_at_has_no_importance(table: Table) -> None
     assert drops["strangers"] > drops["night"] > 0
 
 
-def test_a_sample_holds_whole_numbers_and_as_much_fraud_as_it_may(tmp_path: Path) -> None:
-    """Half of it at most."""
-    whole = read_table([labelled.write(tmp_path / "v.parquet", labelled.ours(120, 4))])
-    sample = sampled(whole, 60, seed=1)
-    assert len(np.unique(sample.number)) == 60
-    for number in np.unique(sample.number):
-        assert (sample.number == number).sum() == (whole.number == number).sum()
-    assert sampled(whole, 1_000, seed=1) is whole
+def test_a_sample_holds_few_vectors_of_each_number_day_and_as_much_fraud_as_it_may(tmp_path: Path) -> None:
+    """Four of six vectors a day, numbers whole, half of the room for fraud; what fits is left as it is."""
+    whole = read_table([labelled.write(tmp_path / "v.parquet", labelled.ours(60, 4, vectors=6))])
+    sample = sampled(whole, 300, seed=1)
+    assert 250 < len(sample) <= 300
+    counts = Counter(zip(sample.number.tolist(), sample.day.tolist(), strict=True))
+    assert set(counts.values()) == {VECTORS}
+    assert all(counts[number, day] for number in np.unique(sample.number) for day in np.unique(whole.day))
+    fraud = np.isin(sample.number, sample.number[sample.fraud])
+    assert 0.4 < fraud.mean() <= 0.5
+    assert len(sampled(whole, 10_000, seed=1)) == 4 * 60 * 4
 
 
 def test_contestants_are_cross_fitted_and_a_forest_without_labels_is_the_worst(table: Table) -> None:

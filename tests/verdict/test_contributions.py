@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from detector.config import ROOT
+from detector.verdict import contributions as module
 from detector.verdict.contributions import Boxes, Turns
 from detector.verdict.model import Model
 from detector.verdict.nodes import take_nodes
@@ -80,6 +81,16 @@ def test_contributions_are_exact_for_any_floats(pair: np.ndarray) -> None:
     estimator = small_model(5, 1)
     got = boxes_of(estimator, pair[1]).contributions(pair[0])
     assert np.allclose(shapley(estimator.decision_function, pair[0], pair[1]), got, rtol=0, atol=CLOSE)
+
+
+def test_the_plain_kernel_equals_the_compiled_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same lines, run by Python, to the last bit."""
+    estimator = small_model(8, 2)
+    vectors, _ = small_table(8, 6, 2)
+    boxes = boxes_of(estimator, vectors[0])
+    compiled = boxes.contributions(vectors[1])
+    monkeypatch.setattr(module, "share_out", getattr(module.share_out, "py_func", module.share_out))
+    assert compiled.tobytes() == boxes.contributions(vectors[1]).tobytes()
 
 
 def test_two_features_that_suffice_alone_share_the_contribution() -> None:
