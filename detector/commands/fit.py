@@ -1,6 +1,7 @@
 """`fit`: a model bundle is trained, on a table of vectors or, as the one that ships, on simulated traffic."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from detector.commands.common import Commands, add_command, out, say
@@ -116,6 +117,7 @@ def _fit(arguments: argparse.Namespace) -> int:
 def _fit_table(arguments: argparse.Namespace) -> int:
     if arguments.out is None:
         raise ConfigError("--out: wanted a folder for the bundle (got none)")
+    sys.path.append(str(Path.cwd()))  # where a hook's module lies, most often
     from detector.learning.fitting import Asked, fit_table
     from detector.learning.table import read_table
     from detector.learning.tablecard import figures

@@ -14,7 +14,7 @@ Keys of `evaluation-1`, in the order written. An interval is {value, low, high},
     types            recall and delays by fraud type
     hard_negatives   honest number-days by profile that reached each level
     delay            at `flag`: seconds, events and victims until it was reached; a miss is endless (null)
-    calibration      shown against seen, number-days in ten bins
+    calibration      shown against seen, number-days in ten bins of equal width
     curves           precision and recall by number
 
 `detector evaluate` adds `bundle`, `importance`, `ablations` and `baselines`.
@@ -240,9 +240,10 @@ def _calibration(days: Greatest, calibration: Calibration, training: float | Non
     shift = 0.0 if training is None or here in (0, 1) else logit(here) - logit(training)
     with np.errstate(over="ignore"):
         shown = 1 / (1 + np.exp(-(calibration.a * days.margin + calibration.b + shift)))
-    order = np.argsort(shown, kind="stable")
+    place = np.minimum((BINS * shown).astype(np.int64), BINS - 1)
     bins = []
-    for part in np.array_split(order, min(BINS, len(order))):
+    for k in np.unique(place):
+        part = np.flatnonzero(place == k)
         weight = days.weight[part]
         bins.append(
             {

@@ -27,10 +27,10 @@ from detector.learning.estimators import recipe
 from detector.learning.rates import Floats, area, average_precision
 from detector.records import Bools
 
-OUTER: Final = 4
+OUTER: Final = 3
 INNER: Final = 3
 DRAWS: Final = 6
-TREES: Final = 200
+TREES: Final = 150
 SEED: Final = 4
 
 Labelled = tuple[Floats, Bools]
@@ -232,7 +232,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", action="append", help="only these")
     parser.add_argument("--contestant", action="append", help="only these")
-    parser.add_argument("--rows", type=int, default=2_000, help="at most so many of a table (default: 2000)")
+    parser.add_argument("--rows", type=int, default=1_500, help="at most so many of a table (default: 1500)")
     arguments = parser.parse_args()
     for line in run(set(arguments.table or ()) or None, set(arguments.contestant or ()) or None, arguments.rows):
         sys.stdout.write(line + "\n")

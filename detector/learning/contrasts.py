@@ -18,17 +18,17 @@ from threadpoolctl import threadpool_limits
 from detector.features.catalogue import FEATURES, NAMES
 from detector.learning.estimators import Recipe, recipe
 from detector.learning.greatest import number_days_of_table, numbers_of_table
-from detector.learning.rates import Floats, area, average_precision, share
+from detector.learning.rates import UNKNOWN, Floats, area, average_precision, share
 from detector.learning.search import cross_margins
 from detector.learning.splits import folds_of
 from detector.learning.table import Table, number_day_keys
-from detector.learning.thresholds import choose_thresholds
+from detector.learning.thresholds import FEWEST, SHARES, choose_thresholds
 from detector.records import I64s
 from detector.verdict.trees import Margins, Vectors
 
 MOST_ROWS: Final = 12_000
 """Vectors that contestants are fitted on: enough to tell them apart, few enough for a minute."""
-VECTORS: Final = 4
+VECTORS: Final = 2
 """Of a number-day at most: more of one say little."""
 FOLDS: Final = 3
 MODELS: Final = 2
@@ -127,7 +127,8 @@ def importance(table: Table, margins: Callable[[Vectors], Margins], rows: int, s
 
 
 def sampled(table: Table, most: int, seed: int) -> Table:
-    """At most `most` rows: `VECTORS` of each number-day, of whole numbers, at least half of them fraud if there are."""
+    """At most `most` rows: `VECTORS` of each number-day, of whole numbers; at most a quarter is of fraud numbers, for
+    thresholds are read off honest number-days."""
     rng = np.random.default_rng(seed)
     keys = 2 * number_day_keys(table.number, table.day) + table.fraud
     drawn = rng.permutation(len(table))
@@ -141,7 +142,7 @@ def sampled(table: Table, most: int, seed: int) -> Table:
     bad = np.isin(codes, few.number[few.fraud])
     kept: list[I64s] = []
     room = most
-    for kind, part in ((bad, most // 2), (~bad, most)):
+    for kind, part in ((bad, most // 4), (~bad, most)):
         order = rng.permutation(np.flatnonzero(kind))
         fits = order[np.cumsum(counts[order]) <= min(part, room)]
         room -= int(counts[fits].sum())
@@ -191,15 +192,16 @@ def _number_area(table: Table, margins: Margins) -> float:
 
 
 def _judged(name: str, table: Table, scores: Floats, seed: int) -> dict[str, Any]:
-    """Ranking by number, and recall at margins read off the table's own honest number-days."""
+    """Ranking by number, and recall at margins read off the table's own honest number-days, where they are enough."""
     numbers, days = numbers_of_table(table, scores), number_days_of_table(table, scores)
     honest = ~days.fraud
     bars = choose_thresholds(days.margin[honest], days.weight[honest])
     bad = numbers.fraud
-    recall = {
-        level: share(numbers.margin[bad] >= getattr(bars, level), numbers.number[bad], None, seed)[0].written()
-        for level in ("watch", "flag")
-    }
+    recall = {}
+    for level in ("watch", "flag"):
+        caught = numbers.margin[bad] >= getattr(bars, level)
+        read = SHARES[level] * honest.sum() >= FEWEST
+        recall[level] = (share(caught, numbers.number[bad], None, seed)[0] if read else UNKNOWN).written()
     return {
         "name": name,
         "area": area(numbers.margin, numbers.fraud),

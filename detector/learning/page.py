@@ -119,7 +119,7 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterator[str]:
             plots.share_axis("share that was fraud"),
             [Line("as it should be", [(0, 0), (1, 1)], plots.FAINT, dashed=True), Line("ten bins", bins, dots=True)],
         ),
-        f"Calibration of number-days; mean error {evaluation['calibration']['mean_error']:.3f}.",
+        f"Calibration of number-days in bins of equal width; mean error {evaluation['calibration']['mean_error']:.3f}.",
     )
     delay = evaluation["delay"]
     if delay and delay.get("recall_by_victims"):
@@ -182,7 +182,7 @@ def _hard(profiles: Sequence[Mapping[str, Any]]) -> str:
             f"{one['number_days']:,}",
             *(f"{one['reached'][level]:,}" for level in ("watch", "flag", "block")),
         ]
-        for one in profiles
+        for one in sorted(profiles, key=lambda one: (-one["reached"]["watch"], -one["reached"]["flag"], one["profile"]))
     ]
     return _table(["profile", "number-days", "reached watch", "flag", "block"], rows)
 

@@ -20,7 +20,7 @@ ORANGE: Final = "#d55e00"
 GREEN: Final = "#009e73"
 WIDTH: Final = 460
 HEIGHT: Final = 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 46
+LEFT, RIGHT, TOP, BOTTOM = 56, 34, 16, 46
 BAR_HEIGHT: Final = 20
 BAR_LEFT: Final = 190
 

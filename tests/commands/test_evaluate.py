@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,24 @@ def test_update_card_puts_it_into_the_bundle(folder: Path, tmp_path: Path) -> No
         assert (folder / "bundle" / "MODEL_CARD.md").read_bytes() == (tmp_path / "MODEL_CARD.md").read_bytes()
     finally:
         (folder / "bundle" / "MODEL_CARD.md").write_bytes(before)
+
+
+def test_a_hook_is_found_in_the_folder_that_one_is_in(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module of one function; what it made is in the manifest, and scores."""
+    (tmp_path / "shallow_trees.py").write_text(
+        "from sklearn.ensemble import HistGradientBoostingClassifier\n\n\n"
+        "def make(features, seed):\n"
+        "    return HistGradientBoostingClassifier(max_depth=2, max_iter=9, random_state=seed)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    arguments = ["--vectors", str(folder / "train.csv"), *ROLES, "--out", str(tmp_path / "b")]
+    assert main(["fit", *arguments, "--estimator", "shallow_trees:make"]) == 0
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_bytes())
+    assert manifest["fit"]["estimator"] == "shallow_trees:make"
+    assert manifest["fit"]["parameters"]["max_depth"] == 2
 
 
 def test_fit_on_a_table_wants_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import skops.io
@@ -23,7 +24,7 @@ from detector.errors import SnapshotError
 from detector.features.catalogue import NAMES
 from detector.verdict.archive import archive
 from detector.verdict.bundle import MANIFEST, MODEL, REFERENCE, TREES, read_estimator, read_trees, save_bundle
-from detector.verdict.manifest import Calibration, Data, Thresholds
+from detector.verdict.manifest import Calibration, Data, Manifest, Thresholds
 from detector.verdict.model import Model
 from detector.verdict.nodes import take_nodes
 from tests.verdict import models
@@ -107,6 +108,40 @@ def test_the_shipped_trees_are_those_of_the_shipped_estimator() -> None:
     trees = take_nodes(read_estimator(shipped))
     assert trees is not None
     assert trees.dump() == read_trees(shipped).dump()
+
+
+def test_the_shipped_manifest_is_written_again_to_the_byte() -> None:
+    """What bundles on tables say besides is not in it: `make model` still gives what ships."""
+    path = Path(ROOT, "models", "default", MANIFEST)
+    manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    assert manifest.fit is None
+    assert msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n" == path.read_bytes()
+
+
+def test_a_bundle_of_other_features_loads_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    """The service would compute others; a changed list is noticed by its hash."""
+    vectors, fraud = models.samples(300)
+    names = tuple(f"own_{i}" for i in range(5))
+    estimator = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()).fit(vectors[:, :5], fraud)
+    save_bundle(
+        tmp_path,
+        estimator,
+        name="own",
+        data=Data(kind="real", first_ms=0, last_ms=1, numbers=300, vectors=300, prevalence=0.3, seed=0),
+        metrics={},
+        thresholds=Thresholds(watch=0, flag=1, block=2),
+        activity_floor=0,
+        calibration=Calibration(a=1, b=0),
+        honest_quantiles=np.zeros((101, 5)),
+        golden=vectors[:3, :5],
+        features=names,
+    )
+    assert Model.load(tmp_path, any_features=True).names == names
+    with pytest.raises(SnapshotError, match=r"features\[0\]: the catalogue wants 'calls_out_5m' \(got 'own_0'\)"):
+        Model.load(tmp_path)
+    edit(tmp_path, lambda m: m["features"].__setitem__(1, "own_9"))
+    with pytest.raises(SnapshotError, match=r"feature_hash"):
+        Model.load(tmp_path, any_features=True)
 
 
 def test_scoring_needs_no_scikit_learn() -> None:
