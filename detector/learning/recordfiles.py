@@ -56,7 +56,7 @@ def _of_parquet(path: Path, codec: Codec) -> Iterator[bytes]:
     if codec.format == "csv" or codec.many or codec.envelope:
         what = "csv" if codec.format == "csv" else "records in an envelope or list"
         raise ConfigError(f"{path}: wanted a source that reads one JSON object a record, for parquet (got {what})")
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:  # else Arrow reads all row groups ahead, the whole file
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
             names = batch.schema.names
             columns = [_values(batch.column(index)) for index in range(len(names))]

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -83,6 +84,20 @@ def test_a_parquet_row_is_the_object_of_its_columns(tmp_path: Path) -> None:
     ((first, second),) = blocks([tmp_path / "r.parquet"])
     assert json.loads(first) == {"id": "c-1", "end": 1_793_577_601_000, "ring": 1.5, "on": {"x": 1}}
     assert json.loads(second) == {"id": "c-2"}
+
+
+def test_of_a_large_parquet_file_little_is_held(tmp_path: Path) -> None:
+    """Thirty row groups of a megabyte that cannot be compressed: a few of them are in memory at a time."""
+    path = tmp_path / "r.parquet"
+    rng = np.random.default_rng(1)
+    with pq.ParquetWriter(path, pa.schema({"a": pa.string()}), use_dictionary=False) as writer:
+        for _ in range(30):
+            writer.write_table(pa.table({"a": [rng.bytes(1 << 9).hex() for _ in range(1 << 10)]}))
+    before, most = pa.total_allocated_bytes(), 0
+    for block in message_blocks([path], decoder(JSON), JSON, 1 << 10):
+        assert len(block) == 1 << 10
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert 0 < most < 12 << 20
 
 
 def test_parquet_is_refused_where_the_source_reads_something_else(tmp_path: Path) -> None:

@@ -114,6 +114,21 @@ def test_row_groups_do_not_depend_on_how_the_vectors_came(
     assert (folder / "cut").read_bytes() == (folder / "whole").read_bytes()
 
 
+def test_of_a_large_table_a_row_group_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty row groups of half a megabyte that cannot be compressed: reading holds a few, whatever the table."""
+    monkeypatch.setattr(vectors, "ROW_GROUP", 1_024)
+    rng = np.random.default_rng(1)
+    with VectorWriter(tmp_path / "v.parquet", HEADING, labelled=False) as writer:
+        for _ in range(40):
+            writer.write(columns(drawn(1_024)[0], rng.random((1_024, len(NAMES)))))
+    before, most = pa.total_allocated_bytes(), 0
+    with VectorTable(tmp_path / "v.parquet") as table:
+        for batch in table.batches():
+            assert len(batch) == 1_024
+            most = max(most, pa.total_allocated_bytes() - before)
+    assert 0 < most < 6 << 20
+
+
 def test_a_table_without_vectors_is_a_table(tmp_path: Path) -> None:
     """Nobody was active: readers find the columns and nothing in them."""
     with VectorWriter(tmp_path / "v.parquet", HEADING, labelled=True):
