@@ -15,7 +15,7 @@ import numpy as np
 
 from detector.errors import ConfigError
 from detector.features.update import SILENT_MS
-from detector.records import Bools, I64s, U64s
+from detector.records import Bools, I64s, U64s, partition_of
 
 HOUR_MS: Final = 3_600_000
 NEVER_MS: Final = 1 << 62
@@ -156,11 +156,38 @@ class AtLabels:
         return len(self._waiting)
 
 
-def parse_step(text: str) -> int | None:
-    """N of `every:N`; None for `hour` and `label`. `ConfigError` for any other text."""
-    kind, _, count = text.partition(":")
-    if kind == "every" and count.isascii() and count.isdecimal() and int(count) >= 1:
-        return int(count)
-    if text in ("hour", "label"):
-        return None
-    raise ConfigError(f"--at: wanted every:N, hour or label (got {text})")
+class Plan:
+    """The moments of every partition, as they are asked for."""
+
+    def __init__(self, text: str, partitions: int, labels: Sequence[tuple[int, int]] = ()) -> None:
+        """`text`: `every:N`, `hour` or `label`; `labels`: time and number of each label (`Known.moments`).
+
+        Raises `ConfigError` for any other text.
+        """
+        kind, _, count = text.partition(":")
+        self._step = int(count) if kind == "every" and count.isascii() and count.isdecimal() else 0
+        if not self._step and text not in ("hour", "label"):
+            raise ConfigError(f"--at: wanted every:N, hour or label (got {text})")
+        self._at_labels: list[AtLabels] = []
+        if text == "label":
+            homes = partition_of(np.array([number for _, number in labels], np.uint64), partitions)
+            waiting: list[list[tuple[int, int]]] = [[] for _ in range(partitions)]
+            for each, home in zip(labels, homes.tolist(), strict=True):
+                waiting[home].append(each)
+            self._at_labels = [AtLabels(mine) for mine in waiting]
+
+    def of(self, partition: int) -> Moments:
+        """Those of one partition, from their beginning; of labels they can be had once."""
+        if self._at_labels:
+            return self._at_labels[partition]
+        return EveryNth(self._step) if self._step else Hourly()
+
+    @property
+    def missed(self) -> int:
+        """Labels whose moments lay before the records of their partition."""
+        return sum(moments.missed for moments in self._at_labels)
+
+    @property
+    def waiting(self) -> int:
+        """Labels whose moments have not come."""
+        return sum(moments.waiting for moments in self._at_labels)
