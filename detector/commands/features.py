@@ -233,12 +233,13 @@ def _told(taken: "Iterable[Taken]", tally: "Tally") -> "Iterator[Taken]":
 def _summary(path: Path, tally: "Tally", written: "Written", plan: "Plan") -> str:
     labels = f" ({_counted(written.labels)})" if written.labels else ""
     outside = f"; labels' moments before the records: {plan.missed:,}, after them: {plan.waiting:,}"
-    outside = outside if plan.missed or plan.waiting else ""
+    behind = f"; events more than a day behind the clock that hours go by: {plan.behind:,}"
+    said = (outside if plan.missed or plan.waiting else "") + (behind if plan.behind else "")
     silent = f"; left out, for silent numbers: {tally.silent:,}" if tally.silent else ""
     return (
         f"records: {tally.records:,}; rejected: {_counted(tally.rejected)}; skipped: {_counted(tally.skipped)}; "
         f"rows: {_counted(tally.statuses)}\n"
-        f"{path}: {written.vectors:,} vectors{labels}{silent}{outside}"
+        f"{path}: {written.vectors:,} vectors{labels}{silent}{said}"
     )
 
 

@@ -18,6 +18,7 @@ from detector.features.update import SILENT_MS
 from detector.records import Bools, I64s, U64s, partition_of
 
 HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
 NEVER_MS: Final = 1 << 62
 LEAST_SWEPT: Final = 1 << 16
 """Counters that are kept without looking which of them are still of use: a few megabytes."""
@@ -100,10 +101,14 @@ class Hourly:
     def __init__(self) -> None:
         self._hour_ends_ms = NEVER_MS
         self._active: list[U64s] = []
+        self.behind = 0
+        """Events of numbers that stand more than a day behind the clock: their hours have passed. Many of them mean
+        that a record's time lies in the future, and has taken the clock with it."""
 
     def chosen(self, numbers: U64s, as_of_ms: I64s) -> Bools:
         if len(numbers):
             self._active.append(np.unique(numbers))
+            self.behind += int(np.count_nonzero(as_of_ms < self._hour_ends_ms - DAY_MS))
         return np.zeros(len(numbers), np.bool_)
 
     def until(self, clock_ms: int) -> int:
@@ -168,6 +173,7 @@ class Plan:
         self._step = int(count) if kind == "every" and count.isascii() and count.isdecimal() else 0
         if not self._step and text not in ("hour", "label"):
             raise ConfigError(f"--at: wanted every:N, hour or label (got {text})")
+        self._hourly: list[Hourly] = []
         self._at_labels: list[AtLabels] = []
         if text == "label":
             homes = partition_of(np.array([number for _, number in labels], np.uint64), partitions)
@@ -180,7 +186,15 @@ class Plan:
         """Those of one partition, from their beginning; of labels they can be had once."""
         if self._at_labels:
             return self._at_labels[partition]
-        return EveryNth(self._step) if self._step else Hourly()
+        if self._step:
+            return EveryNth(self._step)
+        self._hourly.append(Hourly())
+        return self._hourly[-1]
+
+    @property
+    def behind(self) -> int:
+        """Events more than a day behind the clock of their partition, where vectors are taken by the hour."""
+        return sum(moments.behind for moments in self._hourly)
 
     @property
     def missed(self) -> int:
