@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from detector.learning.features import Taken, Tally, Tell
     from detector.learning.known import Known
     from detector.learning.labelling import Written
-    from detector.learning.moments import Moments
+    from detector.learning.moments import Plan
 
 DELAY_DAYS: Final = 14.0
 """Until fraud has usually been complained of or found in the bills; what a carrier's own sources take, it knows."""
@@ -75,14 +75,13 @@ def _features(arguments: argparse.Namespace) -> int:
     from detector.features.catalogue import feature_hash
     from detector.learning.features import Tally
     from detector.learning.labelling import write_vectors
-    from detector.learning.moments import parse_step
+    from detector.learning.moments import Plan
     from detector.learning.vectors import Heading
 
-    parse_step(arguments.at)
     settings = settings_of(arguments)
     known = _known(arguments)
+    plan = Plan(arguments.at, settings.topics.partitions, known.moments() if known else ())
     floor = _floor(settings, arguments)
-    moments = _Moments(settings, arguments.at, known)
     heading = Heading(
         feature_hash=feature_hash(),
         home_utc_offset_minutes=settings.home.utc_offset_minutes,
@@ -96,12 +95,12 @@ def _features(arguments: argparse.Namespace) -> int:
         if arguments.from_topic:
             if arguments.rejects is not None:
                 raise ConfigError("--rejects: wanted --input with it (got --from-topic: ingest has rejected already)")
-            taken = _from_topic(settings, stack.enter_context(open_kafka(settings)), arguments, moments, floor, tally)
+            taken = _from_topic(settings, stack.enter_context(open_kafka(settings)), arguments, plan, floor, tally)
         else:
-            taken = _from_files(settings, arguments, moments, floor, tally, _tell(stack, arguments.rejects))
+            taken = _from_files(settings, arguments, plan, floor, tally, _tell(stack, arguments.rejects))
         sources = {source.id: source.name for source in settings.sources}
         written = write_vectors(arguments.out, heading, _told(taken, tally), sources, known)
-    out(_summary(arguments.out, tally, written, moments))
+    out(_summary(arguments.out, tally, written, plan))
     return 0
 
 
@@ -136,41 +135,8 @@ def _floor(settings: Settings, arguments: argparse.Namespace) -> int:
     return int(arguments.floor)
 
 
-class _Moments:
-    """Makes the moments of each partition, and remembers those of labels: some may not come."""
-
-    def __init__(self, settings: Settings, text: str, known: "Known | None") -> None:
-        import numpy as np
-
-        from detector.learning.moments import AtLabels
-        from detector.records import partition_of
-
-        self._text = text
-        self._at_labels: dict[int, AtLabels] = {}
-        if text == "label" and known is not None:
-            found = known.moments()
-            homes = partition_of(np.array([number for _, number in found], np.uint64), settings.topics.partitions)
-            for q in range(settings.topics.partitions):
-                self._at_labels[q] = AtLabels([each for each, home in zip(found, homes, strict=True) if home == q])
-
-    def of(self, partition: int) -> "Moments":
-        """Those of one partition, from their beginning."""
-        from detector.learning.moments import EveryNth, Hourly, parse_step
-
-        if self._at_labels:
-            return self._at_labels[partition]
-        step = parse_step(self._text)
-        return EveryNth(step) if step else Hourly()
-
-    def said(self) -> str:
-        """What became of labels' moments outside the records, or nothing."""
-        before = sum(moments.missed for moments in self._at_labels.values())
-        after = sum(moments.waiting for moments in self._at_labels.values())
-        return f"; labels' moments before the records: {before:,}, after them: {after:,}" if before or after else ""
-
-
 def _from_files(
-    settings: Settings, arguments: argparse.Namespace, moments: _Moments, floor: int, tally: "Tally", tell: "Tell"
+    settings: Settings, arguments: argparse.Namespace, plan: "Plan", floor: int, tally: "Tally", tell: "Tell"
 ) -> "Iterator[Taken]":
     from detector.learning.features import from_files
 
@@ -181,11 +147,11 @@ def _from_files(
     if arguments.source is None:
         raise ConfigError("--source: wanted the name of the source that reads the files (got none)")
     source = source_named(settings, arguments.source)
-    return from_files(settings, source, arguments.input, moments.of, floor, tally, tell)
+    return from_files(settings, source, arguments.input, plan.of, floor, tally, tell)
 
 
 def _from_topic(
-    settings: Settings, broker: "Broker", arguments: argparse.Namespace, moments: _Moments, floor: int, tally: "Tally"
+    settings: Settings, broker: "Broker", arguments: argparse.Namespace, plan: "Plan", floor: int, tally: "Tally"
 ) -> "Iterator[Taken]":
     """Partition by partition; the state from the newest snapshot at or before the range, else from the log's start."""
     from detector.broker import TopicPartition
@@ -222,7 +188,7 @@ def _from_topic(
         if start >= stop:
             continue
         stood = restorer.stand(at, low, start, Memory(), Memory())
-        taker = Taker(stood.part.state, moments.of(q), floor, tally, stood.part.coverage.newest_ms)
+        taker = Taker(stood.part.state, plan.of(q), floor, tally, stood.part.coverage.newest_ms)
         messages = broker.read(at, stood.start, stop)
         entries = (Entry(each.offset(), each.value(), each.headers() or []) for each in messages)
         yield from from_log(entries, taker, start, tally)
@@ -264,13 +230,16 @@ def _told(taken: "Iterable[Taken]", tally: "Tally") -> "Iterator[Taken]":
             say(f"{tally.records:,} records, {vectors:,} vectors")
 
 
-def _summary(path: Path, tally: "Tally", written: "Written", moments: _Moments) -> str:
+def _summary(path: Path, tally: "Tally", written: "Written", plan: "Plan") -> str:
     labels = f" ({_counted(written.labels)})" if written.labels else ""
+    outside = f"; labels' moments before the records: {plan.missed:,}, after them: {plan.waiting:,}"
+    behind = f"; events more than a day behind the clock that hours go by: {plan.behind:,}"
+    said = (outside if plan.missed or plan.waiting else "") + (behind if plan.behind else "")
     silent = f"; left out, for silent numbers: {tally.silent:,}" if tally.silent else ""
     return (
         f"records: {tally.records:,}; rejected: {_counted(tally.rejected)}; skipped: {_counted(tally.skipped)}; "
         f"rows: {_counted(tally.statuses)}\n"
-        f"{path}: {written.vectors:,} vectors{labels}{silent}{moments.said()}"
+        f"{path}: {written.vectors:,} vectors{labels}{silent}{said}"
     )
 
 

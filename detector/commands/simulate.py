@@ -73,10 +73,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments) if arguments.to == "kafka" else None
     traffic = simulate(Scenario(numbers=arguments.numbers, days=arguments.days, seed=arguments.seed))
     if arguments.labels is not None:
-        from detector.learning.labelfile import write_labels
-        from detector.learning.reports import reported
-
-        write_labels(arguments.labels, reported(traffic.labels, arguments.seed))
+        _write_labels(traffic, arguments.labels)
     with _sink(arguments, settings) as write:
         _pour(traffic, write, arguments.rate)
     return 0
@@ -149,3 +146,10 @@ def _to_parquet(path: Path) -> Iterator[Write]:
         yield lambda values: writer.write_table(
             pa.Table.from_pylist([orjson.loads(value) for value in values], schema=schema)
         )
+
+
+def _write_labels(traffic: "Traffic", path: Path) -> None:
+    from detector.learning.labelfile import write_labels
+    from detector.learning.reports import reported
+
+    write_labels(path, reported(traffic.labels, traffic.scenario.seed))

@@ -19,10 +19,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detector.errors import ConfigError
+from detector.learning.daycounts import DayCounts
 from detector.learning.features import NOWHERE, Taken
 from detector.learning.known import NOBODY, Judged, Known
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, NEITHER
-from detector.learning.numberdays import NumberDays
 from detector.learning.vectors import (
     Heading,
     VectorTable,
@@ -60,7 +60,7 @@ def write_vectors(
         raise ConfigError(f"{path}: wanted a place to write to (got {error.strerror or error})") from error
     with folder:
         draft, numbers = Path(folder.name, "draft.parquet"), Path(folder.name, "numbers")
-        days = NumberDays(Path(folder.name))
+        days = DayCounts(Path(folder.name))
         written = _write_draft(draft, numbers, days, heading, taken, sources, known)
         with VectorWriter(path, heading, labelled=True) as writer:
             for columns in _weighted(draft, numbers, days, heading):
@@ -71,7 +71,7 @@ def write_vectors(
 def _write_draft(
     draft: Path,
     numbers: Path,
-    days: NumberDays,
+    days: DayCounts,
     heading: Heading,
     taken: Iterable[Taken],
     sources: Mapping[int, str],
@@ -91,7 +91,7 @@ def _write_draft(
     return written
 
 
-def _weighted(draft: Path, numbers: Path, days: NumberDays, heading: Heading) -> Iterator[list[pa.Array]]:
+def _weighted(draft: Path, numbers: Path, days: DayCounts, heading: Heading) -> Iterator[list[pa.Array]]:
     """The columns of the draft, a row group at a time, each weight divided among the vectors of its number-day."""
     with VectorTable(draft) as table, numbers.open("rb") as file:
         for batch in table.batches():

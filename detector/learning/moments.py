@@ -15,9 +15,10 @@ import numpy as np
 
 from detector.errors import ConfigError
 from detector.features.update import SILENT_MS
-from detector.records import Bools, I64s, U64s
+from detector.records import Bools, I64s, U64s, partition_of
 
 HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
 NEVER_MS: Final = 1 << 62
 LEAST_SWEPT: Final = 1 << 16
 """Counters that are kept without looking which of them are still of use: a few megabytes."""
@@ -100,10 +101,14 @@ class Hourly:
     def __init__(self) -> None:
         self._hour_ends_ms = NEVER_MS
         self._active: list[U64s] = []
+        self.behind = 0
+        """Events of numbers that stand more than a day behind the clock: their hours have passed. Many of them mean
+        that a record's time lies in the future, and has taken the clock with it."""
 
     def chosen(self, numbers: U64s, as_of_ms: I64s) -> Bools:
         if len(numbers):
             self._active.append(np.unique(numbers))
+            self.behind += int(np.count_nonzero(as_of_ms < self._hour_ends_ms - DAY_MS))
         return np.zeros(len(numbers), np.bool_)
 
     def until(self, clock_ms: int) -> int:
@@ -156,11 +161,47 @@ class AtLabels:
         return len(self._waiting)
 
 
-def parse_step(text: str) -> int | None:
-    """N of `every:N`; None for `hour` and `label`. `ConfigError` for any other text."""
-    kind, _, count = text.partition(":")
-    if kind == "every" and count.isascii() and count.isdecimal() and int(count) >= 1:
-        return int(count)
-    if text in ("hour", "label"):
-        return None
-    raise ConfigError(f"--at: wanted every:N, hour or label (got {text})")
+class Plan:
+    """The moments of every partition, as they are asked for."""
+
+    def __init__(self, text: str, partitions: int, labels: Sequence[tuple[int, int]] = ()) -> None:
+        """`text`: `every:N`, `hour` or `label`; `labels`: time and number of each label (`Known.moments`).
+
+        Raises `ConfigError` for any other text.
+        """
+        kind, _, count = text.partition(":")
+        self._step = int(count) if kind == "every" and count.isascii() and count.isdecimal() else 0
+        if not self._step and text not in ("hour", "label"):
+            raise ConfigError(f"--at: wanted every:N, hour or label (got {text})")
+        self._hourly: list[Hourly] = []
+        self._at_labels: list[AtLabels] = []
+        if text == "label":
+            homes = partition_of(np.array([number for _, number in labels], np.uint64), partitions)
+            waiting: list[list[tuple[int, int]]] = [[] for _ in range(partitions)]
+            for each, home in zip(labels, homes.tolist(), strict=True):
+                waiting[home].append(each)
+            self._at_labels = [AtLabels(mine) for mine in waiting]
+
+    def of(self, partition: int) -> Moments:
+        """Those of one partition, from their beginning; of labels they can be had once."""
+        if self._at_labels:
+            return self._at_labels[partition]
+        if self._step:
+            return EveryNth(self._step)
+        self._hourly.append(Hourly())
+        return self._hourly[-1]
+
+    @property
+    def behind(self) -> int:
+        """Events more than a day behind the clock of their partition, where vectors are taken by the hour."""
+        return sum(moments.behind for moments in self._hourly)
+
+    @property
+    def missed(self) -> int:
+        """Labels whose moments lay before the records of their partition."""
+        return sum(moments.missed for moments in self._at_labels)
+
+    @property
+    def waiting(self) -> int:
+        """Labels whose moments have not come."""
+        return sum(moments.waiting for moments in self._at_labels)

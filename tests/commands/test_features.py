@@ -20,6 +20,7 @@ from detector.broker.memory import MemoryBroker
 from detector.broker.topics import topic_specs
 from detector.cli import main
 from detector.config import ROOT, load
+from detector.features.catalogue import NAMES
 from detector.learning.labelfile import read_labels
 from detector.learning.vectors import PLACE, VectorTable, vectors_of
 from detector.metrics import Metrics
@@ -114,6 +115,30 @@ def test_rejected_records_are_counted_and_kept(
     assert lines[0]["record"].strip() == '{"id": 1}'
     assert lines[1]["record_base64"]
     assert all(line["reason"] and line["detail"] for line in lines)
+
+
+STUDY = """
+home: {{country_code: "999", zones: {root}/configs/zones.csv}}
+sources: [{{name: study, id: 7, topic: study, mapping: {root}/tests/ingest/fixtures/copenhagen.yaml}}]
+"""
+
+
+def test_csv_goes_through_the_sources_own_codec_and_mapping(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A study's messages: who, to whom, at which second; a header is skipped, and no bundle is needed for a floor."""
+    config, file, out = tmp_path / "study.yaml", tmp_path / "a.csv", tmp_path / "v.parquet"
+    config.write_text(STUDY.format(root=ROOT))
+    file.write_text("source,target,timestamp\n1,2,0\n1,3,60\n2,1,7200\nx,y\n")
+    common = ["--config", str(config), "--source", "study", "--floor", "0", "--out", str(out)]
+    assert main(["features", "--input", str(file), "--at", "hour", *common]) == 0
+    assert "records: 5; rejected: 1 wrong_shape; skipped: 1 header; rows: 6 counted" in capsys.readouterr().out
+    with VectorTable(out) as table:
+        ((first,), sent) = table.group(0, PLACE).to_pylist(), vectors_of(table.group(0))[:, NAMES.index("sms_out_1h")]
+    assert first["event_ms"] % 3_600_000 == 3_599_999
+    assert sent.round() == 2
+    assert main(["features", "--input", str(file), *common]) == 0
+    with VectorTable(out) as table:
+        rows = table.group(0, PLACE).to_pylist()
+    assert [(row["source"], row["partition"], row["offset"]) for row in rows] == [("study", 0, i) for i in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(

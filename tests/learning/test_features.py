@@ -160,6 +160,21 @@ def test_an_hours_vector_knows_nothing_of_the_next() -> None:
     assert taker.rest(taker.clock_ms) == []
 
 
+def test_a_record_from_the_future_ends_the_hours_and_is_not_kept_quiet() -> None:
+    """
+    hour |  call   call(+2 d)  call   call |       the clock is two days on, and the hours in between have passed
+    """
+    hourly = Hourly()
+    taken = Taker(State(2, 0), hourly, 0, Tally()).take(calls([10, 20, 25, 50]), np.arange(4))
+    assert (taken, hourly.behind) == ([], 0)
+    stream = calls([10, 2 * 24 * 60, 25, 50])
+    stream["number"][1] = NUMBERS[1]
+    hourly = Hourly()
+    (hour,) = Taker(State(2, 0), hourly, 0, Tally()).take(stream, np.arange(4))
+    assert hour.event_ms.tolist() == [MONDAY_MS + HOUR_MS - 1]
+    assert hourly.behind == 2
+
+
 def calls(minutes: list[int]) -> Rows:
     """Calls of the first number to others, that many minutes after Monday began."""
     stream = np.zeros(len(minutes), ROW)

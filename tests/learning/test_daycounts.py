@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.learning.numberdays import NumberDays
+from detector.learning.daycounts import DayCounts
 from detector.records import I64s, U64s
 from tests.strategies import NUMBERS
 
@@ -22,7 +22,7 @@ def test_counts_equal_those_of_one_pass(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[list[tuple[int, int]]]
 ) -> None:
     """Whatever the chunks, and whatever days are asked for after each other: more than are held."""
-    days = NumberDays(tmp_path_factory.mktemp("days"))
+    days = DayCounts(tmp_path_factory.mktemp("days"))
     for chunk in chunks:
         days.add(*arrays(chunk))
     counted = Counter(each for chunk in chunks for each in chunk)
@@ -37,7 +37,7 @@ def arrays(chunk: list[tuple[int, int]]) -> tuple[U64s, I64s]:
 
 def test_what_is_added_after_a_question_counts_too(tmp_path: Path) -> None:
     """A day that was looked up is not taken for finished."""
-    days, number, day = NumberDays(tmp_path), np.array(NUMBERS[:1], np.uint64), np.array([5], np.int64)
+    days, number, day = DayCounts(tmp_path), np.array(NUMBERS[:1], np.uint64), np.array([5], np.int64)
     days.add(number, day)
     assert days.counts(number, day).tolist() == [1]
     days.add(number, day)

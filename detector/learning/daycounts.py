@@ -1,4 +1,4 @@
-"""Number-days: how many vectors a number has on a day, counted on disk.
+"""Day counts: how many vectors a number has on a day, counted on disk.
 
 A number-day weighs 1 however many vectors are taken of it, and how many these are is known only at the end. What is
 held in memory is a few days' numbers, whatever the span of the traffic.
@@ -17,7 +17,7 @@ DAYS_HELD: Final = 4
 """Log order is nearly that of time: a chunk has rows of a day or two, and late ones of the day before."""
 
 
-class NumberDays:
+class DayCounts:
     """Counts in the files of `folder`, which is the caller's to remove."""
 
     def __init__(self, folder: Path) -> None:

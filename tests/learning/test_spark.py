@@ -1,0 +1,92 @@
+"""The Spark job gives the bytes of one process: vectors, labels, weights and their order."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from detector.features.catalogue import feature_hash
+from detector.learning.encode import encode
+from detector.learning.features import Tally, from_files
+from detector.learning.known import Known
+from detector.learning.labelfile import NumberLabel
+from detector.learning.labelling import write_vectors
+from detector.learning.moments import Plan
+from detector.learning.replay import learning_settings
+from detector.learning.reports import reported
+from detector.learning.simulate import Scenario, simulate
+from detector.learning.vectors import Heading, VectorTable, vectors_of
+
+pytest.importorskip("pyspark", reason="the Spark job needs pyspark: pip install '.[spark]'")
+pytestmark = pytest.mark.slow
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Any]:
+    """Spark in this process, with two threads and workers of this very Python."""
+    from pyspark.sql import SparkSession
+
+    os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    builder = SparkSession.builder.master("local[2]").appName("detector-tests")
+    for name, value in {
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "3",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "700",
+        "spark.sql.session.timeZone": "UTC",
+    }.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[list[bytes], list[NumberLabel]]:
+    """Two days of a small network, and what becomes known of them."""
+    made = simulate(Scenario(numbers=150, days=2, seed=5))
+    return encode(made.records), reported(made.labels, 5)
+
+
+@pytest.mark.parametrize("kind", ["every:4", "hour", "label"])
+def test_a_cluster_gives_the_bytes_of_one_process(
+    session: Any, world: tuple[list[bytes], list[NumberLabel]], tmp_path: Path, kind: str
+) -> None:
+    """Though the records lie there in any order, and one is broken."""
+    from detector.learning.spark import rows_of, vectors_of_rows
+
+    records, labels = world
+    records = [*records[:50], b"{", *records[50:]]
+    settings = learning_settings()
+    source = settings.sources[0]
+    known = Known(labels, max(label.active_from_ms for label in labels) + 3 * DAY_MS, 2 * DAY_MS)
+    heading = Heading(feature_hash=feature_hash(), home_utc_offset_minutes=0, moments=kind)
+    (tmp_path / "r.jsonl").write_bytes(b"".join(record + b"\n" for record in records))
+
+    def plan() -> Plan:
+        return Plan(kind, settings.topics.partitions, known.moments())
+
+    taken = from_files(settings, source, [tmp_path / "r.jsonl"], plan().of, 3, Tally())
+    write_vectors(tmp_path / "v.parquet", heading, taken, {source.id: source.name}, known)
+    with VectorTable(tmp_path / "v.parquet") as table:
+        (wanted,) = pa.Table.from_batches(list(table.batches())).combine_chunks().to_batches()
+
+    anyhow = np.random.default_rng(1).permutation(len(records))
+    messages = session.createDataFrame([(int(i), bytearray(records[i])) for i in anyhow], "position long, value binary")
+    found = vectors_of_rows(rows_of(messages, settings, source), settings, plan().of, 3, known).toArrow()
+    (batch,) = found.combine_chunks().to_batches()
+    assert batch.schema.names == wanted.schema.names
+    assert len(batch) == len(wanted) > 10
+    for name in ("number", "event_ms", "source", "partition", "offset", "label", "type", "label_source", "known_at_ms"):
+        assert batch.column(name).cast(wanted.column(name).type).equals(wanted.column(name)), name
+    assert vectors_of(batch).tobytes() == vectors_of(wanted).tobytes()
+    assert batch.column("weight").equals(wanted.column("weight").cast(pa.float64()))
