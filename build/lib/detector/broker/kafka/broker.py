@@ -1,0 +1,239 @@
+"""The way to Kafka: clients, single partitions read without a group, topics."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar, cast
+
+import confluent_kafka as ck
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.cimpl import NewTopic
+
+from detector.broker import Message, TopicPartition, TopicSpec
+from detector.broker.kafka.answers import (
+    ANSWER_S,
+    OUTCOME_S,
+    STEP_S,
+    Health,
+    ask_committed,
+    asked,
+    called,
+    error_of,
+    meaning_of,
+)
+from detector.broker.kafka.consumer import KafkaConsumer
+from detector.broker.kafka.producer import KafkaProducer, queue
+from detector.broker.options import CLIENT, FETCH, READ, SEND, TRANSACTIONS, Options, check, member_options
+from detector.config import KafkaOptions
+from detector.errors import ConfigError, Recoverable
+
+_LOG: Final = logging.getLogger("detector.broker.kafka")
+_LIBRDKAFKA: Final = logging.getLogger("detector.broker.kafka.librdkafka")
+# A refused connection, several a second while a broker is away: the error callback says once that it is.
+_LIBRDKAFKA.addFilter(lambda record: not record.getMessage().startswith("FAIL ["))
+
+T = TypeVar("T")
+
+
+class KafkaBroker:
+    """The way to Kafka; see `detector.broker.Broker`. Raises `ConfigError` for settings that cannot be."""
+
+    def __init__(self, options: KafkaOptions) -> None:
+        check(options)
+        self._options = options
+        self._health = Health()
+        self._admin: AdminClient = self._client(AdminClient, {})
+        self._plain: ck.Producer | None = None
+        self._readers: list[ck.Consumer] = []
+        self._observers: dict[str, list[ck.Consumer]] = {}
+        """Idle ones by group, as readers: whoever needs one takes it out, so that threads do not meet in it."""
+
+    @property
+    def reachable(self) -> bool:
+        return self._health.reachable
+
+    def _client(self, kind: Callable[..., T], *layers: Options) -> T:
+        """A client of librdkafka with our settings, then the user's, then the last layer's."""
+        settings: dict[str, Any] = dict(CLIENT)
+        for layer in layers[:-1]:
+            settings |= layer
+        settings |= self._options
+        settings |= layers[-1]
+        try:
+            return kind(settings | {"error_cb": self._health.on_error}, logger=_LIBRDKAFKA)
+        except (KafkaException, TypeError, ValueError) as error:
+            raise ConfigError(f"kafka: wanted settings that librdkafka takes ({error})") from error
+
+    def consumer(self, group: str, instance: str, *, earliest: bool = False) -> KafkaConsumer:
+        identity = {"group.id": group, "group.instance.id": instance}
+        return KafkaConsumer(
+            self._client(ck.Consumer, FETCH, member_options(self._options), identity), self._health, earliest
+        )
+
+    def producer(self, transactional_id: str) -> KafkaProducer:
+        identity = {"transactional.id": transactional_id}
+        producer = self._client(ck.Producer, SEND, TRANSACTIONS, identity)
+        return KafkaProducer(producer, self._health)
+
+    def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        # A consumer asks, though it never joins: the admin client's answer to a coordinator that is
+        # still loading is a segmentation fault (librdkafka issue 5040).
+        idle = self._observers.setdefault(group, [])
+        observer = _spare(idle) or self._client(ck.Consumer, FETCH, {"group.id": group})
+        try:
+            return ask_committed(observer, partitions, f"reading committed offsets of {group}")
+        finally:
+            idle.append(observer)
+
+    def publish(
+        self, topic: str, values: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
+    ) -> None:
+        if self._plain is None:
+            self._plain = self._client(ck.Producer, SEND, {})
+        producer = self._plain
+        where = -1 if partition is None else partition
+        failed: list[KafkaError] = []
+
+        def on_delivery(error: KafkaError | None, _: ck.Message) -> None:
+            if error is not None:
+                failed.append(error)
+
+        doing = f"publish to {topic}"
+        for key, value in values:
+            called(doing, partial(queue, producer, topic, value, key, where, on_delivery=on_delivery))
+        deadline = time.monotonic() + OUTCOME_S
+        while called(doing, lambda: producer.flush(STEP_S)) and time.monotonic() < deadline:
+            pass
+        if failed:
+            raise meaning_of(failed[0], f"publish to {topic} ({len(failed)} of {len(values)} failed)")
+        if len(producer):
+            producer.purge()
+            raise Recoverable(f"publish to {topic}: {len(producer)} messages not stored after {OUTCOME_S:.0f} s")
+
+    def read(self, partition: TopicPartition, start: int, stop: int) -> Iterator[Message]:
+        stop = min(stop, self.watermarks(partition)[1])
+        if start >= stop:
+            return
+        reader = _spare(self._readers) or self._client(ck.Consumer, FETCH, READ)
+        try:
+            reader.assign([ck.TopicPartition(*partition, start)])
+            yield from _between(reader, partition, start, stop)
+        finally:
+            reader.unassign()
+            self._readers.append(reader)
+
+    def watermarks(self, partition: TopicPartition) -> tuple[int, int]:
+        # A consumer's question would take its isolation level along, and stop short of an open transaction.
+        how = {"isolation_level": ck.IsolationLevel.READ_UNCOMMITTED, "request_timeout": STEP_S}
+        at = ck.TopicPartition(*partition)
+
+        def ask() -> tuple[int, int]:
+            first = self._admin.list_offsets({at: OffsetSpec.earliest()}, **how)[at]  # type: ignore[no-untyped-call]
+            last = self._admin.list_offsets({at: OffsetSpec.latest()}, **how)[at]  # type: ignore[no-untyped-call]
+            return first.result().offset, last.result().offset
+
+        return asked(self._admin, f"watermarks of {partition.topic}/{partition.partition}", ask)
+
+    def truncate(self, partition: TopicPartition, offset: int) -> None:
+        """Drop what lies before `offset`, as retention would."""
+        at = ck.TopicPartition(*partition, offset)
+        for future in self._admin.delete_records([at], request_timeout=STEP_S).values():
+            called(f"truncating {partition.topic}/{partition.partition}", future.result)
+
+    def partitions(self) -> dict[str, int]:
+        metadata = self._metadata()
+        return {
+            name: len(topic.partitions)
+            for name, topic in metadata.topics.items()
+            if topic.error is None and not name.startswith("__")
+        }
+
+    def _metadata(self) -> Any:
+        try:
+            metadata = self._admin.list_topics(timeout=STEP_S)
+        except KafkaException as exception:
+            self._health.reachable = False
+            raise meaning_of(error_of(exception), "asking for topics") from exception
+        self._health.on_answer()
+        return metadata
+
+    def create(self, specs: Sequence[TopicSpec]) -> list[str]:
+        known = self.partitions()
+        wanted = [
+            NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config))
+            for spec in specs
+            if spec.name not in known
+        ]
+        if not wanted:
+            return []
+        made = []
+        for name, future in self._admin.create_topics(wanted).items():
+            try:
+                future.result()
+                made.append(name)
+            except KafkaException as exception:
+                error = error_of(exception)
+                if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise meaning_of(error, f"creating topic {name}") from exception
+        self._until(lambda topics: all(spec.name in topics for spec in specs), "waiting for the new topics")
+        return made
+
+    def delete(self, topics: Sequence[str]) -> None:
+        for name, future in self._admin.delete_topics(list(topics)).items():
+            called(f"deleting topic {name}", future.result)
+        self._until(lambda known: not any(name in known for name in topics), "waiting until the topics are gone")
+
+    def _until(self, done: Callable[[dict[str, int]], bool], doing: str) -> None:
+        deadline = time.monotonic() + ANSWER_S
+        while not done(self.partitions()):
+            if time.monotonic() > deadline:
+                raise Recoverable(f"{doing}: not so after {ANSWER_S:.0f} s")
+            time.sleep(0.05)
+
+    def identity(self, topic: str) -> str:
+        def ask() -> str:
+            described = self._admin.describe_topics(ck.TopicCollection([topic]), request_timeout=STEP_S)[topic]
+            return f"{self._metadata().cluster_id}/{described.result().topic_id}"
+
+        return asked(self._admin, f"describing topic {topic}", ask)
+
+    def close(self) -> None:
+        for idle in (self._readers, *self._observers.values()):
+            while client := _spare(idle):
+                client.close()
+        if self._plain is not None:
+            self._plain.flush(STEP_S)
+
+
+def _spare(idle: list[ck.Consumer]) -> ck.Consumer | None:
+    """One of the idle ones, which is the caller's now; another thread may have taken the last."""
+    try:
+        return idle.pop()
+    except IndexError:
+        return None
+
+
+def _between(reader: ck.Consumer, partition: TopicPartition, start: int, stop: int) -> Iterator[Message]:
+    """The messages of `[start, stop)` that `reader`, assigned at `start`, is given."""
+    doing = f"reading {partition.topic}/{partition.partition} from {start} to {stop}"
+    quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < OUTCOME_S:
+        batch = reader.consume(1_000, 0.05)
+        for message in batch:
+            error, offset = message.error(), cast(int, message.offset())
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                meaning = meaning_of(error, doing)
+                if type(meaning) is not Recoverable:
+                    raise meaning
+                _LOG.warning("%s", meaning)
+                continue
+            if error is None and start <= offset < stop:
+                yield cast(Message, message)
+            # An end of partition carries the next offset to read, past all markers; a message its own.
+            if offset >= (stop if error is not None else stop - 1):
+                return
+        if batch:
+            quiet_since = time.monotonic()
+    raise Recoverable(f"{doing}: nothing more for {OUTCOME_S:.0f} s: is a transaction left open?")

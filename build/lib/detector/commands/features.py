@@ -1,0 +1,247 @@
+"""`features`: records become a table of vectors at chosen moments, with what was known of their numbers."""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from detector.commands.audit import Place, place
+from detector.commands.common import Commands, add_command, add_config, open_kafka, out, say, settings_of, source_named
+from detector.config import Settings
+from detector.errors import ConfigError, Rejected
+
+if TYPE_CHECKING:
+    from detector.broker import Broker
+    from detector.learning.features import Taken, Tally, Tell
+    from detector.learning.known import Known
+    from detector.learning.labelling import Written
+    from detector.learning.moments import Plan
+
+DELAY_DAYS: Final = 14.0
+"""Until fraud has usually been complained of or found in the bills; what a carrier's own sources take, it knows."""
+DAY_MS: Final = 86_400_000
+
+
+def add(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """Declare the commands."""
+    parser = add_command(
+        commands,
+        "features",
+        _features,
+        "put records through ingest and state, and write their vectors as a table to learn from",
+        "At an event the vector is, bit for bit, what detect scores there. Records of files are taken in the order of\n"
+        "the files, as one log: what is late there is late. Memory does not grow with the input.\n\n"
+        "  --at every:N   behind the first event of a number, and every N-th after it\n"
+        "  --at hour      at the end of each hour of event time, of the numbers with an event in it\n"
+        "  --at label     at each label's own moment: when it was known, or the last at which it still held\n\n"
+        "With --labels each vector gets what was known of its number at --known-by, and as weight its share of its\n"
+        "number-day. Honest is who nobody has said anything of, once the delay is over.",
+    )
+    add_config(parser)
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument(
+        "--input", nargs="+", type=Path, metavar="FILE", help="files of records: .parquet, or what the source writes"
+    )
+    given.add_argument("--from-topic", action="store_true", help="take the rows that ingest published")
+    parser.add_argument("--source", metavar="NAME", help="the configured source that reads the files")
+    what = "an offset, or the time of publication: ISO or UTC milliseconds"
+    parser.add_argument("--from", dest="start", type=place, metavar="FROM", help=f"{what} (default: the log's start)")
+    parser.add_argument("--to", dest="stop", type=place, metavar="TO", help=f"{what} (default: the log's end)")
+    parser.add_argument("--partition", type=int, metavar="Q", help="only this one (default: all)")
+    parser.add_argument("--at", default="every:1", metavar="MOMENTS", help="default: every:1")
+    parser.add_argument(
+        "--floor",
+        type=int,
+        metavar="N",
+        help="no vector at events of numbers that began fewer in 24 h (default: the configured model's)",
+    )
+    parser.add_argument("--labels", nargs="+", type=Path, metavar="FILE", help=".parquet, .csv or .jsonl")
+    parser.add_argument("--known-by", type=place, metavar="TIME", help="labels that became known later are not there")
+    parser.add_argument(
+        "--label-delay-days",
+        type=float,
+        default=DELAY_DAYS,
+        metavar="D",
+        help=f"how long silence must last until a number counts as honest (default: {DELAY_DAYS:g})",
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the table, parquet")
+    parser.add_argument("--rejects", type=Path, metavar="FILE", help="write refused records here, as JSON lines")
+
+
+def _features(arguments: argparse.Namespace) -> int:
+    from detector.features.catalogue import feature_hash
+    from detector.learning.features import Tally
+    from detector.learning.labelling import write_vectors
+    from detector.learning.moments import Plan
+    from detector.learning.vectors import Heading
+
+    settings = settings_of(arguments)
+    known = _known(arguments)
+    plan = Plan(arguments.at, settings.topics.partitions, known.moments() if known else ())
+    floor = _floor(settings, arguments)
+    heading = Heading(
+        feature_hash=feature_hash(),
+        home_utc_offset_minutes=settings.home.utc_offset_minutes,
+        moments=arguments.at,
+        known_by_ms=known.known_by_ms if known else None,
+        label_delay_days=arguments.label_delay_days if known else None,
+        activity_floor=0 if arguments.at == "label" else floor,
+    )
+    tally = Tally()
+    with ExitStack() as stack:
+        if arguments.from_topic:
+            if arguments.rejects is not None:
+                raise ConfigError("--rejects: wanted --input with it (got --from-topic: ingest has rejected already)")
+            taken = _from_topic(settings, stack.enter_context(open_kafka(settings)), arguments, plan, floor, tally)
+        else:
+            taken = _from_files(settings, arguments, plan, floor, tally, _tell(stack, arguments.rejects))
+        sources = {source.id: source.name for source in settings.sources}
+        written = write_vectors(arguments.out, heading, _told(taken, tally), sources, known)
+    out(_summary(arguments.out, tally, written, plan))
+    return 0
+
+
+def _known(arguments: argparse.Namespace) -> "Known | None":
+    if not arguments.labels:
+        if arguments.known_by is not None:
+            raise ConfigError("--known-by: wanted --labels FILE with it (got none)")
+        if arguments.at == "label":
+            raise ConfigError("--at label: wanted --labels FILE (got none)")
+        return None
+    if arguments.known_by is None or arguments.known_by.time_ms is None:
+        raise ConfigError(
+            "--known-by: wanted the time as of which labels are joined, ISO or UTC milliseconds (got none)"
+        )
+    if not arguments.label_delay_days >= 0:
+        raise ConfigError(f"--label-delay-days: wanted at least 0 (got {arguments.label_delay_days})")
+    from detector.learning.known import Known
+    from detector.learning.labelfile import read_labels
+
+    delay_ms = int(arguments.label_delay_days * DAY_MS)
+    return Known(read_labels(arguments.labels), arguments.known_by.time_ms, delay_ms)
+
+
+def _floor(settings: Settings, arguments: argparse.Namespace) -> int:
+    """What is asked for, else the activity floor of the model that detect scores with."""
+    from detector.verdict.bundle import read_manifest
+
+    if arguments.floor is None:
+        return read_manifest(settings.path(settings.model.bundle)).activity_floor
+    if arguments.floor < 0:
+        raise ConfigError(f"--floor: wanted at least 0 (got {arguments.floor})")
+    return int(arguments.floor)
+
+
+def _from_files(
+    settings: Settings, arguments: argparse.Namespace, plan: "Plan", floor: int, tally: "Tally", tell: "Tell"
+) -> "Iterator[Taken]":
+    from detector.learning.features import from_files
+
+    for name in ("start", "stop", "partition"):
+        if getattr(arguments, name) is not None:
+            flag = {"start": "--from", "stop": "--to"}.get(name, f"--{name}")
+            raise ConfigError(f"{flag}: wanted --from-topic with it (got --input)")
+    if arguments.source is None:
+        raise ConfigError("--source: wanted the name of the source that reads the files (got none)")
+    source = source_named(settings, arguments.source)
+    return from_files(settings, source, arguments.input, plan.of, floor, tally, tell)
+
+
+def _from_topic(
+    settings: Settings, broker: "Broker", arguments: argparse.Namespace, plan: "Plan", floor: int, tally: "Tally"
+) -> "Iterator[Taken]":
+    """Partition by partition; the state from the newest snapshot at or before the range, else from the log's start."""
+    from detector.broker import TopicPartition
+    from detector.ingest.zones import ZoneTable
+    from detector.learning.features import Taker, from_log
+    from detector.pipeline import Detector, Entry
+    from detector.service.audit import Auditor
+    from detector.service.restore import Restorer
+    from detector.snapshot import open_store
+    from detector.verdict.judge import Judge
+    from detector.verdict.memory import Memory
+    from detector.verdict.model import Model
+    from detector.verdict.policy import Policy
+
+    partitions = range(settings.topics.partitions)
+    if arguments.partition is not None and arguments.partition not in partitions:
+        raise ConfigError(f"--partition: wanted 0 to {len(partitions) - 1} (got {arguments.partition})")
+    model = Model.load(settings.path(settings.model.bundle))
+    policy = Policy.load(settings.path(settings.verdict.policy))
+    judge = Judge(policy, model, ZoneTable.load(settings.path(settings.home.zones)), settings)
+    store = open_store(settings, broker.identity(settings.topics.events))
+    restorer = Restorer(settings, broker, Detector(settings, judge, model), store)
+    auditor = Auditor(settings, broker, store)
+
+    def offset(partition: int, wanted: Place | None, default: int) -> int:
+        if wanted is None:
+            return default
+        return auditor.offset_at(partition, wanted.time_ms) if wanted.time_ms is not None else wanted.offset or 0
+
+    for q in partitions if arguments.partition is None else [arguments.partition]:
+        at = TopicPartition(settings.topics.events, q)
+        low, high = broker.watermarks(at)
+        start, stop = max(low, offset(q, arguments.start, low)), min(high, offset(q, arguments.stop, high))
+        if start >= stop:
+            continue
+        stood = restorer.stand(at, low, start, Memory(), Memory())
+        taker = Taker(stood.part.state, plan.of(q), floor, tally, stood.part.coverage.newest_ms)
+        messages = broker.read(at, stood.start, stop)
+        entries = (Entry(each.offset(), each.value(), each.headers() or []) for each in messages)
+        yield from from_log(entries, taker, start, tally)
+
+
+def _tell(stack: ExitStack, path: Path | None) -> "Tell":
+    """Writes each refused record to `path`, if there is one."""
+    import base64
+
+    import orjson
+
+    if path is None:
+        return lambda offset, rejected, value: None
+    try:
+        file = stack.enter_context(path.open("wb"))
+    except OSError as error:
+        raise ConfigError(f"{path}: wanted a place to write to (got {error.strerror or error})") from error
+
+    def tell(offset: int, rejected: Rejected, value: bytes | None) -> None:
+        line = {"offset": offset, "reason": rejected.reason.value, "detail": rejected.detail}
+        try:
+            line["record"] = (value or b"").decode()
+        except UnicodeDecodeError:
+            line["record_base64"] = base64.b64encode(value or b"").decode()
+        file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    return tell
+
+
+def _told(taken: "Iterable[Taken]", tally: "Tally") -> "Iterator[Taken]":
+    """The same, with a line of progress now and then."""
+    vectors, last_s = 0, time.monotonic()
+    for each in taken:
+        vectors += len(each)
+        yield each
+        now_s = time.monotonic()
+        if now_s - last_s >= 5:
+            last_s = now_s
+            say(f"{tally.records:,} records, {vectors:,} vectors")
+
+
+def _summary(path: Path, tally: "Tally", written: "Written", plan: "Plan") -> str:
+    labels = f" ({_counted(written.labels)})" if written.labels else ""
+    outside = f"; labels' moments before the records: {plan.missed:,}, after them: {plan.waiting:,}"
+    behind = f"; events more than a day behind the clock that hours go by: {plan.behind:,}"
+    said = (outside if plan.missed or plan.waiting else "") + (behind if plan.behind else "")
+    silent = f"; left out, for silent numbers: {tally.silent:,}" if tally.silent else ""
+    return (
+        f"records: {tally.records:,}; rejected: {_counted(tally.rejected)}; skipped: {_counted(tally.skipped)}; "
+        f"rows: {_counted(tally.statuses)}\n"
+        f"{path}: {written.vectors:,} vectors{labels}{silent}{said}"
+    )
+
+
+def _counted(counts: "Counter[str]") -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.most_common() if count) or "none"

@@ -1,0 +1,36 @@
+"""`promote`: whether a challenger may take the champion's place, from their evaluations."""
+
+import argparse
+from pathlib import Path
+
+from detector.commands.common import Commands, add_command, out
+
+
+def add(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """Declare the commands."""
+    parser = add_command(
+        commands,
+        "promote",
+        _promote,
+        "say whether a challenger may take the champion's place",
+        "Compares two evaluations that `detector evaluate` wrote on one table, and changes nothing. No, if recall at\n"
+        "0.1 % or 0.01 % false positives, or of an overt type, falls below the champion's interval; if more honest\n"
+        "numbers are touched; if the training data are older; if features differ; if simulated meets real. Exit 0 for\n"
+        "yes, 1 for no.",
+    )
+    for name in ("champion", "challenger"):
+        parser.add_argument(
+            f"--{name}", type=Path, required=True, metavar="FILE", help=f"the evaluation.json of the {name}"
+        )
+
+
+def _promote(arguments: argparse.Namespace) -> int:
+    from detector.learning.promotion import promote, read_evaluation
+
+    verdict = promote(read_evaluation(arguments.champion), read_evaluation(arguments.challenger))
+    out(f"{'yes' if verdict.promote else 'no'}: {verdict.challenger} in place of {verdict.champion}")
+    for reason in verdict.against:
+        out(f"  against: {reason}")
+    for reason in verdict.favour:
+        out(f"  in favour: {reason}")
+    return 0 if verdict.promote else 1

@@ -1,0 +1,147 @@
+"""`run`, `ingest`, `detect`: the two roles, together or alone."""
+
+import argparse
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, settings_of
+from detector.config import Settings
+from detector.metrics import Metrics
+
+if TYPE_CHECKING:
+    from detector.broker import Broker
+    from detector.service import Role
+
+ROLES: Final = ("ingest", "detect")
+
+
+def add(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """Declare the commands."""
+    run = add_command(
+        commands,
+        "run",
+        _run,
+        "run ingest and detect on this machine, as separate processes",
+        "Starts --workers processes of each role and starts those again that die. SIGTERM or Ctrl-C drains them:\n"
+        "batches are finished, committed and snapshotted, and places in the groups kept for a restart within 6 s.\n"
+        "SIGUSR1 does the same and gives the places up: for those that will not be back. Admin ports: see ingest and\n"
+        "detect.",
+    )
+    add_config(run)
+    run.add_argument("--workers", type=positive, default=1, metavar="N", help="processes of each role (default: 1)")
+    for i, (role, what) in enumerate(
+        zip(ROLES, ("records of the sources become rows", "rows become decisions"), strict=True)
+    ):
+        parser = add_command(
+            commands,
+            role,
+            _role,
+            f"run the {role} role alone: {what}",
+            "Its identity towards Kafka is group-role-instance-ordinal: two processes must never share one.\n"
+            f"/metrics, /health and /ready answer on port admin.port + 2 x ordinal{' + 1' if i else ''}.",
+        )
+        add_config(parser)
+        parser.add_argument(
+            "--ordinal", type=int, default=0, metavar="K", help="which process of this host (default: 0)"
+        )
+        parser.set_defaults(role=role)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from detector.supervisor import Supervisor, Task, stop_on_signals
+
+    settings_of(arguments)  # A wrong configuration is said once, here, instead of by every process.
+    tasks = [
+        Task(
+            f"{role}-{ordinal}",
+            (sys.executable, "-m", "detector.cli", role, "--config", str(arguments.config), "--ordinal", str(ordinal)),
+        )
+        for role in ROLES
+        for ordinal in range(arguments.workers)
+    ]
+    supervisor = Supervisor(tasks, out)
+    stop_on_signals(supervisor.stop, supervisor.leave)
+    return supervisor.run()
+
+
+def _role(arguments: argparse.Namespace) -> int:
+    from detector.admin import AdminServer, Probe
+    from detector.service import run
+    from detector.supervisor import stop_on_signals, until_told_or_alone
+
+    settings = settings_of(arguments)
+    role, ordinal = arguments.role, arguments.ordinal
+    name = f"{role}-{settings.instance}-{ordinal}"
+    _log_to_stderr(f"{role}-{ordinal}")
+    stop, leave = threading.Event(), threading.Event()
+
+    def stop_for_good() -> None:
+        leave.set()
+        stop.set()
+
+    stop_on_signals(stop.set, stop_for_good)
+    metrics = Metrics()
+    probe = Probe(
+        registry=metrics.registry,
+        name=name,
+        last_step_s=lambda: metrics.value("last_step_timestamp"),
+        missing=lambda: missing(role, metrics),
+    )
+    with AdminServer(settings.admin.host, admin_port(settings, role, ordinal), probe) as admin:
+        log = logging.getLogger("detector")
+        log.info("%s: /metrics, /health and /ready at %s", name, admin.url)
+        with open_kafka(settings) as broker:
+            build = _builder(role, settings, broker, metrics, f"{settings.instance}-{ordinal}")
+            run(build, until_told_or_alone(stop.is_set), metrics, leave.is_set)
+        log.info("%s: drained", name)
+    return 0
+
+
+def admin_port(settings: Settings, role: str, ordinal: int) -> int:
+    """Where a process answers: the roles take turns from the configured port on; 0 stays 0."""
+    return settings.admin.port and settings.admin.port + 2 * ordinal + ROLES.index(role)
+
+
+def missing(role: str, metrics: Metrics) -> Mapping[str, str]:
+    """What a process of `role` waits for, as its metrics tell."""
+    waits = {}
+    if not metrics.value("broker_up"):
+        waits["broker"] = "no broker has answered yet, or the last call to it failed"
+    if not metrics.value("assigned", role=role):
+        waits["assigned"] = "no partition is assigned and restored yet"
+    if replaying := int(metrics.value("replaying")):
+        waits["caught up"] = f"{replaying} partitions are replayed to their committed offset"
+    if role == "detect" and not metrics.value("model_info"):
+        waits["model"] = "no model is loaded yet"
+    return waits
+
+
+def _builder(role: str, settings: Settings, broker: "Broker", metrics: Metrics, instance: str) -> "Callable[[], Role]":
+    """Builds the role once the broker answers and has the topics; `ConfigError` says how to make them."""
+
+    def build() -> "Role":
+        from detector.broker.topics import check_topics
+
+        check_topics(broker, settings)
+        if role == "ingest":
+            from detector.service.ingest import IngestRole
+
+            return IngestRole(settings, broker, metrics, instance)
+        from detector.service.detect import DetectRole
+
+        return DetectRole(settings, broker, metrics, instance)
+
+    return build
+
+
+def _log_to_stderr(name: str) -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        format=f"%(asctime)s.%(msecs)03dZ {name} %(levelname)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+    logging.Formatter.converter = time.gmtime

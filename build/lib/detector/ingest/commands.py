@@ -1,0 +1,68 @@
+"""Operators' commands -> rows of their own kind, so that they have one order with the traffic."""
+
+from typing import Annotated, Literal
+from zlib import crc32
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from detector.errors import Reason, Rejected
+from detector.records import ROW, Kind, Role, Rows, parse_number
+
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+Scope = Annotated[str, Meta(pattern=r"^(originating|terminating|all|zone:[0-9]{1,3}-[a-z_]{1,20}|trunk:[0-9]{1,4})$")]
+LARGEST = 64 * 1024
+"""Bytes of a command at most: it travels on in a message header."""
+
+
+class Command(Struct, frozen=True):
+    """What an operator wants for one case, who it is, and why."""
+
+    action: Literal["release", "allow", "block"]
+    number: Text
+    """As `records.number_text` writes it."""
+    actor: Text
+    reason: Text
+    id: Text
+    service: Literal["voice", "sms", "all"] = "all"
+    scope: Scope | None = None
+    """As decisions name it; None = `all` for a release or an allow, which are meant to free the number,
+    and `originating` for a block."""
+    ttl_s: Annotated[int, Meta(ge=1, le=10 * 366 * 86_400)] | None = None
+    """Seconds that it stays in force; None = the policy's default."""
+
+    @property
+    def covers(self) -> str:
+        """The scope that is meant."""
+        return self.scope or ("originating" if self.action == "block" else "all")
+
+
+_decode = msgspec.json.Decoder(Command).decode
+
+
+def read_command(value: bytes | None) -> Command | Rejected:
+    """The command that a message holds, its number readable."""
+    if not value:
+        return Rejected(Reason.EMPTY, "wanted a command (got an empty message)")
+    if len(value) > LARGEST:
+        return Rejected(Reason.TOO_LARGE, f"wanted at most {LARGEST} bytes (got {len(value)})")
+    try:
+        command = _decode(value)
+        parse_number(command.number)
+    except (ValueError, RecursionError) as error:
+        return Rejected(Reason.BAD_COMMAND, str(error)[:300])
+    return command
+
+
+def command_row(command: Command, timestamp_ms: int, partition: int, offset: int) -> Rows:
+    """The one row of a command: it goes to the partition of the number it is about."""
+    row = np.zeros(1, ROW)
+    row["number"] = parse_number(command.number)
+    row["event_ms"] = timestamp_ms
+    row["partition"] = partition & 0xFFFF
+    row["offset"] = offset
+    row["kind"] = Kind.COMMAND
+    row["role"] = Role.FROM
+    row["record_id"] = crc32(f"{command.id}|command".encode())
+    return row

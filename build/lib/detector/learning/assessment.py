@@ -1,0 +1,263 @@
+"""Assessment: what margins are worth on a table whose labels are known, as `evaluation.json` says it.
+
+    table, margins, bars -> ranking, levels, types, hard negatives, delays, calibration, curves
+
+Keys of `evaluation-1`, in the order written. An interval is {value, low, high}, 95 %, by number; null = unknown.
+
+    figures          simulator or real: what the table is. Figures of the two are never set side by side
+    table            what was judged: rows, numbers, number-days, span, prevalence, notes
+    ranking          area under the curve and average precision; one entry a number, by its greatest margin
+    levels           by level (watch, flag, block) of the bundle: margin, honest number-days and numbers that reach it,
+                     recall (a fraud number counts once), recall of fraud number-days, and what follows at three
+                     prevalences: precision and alerts per million active numbers a day
+    read_off         the same recall at margins that 0.1 % and 0.01 % of this table's own honest number-days reach
+    types            recall and delays by fraud type
+    hard_negatives   honest number-days by profile that reached each level
+    delay            at `flag`: seconds, events and victims until it was reached; a miss is endless (null)
+    calibration      shown against seen, number-days in ten bins of equal width
+    curves           precision and recall by number
+
+`detector evaluate` adds `bundle`, `importance`, `ablations` and `baselines`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from detector.learning import delays as delay
+from detector.learning.greatest import Greatest, number_days_of_table, numbers_of_table
+from detector.learning.rates import (
+    Floats,
+    Interval,
+    area_intervals,
+    interval,
+    precision,
+    precision_recall,
+    share,
+)
+from detector.learning.table import Table
+from detector.learning.thresholds import FEWEST, SHARES, choose_thresholds, logit
+from detector.verdict.manifest import Calibration, Thresholds
+from detector.verdict.trees import Margins
+
+FORMAT: Final = "evaluation-1"
+LEVELS: Final = ("watch", "flag", "block")
+PREVALENCES: Final = (1e-4, 1e-3, 1e-2)
+"""Of fraud among the numbers active on a day: what operators report lies between them."""
+MILLION: Final = 1_000_000
+BINS: Final = 10
+POINTS: Final = 200
+"""Of a curve, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Margins of a table's rows, and the bar of each row at each level: one and the same for a number's rows."""
+
+    table: Table
+    margins: Margins
+    bars: Mapping[str, Margins]
+
+    @staticmethod
+    def of(table: Table, margins: Margins, thresholds: Thresholds) -> "Judged":
+        """Every row held to the same thresholds."""
+        return Judged(table, margins, {level: np.full(len(table), getattr(thresholds, level)) for level in LEVELS})
+
+
+def assess(
+    judged: Judged, thresholds: Thresholds, calibration: Calibration, training: float | None, seed: int
+) -> dict[str, Any]:
+    """The evaluation of `judged`; `calibration` is for number-days of which `training` are fraud (None = not known)."""
+    table = judged.table
+    days = number_days_of_table(table, judged.margins)
+    numbers = numbers_of_table(table, judged.margins)
+    ranked, precise = area_intervals(numbers.margin, numbers.fraud, seed)
+    return {
+        "format": FORMAT,
+        "figures": "simulator" if table.kind == "simulated" else "real",
+        "table": _table(table, days, numbers),
+        "ranking": {"area": ranked.written(), "average_precision": precise.written()},
+        "levels": {level: _level(level, judged, thresholds, days, numbers, seed) for level in LEVELS},
+        "read_off": _read_off(days, numbers, seed),
+        "types": _types(judged, numbers, seed),
+        "hard_negatives": _hard_negatives(judged, days),
+        "delay": _delay(judged),
+        "calibration": _calibration(days, calibration, training),
+        "curves": {"precision_recall": _curve(numbers)},
+    }
+
+
+def flat(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The figures that a manifest keeps: those that are known."""
+    found: dict[str, float | None] = {
+        "area": evaluation["ranking"]["area"]["value"],
+        "average_precision": evaluation["ranking"]["average_precision"]["value"],
+        "honest_number_days": evaluation["table"]["honest_number_days"],
+        "fraud_numbers": evaluation["table"]["fraud_numbers"],
+    }
+    for level, said in evaluation["levels"].items():
+        found[f"recall_{level}"] = said["recall"]["value"]
+        found[f"honest_share_{level}"] = said["honest_days"]["value"]
+    for kind in evaluation["types"]:
+        for level in LEVELS:
+            found[f"recall_{level}_{kind['type']}"] = kind["recall"][level]["value"]
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _table(table: Table, days: Greatest, numbers: Greatest) -> dict[str, Any]:
+    return {
+        "files": dict(table.files),
+        "rows": len(table),
+        "numbers": len(numbers.number),
+        "fraud_numbers": int(numbers.fraud.sum()),
+        "honest_numbers": int((~numbers.fraud).sum()),
+        "fraud_number_days": int(days.fraud.sum()),
+        "honest_number_days": int((~days.fraud).sum()),
+        "prevalence": float(np.average(days.fraud, weights=days.weight)),
+        "first_ms": None if table.event_ms is None else int(table.event_ms.min()),
+        "last_ms": None if table.event_ms is None else int(table.event_ms.max()) + 1,
+        "moments": table.moments,
+        "notes": [*table.notes, *delay.missing(table), *_unnamed(table)],
+    }
+
+
+def _unnamed(table: Table) -> list[str]:
+    notes = []
+    if not (table.types[table.fraud] != "").any():
+        notes.append("Recall by type is not known: no fraud row names its type.")
+    if not (table.types[~table.fraud] != "").any():
+        notes.append("Hard negatives are not known: no honest row names its profile.")
+    return notes
+
+
+def _level(
+    level: str, judged: Judged, thresholds: Thresholds, days: Greatest, numbers: Greatest, seed: int
+) -> dict[str, Any]:
+    day_bar, number_bar = judged.bars[level][days.row], _bars_of(judged, numbers, level)
+    reached, caught = days.margin >= day_bar, numbers.margin >= number_bar
+    honest, bad = ~days.fraud, days.fraud
+    wrong, wrong_drawn = share(reached[honest], days.number[honest], days.weight[honest], seed)
+    found, found_drawn = share(reached[bad], days.number[bad], days.weight[bad], seed)
+    recall, _ = share(caught[numbers.fraud], numbers.number[numbers.fraud], None, seed)
+    return {
+        "margin": float(getattr(thresholds, level)),
+        "set_at": SHARES[level],
+        "honest_days": wrong.written(),
+        "honest_days_reached": int(reached[honest].sum()),
+        "honest_numbers_reached": int(caught[~numbers.fraud].sum()),
+        "recall": recall.written(),
+        "recall_days": found.written(),
+        "at_prevalence": [_at(prevalence, (found, found_drawn), (wrong, wrong_drawn)) for prevalence in PREVALENCES],
+    }
+
+
+def _at(prevalence: float, found: tuple[Interval, Floats], wrong: tuple[Interval, Floats]) -> dict[str, Any]:
+    """What a day looks like where `prevalence` of the active numbers are fraud."""
+    (recall, recalls), (honest, honests) = found, wrong
+    if recall.value is None or honest.value is None:
+        return {"prevalence": prevalence, "precision": None, "alerts": None}
+
+    def alerts(recall: Floats | float, wrong: Floats | float) -> Floats:
+        return np.asarray(MILLION * (prevalence * recall + (1 - prevalence) * wrong))
+
+    return {
+        "prevalence": prevalence,
+        "precision": interval(
+            float(precision(prevalence, recall.value, honest.value)), precision(prevalence, recalls, honests)
+        ).written(),
+        "alerts": interval(float(alerts(recall.value, honest.value)), alerts(recalls, honests)).written(),
+    }
+
+
+def _read_off(days: Greatest, numbers: Greatest, seed: int) -> list[dict[str, Any]]:
+    """Recall at margins that the shares of the table's own honest number-days reach."""
+    honest = ~days.fraud
+    thresholds = choose_thresholds(days.margin[honest], days.weight[honest])
+    found = []
+    for level in ("watch", "flag"):
+        bar = getattr(thresholds, level)
+        recall, _ = share(numbers.margin[numbers.fraud] >= bar, numbers.number[numbers.fraud], None, seed)
+        found.append(
+            {
+                "share": SHARES[level],
+                "margin": bar,
+                "extrapolated": bool(SHARES[level] * honest.sum() < FEWEST),
+                "recall": recall.written(),
+            }
+        )
+    return found
+
+
+def _bars_of(judged: Judged, numbers: Greatest, level: str) -> Margins:
+    """The bar of each number: that of any of its rows."""
+    bars = np.empty(len(judged.table.numbers))
+    bars[judged.table.number] = judged.bars[level]
+    return bars[numbers.number]
+
+
+def _types(judged: Judged, numbers: Greatest, seed: int) -> list[dict[str, Any]]:
+    table = judged.table
+    kind = np.full(len(table.numbers), "", dtype=table.types.dtype)
+    kind[table.number[table.fraud]] = table.types[table.fraud]
+    found = []
+    for name in sorted(set(table.types[table.fraud].tolist()) - {""}):
+        mine = numbers.fraud & (kind[numbers.number] == name)
+        recall = {}
+        for level in LEVELS:
+            caught = numbers.margin[mine] >= _bars_of(judged, numbers, level)[mine]
+            recall[level] = share(caught, numbers.number[mine], None, seed)[0].written()
+        said: dict[str, Any] = {"type": name, "numbers": int(mine.sum()), "recall": recall, "delay": None}
+        if table.event_ms is not None:
+            rows = np.isin(table.number, numbers.number[mine])
+            reached = judged.margins[rows] >= judged.bars["flag"][rows]
+            said["delay"] = delay.written(table, delay.delays(table.rows(rows), reached))
+        found.append(said)
+    return found
+
+
+def _hard_negatives(judged: Judged, days: Greatest) -> list[dict[str, Any]]:
+    profile = judged.table.types[days.row]
+    found = []
+    for name in sorted(set(profile[~days.fraud].tolist()) - {""}):
+        mine = ~days.fraud & (profile == name)
+        reached = {level: int((days.margin[mine] >= judged.bars[level][days.row][mine]).sum()) for level in LEVELS}
+        found.append({"profile": name, "number_days": int(mine.sum()), "reached": reached})
+    return found
+
+
+def _delay(judged: Judged) -> dict[str, Any] | None:
+    """At `flag`: what a case is opened for."""
+    if judged.table.event_ms is None:
+        return None
+    return delay.written(judged.table, delay.delays(judged.table, judged.margins >= judged.bars["flag"]))
+
+
+def _calibration(days: Greatest, calibration: Calibration, training: float | None) -> dict[str, Any]:
+    """What the display value says at this table's prevalence, against what was."""
+    here = float(np.average(days.fraud, weights=days.weight))
+    shift = 0.0 if training is None or here in (0, 1) else logit(here) - logit(training)
+    with np.errstate(over="ignore"):
+        shown = 1 / (1 + np.exp(-(calibration.a * days.margin + calibration.b + shift)))
+    place = np.minimum((BINS * shown).astype(np.int64), BINS - 1)
+    bins = []
+    for k in np.unique(place):
+        part = np.flatnonzero(place == k)
+        weight = days.weight[part]
+        bins.append(
+            {
+                "shown": float(np.average(shown[part], weights=weight)),
+                "seen": float(np.average(days.fraud[part], weights=weight)),
+                "number_days": len(part),
+            }
+        )
+    off = np.average([abs(one["shown"] - one["seen"]) for one in bins], weights=[one["number_days"] for one in bins])
+    return {"prevalence": here, "bins": bins, "mean_error": float(off)}
+
+
+def _curve(numbers: Greatest) -> list[list[float]]:
+    """[recall, precision] from the highest margin down."""
+    recall, precise = precision_recall(numbers.margin, numbers.fraud)
+    places = np.unique(np.linspace(0, len(recall) - 1, POINTS).round().astype(int))
+    return [[float(recall[i]), float(precise[i])] for i in places]

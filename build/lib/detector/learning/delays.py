@@ -1,0 +1,141 @@
+"""Delays: how long a fraud number went on before its first vector reached a threshold.
+
+    vectors of a fraud number in order of time -> the first that reaches the bar -> seconds, events, victims so far
+
+A miss is an endless delay. Seconds run from the number's first vector that is labelled fraud. Vectors are its events
+only where one was taken at each (`moments` every:1). Victims are what `distinct_out_7d` has risen by since the
+vector before the first fraudulent one: an estimate, and one that a campaign of more than a week outgrows.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from detector.learning.rates import Floats
+from detector.learning.table import Table, Texts
+from detector.records import Bools, I64s
+
+EVERY_EVENT: Final = "every:1"
+VICTIMS: Final = "distinct_out_7d"
+WITHIN: Final = (5, 20, 50)
+"""Events or victims within which a share is caught."""
+CURVE: Final = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500)
+"""Victims at which the recall so far is written."""
+POINTS: Final = 100
+"""Of a distribution, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """Of each fraud number; infinity = never reached, NaN = cannot be known."""
+
+    number: I64s
+    types: Texts
+    seconds: Floats
+    vectors: Floats
+    victims: Floats
+    later: Floats
+    """Share of its fraudulent vectors that came after the one that reached the bar."""
+
+
+def delays(table: Table, reached: Bools) -> Delays:
+    """The delays of the fraud numbers of a table with a time; `reached`: rows at or above their bar."""
+    if table.event_ms is None:
+        raise ValueError("wanted a table with a time (got none)")
+    order = np.lexsort((np.arange(len(table)), table.event_ms, table.number))
+    number = table.number[order]
+    codes, first = np.unique(number, return_index=True)
+    ends = np.append(first[1:], len(order))
+    distinct = table.column(VICTIMS)[order] if VICTIMS in table.features else None
+    found = []
+    for code, start, end in zip(codes.tolist(), first.tolist(), ends.tolist(), strict=True):
+        rows = order[start:end]
+        bad = np.flatnonzero(table.fraud[rows])
+        if not len(bad):
+            continue
+        mine = rows[bad]
+        at = np.flatnonzero(reached[mine])
+        if not len(at):
+            found.append((code, table.types[mine[0]], np.inf, np.inf, np.inf if distinct is not None else np.nan, 0.0))
+            continue
+        k = int(at[0])
+        victims = np.nan
+        if distinct is not None:
+            before = distinct[start + bad[0] - 1] if bad[0] else 0.0
+            victims = max(1.0, float(np.round(distinct[start + bad[k]] - before)))
+        seconds = float(table.event_ms[mine[k]] - table.event_ms[mine[0]]) / 1000
+        found.append((code, table.types[mine[0]], seconds, k + 1.0, victims, (len(mine) - k - 1) / len(mine)))
+    columns = list(zip(*found, strict=True)) if found else [()] * 6
+    return Delays(
+        np.array(columns[0], np.int64),
+        np.array(columns[1], np.str_),
+        *(np.array(column, np.float64) for column in columns[2:]),
+    )
+
+
+def written(table: Table, found: Delays) -> dict[str, Any]:
+    """For JSON: median and p90 with misses endless (null), what was caught early, and what went on."""
+    events = table.moments == EVERY_EVENT
+    said: dict[str, Any] = {
+        "numbers": len(found.number),
+        "seconds": _spread(found.seconds),
+        "events" if events else "vectors": _spread(found.vectors),
+        "damage_not_prevented": float(1 - found.later.mean()) if len(found.later) else None,
+    }
+    said["distribution"] = _distribution(found.seconds)
+    if events:
+        said["caught_within_events"] = _within(found.vectors)
+    if not np.isnan(found.victims).any():
+        said["victims"] = _spread(found.victims)
+        said["caught_within_victims"] = _within(found.victims)
+        said["recall_by_victims"] = (
+            [[k, float(np.mean(found.victims <= k))] for k in CURVE] if len(found.victims) else []
+        )
+    return said
+
+
+def missing(table: Table) -> list[str]:
+    """What of the delays this table cannot tell, a sentence each."""
+    if table.event_ms is None:
+        return ["Delays are not known: the table has no time."]
+    notes = ["Seconds run from a number's first vector that is labelled fraud, not from its first fraudulent event."]
+    if table.moments != EVERY_EVENT:
+        notes.append(
+            "Delays in events are not known: vectors were not taken at every event "
+            f"({table.moments or 'the table does not say when'}); delays in vectors are given instead."
+        )
+    if VICTIMS not in table.features:
+        notes.append(f"Victims are not known: the table has no {VICTIMS}.")
+    else:
+        notes.append(
+            f"Victims are estimated, as the rise of {VICTIMS} since the vector before the first fraudulent one."
+        )
+    return notes
+
+
+def _spread(values: Floats) -> dict[str, float | None]:
+    if not len(values):
+        return {"median": None, "p90": None}
+    return {
+        name: _finite(float(np.quantile(values, q, method="higher"))) for name, q in (("median", 0.5), ("p90", 0.9))
+    }
+
+
+def _distribution(seconds: Floats) -> list[list[float]]:
+    """[seconds, share of all reached by then], at least a second: it is drawn on a logarithmic axis."""
+    if not len(seconds):
+        return []
+    at = np.sort(np.maximum(seconds[np.isfinite(seconds)], 1.0))
+    upto = np.arange(1, len(at) + 1) / len(seconds)
+    if not len(at):
+        return []
+    return [[float(at[i]), float(upto[i])] for i in np.unique(np.linspace(0, len(at) - 1, POINTS).round().astype(int))]
+
+
+def _within(values: Floats) -> dict[str, float | None]:
+    return {str(k): float(np.mean(values <= k)) if len(values) else None for k in WITHIN}
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

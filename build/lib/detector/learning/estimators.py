@@ -1,0 +1,201 @@
+"""Estimators: what can be fitted on a table, by name or by a hook.
+
+    trees                gradient-boosted trees; several models' trees summed where the table is small
+    logistic             logistic regression on imputed, scaled features: a weight a feature, for reading
+    module:function      any scikit-learn classifier: `function(feature_names, seed)` returns it, unfitted
+
+A hook's estimator needs `fit(vectors, fraud)`, with `sample_weight` if weights are to count, and `decision_function`;
+all that it is made of must be on the model file's allow-list (`verdict.modelfile.ALLOWED`), or it is refused by name.
+
+Averaging models that each saw part of the numbers and part of the features at every split takes from boosting
+what it lacks on small tables; a sum of trees is still a list of trees, so a bundle holds it as it holds one model, and
+the same kernel scores it.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import has_fit_parameter
+from threadpoolctl import threadpool_limits
+
+from detector.errors import ConfigError, SnapshotError
+from detector.learning.table import Weights
+from detector.records import Bools, I64s
+from detector.verdict.modelfile import dump_estimator
+from detector.verdict.trees import Vectors
+
+SMALL: Final = 50_000
+"""Rows up to which several models are averaged."""
+SMALL_TREES: Final[Mapping[str, Any]] = {
+    "models": 8,
+    "numbers_share": 0.8,
+    "max_iter": 100,
+    "learning_rate": 0.08,
+    "max_leaf_nodes": 16,
+    "min_samples_leaf": 10,
+    "l2_regularization": 3.0,
+    "max_features": 0.3,
+}
+LARGE_TREES: Final[Mapping[str, Any]] = {
+    "models": 1,
+    "numbers_share": 1.0,
+    "max_iter": 100,
+    "learning_rate": 0.1,
+    "max_leaf_nodes": 31,
+    "min_samples_leaf": 100,
+    "l2_regularization": 5.0,
+    "max_features": 1.0,
+}
+"""The shipped model's: what a service scores 100,000s of vectors a second with."""
+LOGISTIC: Final[Mapping[str, Any]] = {"C": 0.1}
+MOST_ITERATIONS: Final = 2_000
+"""Of the logistic regression's solver."""
+
+Fitter = Callable[[Vectors, Bools, Weights, I64s, int], Any]
+"""Vectors, fraud, weights, codes of numbers, seed -> fitted estimator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an estimator is made: its name, its parameters, and what fits it."""
+
+    name: str
+    parameters: Mapping[str, Any]
+    monotone: Mapping[str, int]
+    features: tuple[str, ...]
+
+    def fit(self, vectors: Vectors, fraud: Bools, weight: Weights, number: I64s, seed: int) -> Any:
+        """The fitted estimator; equal arguments, equal bytes. Weights are scaled to a mean of 1.
+
+        Raises `ConfigError` where an estimator of a hook cannot be fitted or gives no margins.
+        """
+        weight = weight / weight.mean()
+        with threadpool_limits(1):
+            if self.name == "trees":
+                return self._trees(vectors, fraud, weight, number, seed)
+            if self.name == "logistic":
+                return _fit(_logistic(self.parameters), vectors, fraud, weight)
+            return self._hooked(vectors, fraud, weight, seed)
+
+    def _trees(self, vectors: Vectors, fraud: Bools, weight: Weights, number: I64s, seed: int) -> Any:
+        parameters = dict(self.parameters)
+        models, share = parameters.pop("models"), parameters.pop("numbers_share")
+        # What no vector knows is constant, and so nothing to split on.
+        vectors = np.where(np.isnan(vectors).all(axis=0), 0.0, vectors)
+        ways = [self.monotone.get(name, 0) for name in self.features]
+        fitted = []
+        for model in range(models):
+            rng = np.random.default_rng((seed, model))
+            drawn = drawn_rows(number, fraud, share, rng)
+            trees = HistGradientBoostingClassifier(
+                **parameters,
+                monotonic_cst=ways if any(ways) else None,
+                early_stopping=False,
+                random_state=int(rng.integers(2**31)),
+            )
+            fitted.append(trees.fit(vectors[drawn], fraud[drawn], sample_weight=_uneven(weight[drawn])))
+        return averaged(fitted)
+
+    def _hooked(self, vectors: Vectors, fraud: Bools, weight: Weights, seed: int) -> Any:
+        estimator = hooked(self.name, self.features, seed)
+        try:
+            fitted = _fit(estimator, vectors, fraud, weight)
+        except ValueError as error:
+            raise ConfigError(f"--estimator {self.name}: it cannot be fitted on this table ({error})") from error
+        return fitted
+
+
+def recipe(name: str, rows: int, features: Sequence[str], monotone: Mapping[str, int]) -> Recipe:
+    """The recipe of that name for a table of so many rows; `ConfigError` when there is none."""
+    if name == "trees":
+        return Recipe(name, SMALL_TREES if rows <= SMALL else LARGE_TREES, monotone, tuple(features))
+    if name == "logistic":
+        return Recipe(name, LOGISTIC, {}, tuple(features))
+    estimator = hooked(name, tuple(features), 0)
+    try:
+        dump_estimator(estimator)
+    except SnapshotError as error:
+        raise ConfigError(f"--estimator {name}: {error}") from error
+    if not hasattr(estimator, "decision_function"):
+        raise ConfigError(
+            f"--estimator {name}: wanted a classifier with decision_function (got {type(estimator).__name__})"
+        )
+    return Recipe(name, _readable(estimator.get_params()), {}, tuple(features))
+
+
+def hooked(name: str, features: tuple[str, ...], seed: int) -> Any:
+    """What the hook `module:function` returns; `ConfigError` when it cannot be called."""
+    module, _, function = name.partition(":")
+    if not module or not function:
+        raise ConfigError(f"--estimator: wanted trees, logistic or module:function (got {name!r})")
+    try:
+        make = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"--estimator {name}: wanted an importable function ({error})") from error
+    estimator = make(features, seed)
+    if not hasattr(estimator, "fit") or not hasattr(estimator, "get_params"):
+        raise ConfigError(f"--estimator {name}: wanted a scikit-learn classifier (got {type(estimator).__name__})")
+    return estimator
+
+
+def averaged(models: Sequence[HistGradientBoostingClassifier]) -> HistGradientBoostingClassifier:
+    """One model whose margin is the mean of theirs: all their trees, leaves divided by how many they are."""
+    whole = deepcopy(models[0])
+    if len(models) == 1:
+        return whole
+    whole._predictors = [deepcopy(trees) for model in models for trees in model._predictors]
+    for (tree,) in whole._predictors:
+        tree.nodes["value"] /= len(models)
+    whole._baseline_prediction = np.mean([model._baseline_prediction for model in models], axis=0)
+    return whole.set_params(max_iter=len(whole._predictors))
+
+
+def drawn_rows(number: I64s, fraud: Bools, share: float, rng: np.random.Generator) -> I64s:
+    """The rows of `share` of the numbers, drawn among fraud and honest ones apart, so that neither runs out."""
+    if share >= 1:
+        return np.arange(len(number))
+    codes, place = np.unique(number, return_inverse=True)
+    bad = np.zeros(len(codes), dtype=bool)
+    bad[place[fraud]] = True
+    kept = np.zeros(len(codes), dtype=bool)
+    for kind in (bad, ~bad):
+        mine = np.flatnonzero(kind)
+        kept[rng.permutation(mine)[: int(np.ceil(share * len(mine)))]] = True
+    return np.flatnonzero(kept[place])
+
+
+def _logistic(parameters: Mapping[str, Any]) -> Pipeline:
+    return make_pipeline(
+        SimpleImputer(strategy="median", keep_empty_features=True),
+        StandardScaler(),
+        LogisticRegression(max_iter=MOST_ITERATIONS, **parameters),
+    )
+
+
+def _fit(estimator: Any, vectors: Vectors, fraud: Bools, weight: Weights) -> Any:
+    """Fitted with the weights, where it or its last step takes any."""
+    last = estimator.steps[-1] if isinstance(estimator, Pipeline) else ("", estimator)
+    if not has_fit_parameter(last[1], "sample_weight"):
+        return estimator.fit(vectors, fraud)
+    name = f"{last[0]}__sample_weight" if last[0] else "sample_weight"
+    return estimator.fit(vectors, fraud, **{name: _uneven(weight)})
+
+
+def _uneven(weight: Weights) -> Weights | None:
+    """None where all weigh the same: binning by weights takes scikit-learn 1.9 four fifths of a small fit."""
+    return None if (weight == weight[0]).all() else weight
+
+
+def _readable(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON can hold as it is; the rest as text."""
+    plain = (str, int, float, bool, type(None))
+    return {key: value if isinstance(value, plain) else repr(value) for key, value in sorted(parameters.items())}

@@ -1,0 +1,53 @@
+"""Greatest: what a number was judged by on a day, or at all, the greatest margin of its vectors.
+
+A day's fraudulent and honest vectors are kept apart. A number-day counts once; its weight is that of its vectors
+together: 1, or the inverse of the probability with which its label was drawn.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.learning.table import Table, Weights, number_day_keys
+from detector.records import Bools, I64s
+from detector.verdict.trees import Margins
+
+
+@dataclass(frozen=True, slots=True)
+class Greatest:
+    """One entry a number, day and truth; arrays are aligned."""
+
+    number: I64s
+    day: I64s
+    fraud: Bools
+    margin: Margins
+    weight: Weights
+    row: I64s
+    """A row of it, the first."""
+
+
+def number_days_of_table(table: Table, margins: Margins) -> Greatest:
+    """The number-days of `table`, whose rows have these `margins`."""
+    return _greatest(table, table.day, margins)
+
+
+def numbers_of_table(table: Table, margins: Margins) -> Greatest:
+    """The numbers of `table`, each once: as fraud, by its fraudulent vectors alone, if it has any; else as honest."""
+    fraud = np.isin(table.number, table.number[table.fraud])
+    counted = table.fraud | ~fraud
+    return _greatest(table.rows(counted), np.zeros(int(counted.sum()), np.int64), margins[counted])
+
+
+def _greatest(table: Table, day: I64s, margins: Margins) -> Greatest:
+    keys = 2 * number_day_keys(table.number, day) + table.fraud
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    greatest = np.full(len(first), -np.inf)
+    np.maximum.at(greatest, inverse, margins)
+    return Greatest(
+        number=table.number[first],
+        day=day[first],
+        fraud=table.fraud[first],
+        margin=greatest,
+        weight=np.bincount(inverse, weights=table.weight, minlength=len(first)).astype(np.float64),
+        row=first.astype(np.int64),
+    )

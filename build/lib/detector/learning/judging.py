@@ -1,0 +1,73 @@
+"""Judging: a bundle and a table of labelled vectors become evaluation.json, report.html and MODEL_CARD.md.
+
+    bundle -> margins of the table -> assess; importance, baselines, ablations -> files
+
+Numbers that the bundle was fitted on are not known to it: whoever gives the table sees to it that they are not in it.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from detector.learning.assessment import Judged, assess
+from detector.learning.card import CARD
+from detector.learning.contrasts import contrasts, importance
+from detector.learning.page import page
+from detector.learning.table import Table
+from detector.learning.tablecard import table_card
+from detector.verdict.bundle import read_estimator
+from detector.verdict.manifest import Calibration
+from detector.verdict.model import Model
+from detector.verdict.trees import Margins, Vectors
+
+EVALUATION: Final = "evaluation.json"
+REPORT: Final = "report.html"
+ROWS: Final = 10_000
+"""Vectors that features are dealt out anew among."""
+
+
+def evaluate_bundle(
+    bundle: Path, model: Model, table: Table, seed: int, say: Callable[[str], None], *, quick: bool = False
+) -> dict[str, Any]:
+    """The evaluation of the model of `bundle` on `table`; `quick` leaves importance, baselines and ablations out."""
+    manifest = model.manifest
+    say(f"scoring {len(table):,} vectors")
+    fit = manifest.fit
+    prevalence = fit.prevalence if fit else None
+    calibration = manifest.calibration
+    if prevalence is not None:
+        calibration = Calibration(a=calibration.a, b=prevalence.training_b)
+    judged = Judged.of(table, model.margins(table.vectors), manifest.thresholds)
+    evaluation = assess(judged, manifest.thresholds, calibration, prevalence.training if prevalence else None, seed)
+    evaluation["bundle"] = {
+        "version": manifest.version,
+        "estimator": fit.estimator if fit else "trees",
+        "kind": manifest.data.kind,
+        "features": len(manifest.features),
+        "feature_hash": manifest.feature_hash,
+        "trained_from_ms": manifest.data.first_ms,
+        "trained_until_ms": manifest.data.last_ms,
+    }
+    if not quick:
+        say("dealing features out anew")
+        evaluation["importance"] = importance(table, _batched(bundle, model), ROWS, seed)
+        evaluation |= contrasts(table, fit.estimator if fit else "trees", seed, say)
+    return evaluation
+
+
+def write_evaluation(out: Path, evaluation: Mapping[str, Any], model: Model) -> None:
+    """The three files lie in `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / EVALUATION).write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=1) + b"\n")
+    (out / REPORT).write_text(page(evaluation), encoding="utf-8")
+    (out / CARD).write_text(table_card(model.manifest, evaluation), encoding="utf-8")
+
+
+def _batched(bundle: Path, model: Model) -> Callable[[Vectors], Margins]:
+    """Trees are scored by our kernel; anything else in batches: here the last bit of a margin does not matter."""
+    if "trees.npz" in model.manifest.files:
+        return model.margins
+    score: Callable[[Vectors], Margins] = read_estimator(bundle).decision_function
+    return score

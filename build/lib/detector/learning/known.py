@@ -1,0 +1,90 @@
+"""Known: what was known of every number at every moment, by a given day, and never what became known later.
+
+    label files --NumberLabel--> Known(known by, delay) --of(numbers, moments)--> fraud, honest, or neither
+
+A number at a moment t is, of the labels that were known by then:
+1. neither, where one of them is our own decision: to learn from it would be to learn what we knew;
+2. neither, where t is not before the day by which things were known: of what follows nothing was;
+3. fraud, while a fraud label says so;
+4. neither, from the end of that until the longest window has forgotten it;
+5. honest, while a label says so;
+6. neither otherwise, where a fraud label speaks of another time: nobody knows what it was before;
+7. honest, where nobody said anything for as long as the delay after t;
+8. neither, where that time is not over.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.learning.labelfile import DETECTOR, NumberLabel
+from detector.learning.labels import FRAUD_ROW, HONEST_ROW, MEMORY_MS, NEITHER
+from detector.records import I64s, U64s
+
+NOBODY: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What numbers were at moments; arrays are aligned."""
+
+    label: npt.NDArray[np.int8]
+    """`FRAUD_ROW`, `HONEST_ROW` or `NEITHER`."""
+    by: I64s
+    """Index in `Known.labels` of the label that says so; `NOBODY` where it is for want of one."""
+
+
+class Known:
+    """The labels that were known by a day. The order in which they were given does not matter."""
+
+    def __init__(self, labels: Iterable[NumberLabel], known_by_ms: int, delay_ms: int) -> None:
+        """`delay_ms`: how long it takes until fraud is usually known; until then silence says nothing."""
+        self.known_by_ms: Final = known_by_ms
+        self._honest_until_ms = known_by_ms - delay_ms
+        self.labels: Final = sorted((label for label in labels if label.known_at_ms <= known_by_ms), key=_order)
+        self._by_number: dict[int, list[int]] = {}
+        for index, label in enumerate(self.labels):
+            self._by_number.setdefault(label.number, []).append(index)
+        self._numbers = np.array(sorted(self._by_number), np.uint64)
+        self._ours = {label.number for label in self.labels if label.source == DETECTOR}
+
+    def of(self, numbers: U64s, event_ms: I64s) -> Judged:
+        """What each number was at each moment."""
+        label = np.where(event_ms <= self._honest_until_ms, HONEST_ROW, NEITHER).astype(np.int8)  # 7, 8
+        label[event_ms >= self.known_by_ms] = NEITHER  # 2
+        by = np.full(len(numbers), NOBODY, np.int64)
+        for row in np.flatnonzero(np.isin(numbers, self._numbers)).tolist():
+            label[row], by[row] = self._one(int(numbers[row]), int(event_ms[row]), int(label[row]))
+        return Judged(label, by)
+
+    def _one(self, number: int, at_ms: int, unsaid: int) -> tuple[int, int]:
+        """What a labelled number was, and by which label; `unsaid` is what it would be without."""
+        if number in self._ours or at_ms >= self.known_by_ms:
+            return NEITHER, NOBODY  # 1, 2
+        mine = [(index, self.labels[index]) for index in self._by_number[number]]
+        for index, label in mine:
+            if label.fraud and label.covers(at_ms):
+                return FRAUD_ROW, index  # 3
+        frauds = [label for _, label in mine if label.fraud]
+        ended_ms = [label.active_until_ms for label in frauds if label.active_until_ms is not None]
+        if any(0 <= at_ms - end_ms < MEMORY_MS for end_ms in ended_ms):
+            return NEITHER, NOBODY  # 4
+        for index, label in mine:
+            if not label.fraud and label.covers(at_ms):
+                return HONEST_ROW, index  # 5
+        return (NEITHER if frauds else unsaid), NOBODY  # 6, 7, 8
+
+    def moments(self) -> list[tuple[int, int]]:
+        """The labels' own moments, with their numbers, in order; none of a number that is left out."""
+        found = {(label.moment_ms, label.number) for label in self.labels if label.number not in self._ours}
+        return sorted(each for each in found if each[0] < self.known_by_ms)
+
+
+def _order(label: NumberLabel) -> tuple[int | str | float, ...]:
+    """What was known first comes first; the rest of the order only makes it one."""
+    until = -1 if label.active_until_ms is None else label.active_until_ms
+    rest = (label.source, label.type or "", label.probability, label.confidence, label.campaign or "")
+    return (label.known_at_ms, label.active_from_ms, until, label.number, label.fraud, *rest)

@@ -1,0 +1,132 @@
+"""Labelling: vectors as they were taken become a table, with what was known of their numbers.
+
+    Taken --columns--> table
+    Taken --columns, Known--> draft --number-days--> table with weights
+
+How many vectors a number-day has is known only when the last is taken. So a table with labels is written twice; the
+draft and the counts lie beside it on disk meanwhile, and memory stays that of a row group and of a few days' numbers.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from detector.errors import ConfigError
+from detector.learning.daycounts import DayCounts
+from detector.learning.features import NOWHERE, Taken
+from detector.learning.known import NOBODY, Judged, Known
+from detector.learning.labels import FRAUD_ROW, HONEST_ROW, NEITHER
+from detector.learning.vectors import (
+    Heading,
+    VectorTable,
+    VectorWriter,
+    day_of,
+    feature_columns,
+    number_column,
+    numbers_of,
+)
+
+WORDS: Final = {FRAUD_ROW: "fraud", HONEST_ROW: "honest", NEITHER: "not known"}
+
+
+@dataclass(slots=True)
+class Written:
+    """What a table holds."""
+
+    vectors: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    """Vectors by `WORDS`; empty without labels."""
+
+
+def write_vectors(
+    path: Path, heading: Heading, taken: Iterable[Taken], sources: Mapping[int, str], known: Known | None = None
+) -> Written:
+    """The table of `taken` stands at `path`, with labels where something is `known`. `sources`: names by id."""
+    if known is None:
+        with VectorWriter(path, heading, labelled=False) as writer:
+            for each in taken:
+                writer.write(columns_of(each, sources))
+        return Written(writer.written)
+    try:
+        folder = TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise ConfigError(f"{path}: wanted a place to write to (got {error.strerror or error})") from error
+    with folder:
+        draft, numbers = Path(folder.name, "draft.parquet"), Path(folder.name, "numbers")
+        days = DayCounts(Path(folder.name))
+        written = _write_draft(draft, numbers, days, heading, taken, sources, known)
+        with VectorWriter(path, heading, labelled=True) as writer:
+            for columns in _weighted(draft, numbers, days, heading):
+                writer.write(columns)
+    return written
+
+
+def _write_draft(
+    draft: Path,
+    numbers: Path,
+    days: DayCounts,
+    heading: Heading,
+    taken: Iterable[Taken],
+    sources: Mapping[int, str],
+    known: Known,
+) -> Written:
+    """Everything but the share of the number-day; the numbers themselves beside it, for texts would have to be read."""
+    written = Written()
+    with VectorWriter(draft, heading, labelled=True) as writer, numbers.open("wb") as file:
+        for each in taken:
+            each.numbers.tofile(file)
+            days.add(each.numbers, day_of(each.event_ms, heading.home_utc_offset_minutes))
+            judged = known.of(each.numbers, each.event_ms)
+            writer.write([*columns_of(each, sources), *label_columns_of(known, judged)])
+            for label, word in WORDS.items():
+                written.labels[word] += int(np.count_nonzero(judged.label == label))
+    written.vectors = writer.written
+    return written
+
+
+def _weighted(draft: Path, numbers: Path, days: DayCounts, heading: Heading) -> Iterator[list[pa.Array]]:
+    """The columns of the draft, a row group at a time, each weight divided among the vectors of its number-day."""
+    with VectorTable(draft) as table, numbers.open("rb") as file:
+        for batch in table.batches():
+            mine = np.fromfile(file, np.uint64, len(batch))
+            event_ms = batch.column("event_ms").to_numpy()
+            counts = days.counts(mine, day_of(event_ms, heading.home_utc_offset_minutes))
+            yield [*batch.columns[:-1], pa.array(numbers_of(batch, "weight") / counts)]
+
+
+def columns_of(taken: Taken, sources: Mapping[int, str]) -> list[pa.Array]:
+    """The columns of a table without labels."""
+    names = pa.array([sources.get(i, f"#{i}") for i in range(int(taken.sources.max(initial=0)) + 1)], pa.string())
+    return [
+        number_column(taken.numbers),
+        pa.array(taken.event_ms, pa.int64()),
+        names.take(_or_null(taken.sources, pa.int64())),
+        _or_null(taken.partitions, pa.int32()),
+        _or_null(taken.offsets, pa.int64()),
+        *feature_columns(taken.vectors),
+    ]
+
+
+def label_columns_of(known: Known, judged: Judged) -> list[pa.Array]:
+    """What a table with labels has besides; weights before they are divided among a number-day."""
+    said = _or_null(judged.by, pa.int64(), NOBODY)
+    labels = known.labels
+    probability = np.array([1.0, *(label.probability for label in labels)])  # the first is nobody's
+    return [
+        _or_null(judged.label, pa.int8(), NEITHER),
+        pa.array([label.type for label in labels], pa.string()).take(said),
+        pa.array([label.source for label in labels], pa.string()).take(said),
+        pa.array([label.known_at_ms for label in labels], pa.int64()).take(said),
+        pa.array(1.0 / probability[judged.by + 1]),
+    ]
+
+
+def _or_null(values: npt.NDArray[Any], kind: Any, absent: int = NOWHERE) -> pa.Array:
+    return pa.array(values, kind, mask=values == absent)

@@ -1,0 +1,186 @@
+"""Promotion: whether a challenger takes the champion's place, from nothing but their two evaluations.
+
+    evaluation.json of each -> Evaluation -> promote -> Verdict: yes or no, with reasons
+
+A no needs one reason, a yes none. Figures count as worse when they leave the champion's interval on the bad side: of
+two equal models half the figures are lower, by chance. Only honest numbers that reach `block` are counted one by one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from detector.errors import ConfigError
+
+FALSE_POSITIVE_LEVELS: Final = ("watch", "flag")
+"""What 0.1 % and 0.01 % of honest numbers reach on a day."""
+OVERT: Final = ("wangiri", "robocall", "smishing", "irsf")
+"""Types that nobody forgives a detector for missing; the others' recall is reported and not held against a model."""
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A figure between the bounds of its 95 %; null: not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Level(msgspec.Struct, frozen=True):
+    """What reached one of the bundle's thresholds."""
+
+    recall: Interval
+    honest_days: Interval
+    """Share of honest number-days."""
+    honest_numbers_reached: int
+
+
+class FraudType(msgspec.Struct, frozen=True):
+    """One type's recall by level."""
+
+    type: str
+    numbers: int
+    recall: dict[str, Interval]
+
+
+class Table(msgspec.Struct, frozen=True):
+    """What was judged on: files by name, with their digests."""
+
+    files: dict[str, str]
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """What was judged."""
+
+    version: str
+    kind: Literal["simulated", "real"]
+    feature_hash: str
+    trained_until_ms: int
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """Of `evaluation-1`, what a promotion asks."""
+
+    format: Literal["evaluation-1"]
+    figures: Literal["simulator", "real"]
+    table: Table
+    levels: dict[str, Level]
+    types: list[FraudType]
+    bundle: Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer and what it rests on."""
+
+    champion: str
+    challenger: str
+    against: tuple[str, ...]
+    favour: tuple[str, ...]
+    """What became better beyond the champion's interval."""
+
+    @property
+    def promote(self) -> bool:
+        """Whether the challenger takes the champion's place."""
+        return not self.against
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """What `detector evaluate` wrote; `ConfigError` names file, field, wanted and got."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Evaluation)
+    except OSError as error:
+        raise ConfigError(f"{path}: wanted a readable file (got {error.strerror or error})") from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path}: wanted an evaluation that `detector evaluate` wrote ({error})") from error
+
+
+def promote(champion: Evaluation, challenger: Evaluation) -> Verdict:
+    """Whether `challenger` may decide in place of `champion`."""
+    return Verdict(
+        champion.bundle.version,
+        challenger.bundle.version,
+        against=(*_incomparable(champion, challenger), *_older(champion, challenger), *_worse(champion, challenger)),
+        favour=tuple(_better(champion, challenger)),
+    )
+
+
+def _incomparable(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
+    """Figures that must not be set side by side."""
+    if champion.figures != challenger.figures:
+        yield (
+            f"figures of the challenger are {challenger.figures}, of the champion {champion.figures}: "
+            "judge both on one table"
+        )
+    elif champion.table.files != challenger.table.files:
+        yield "the two were judged on different tables: judge both on one"
+    if champion.bundle.feature_hash != challenger.bundle.feature_hash:
+        yield (
+            f"feature_hash is {challenger.bundle.feature_hash[:12]} (champion {champion.bundle.feature_hash[:12]}): "
+            "another service computes other features under it"
+        )
+    if (champion.bundle.kind, challenger.bundle.kind) == ("real", "simulated"):
+        yield "the challenger was trained on simulated traffic, the champion on real"
+
+
+def _older(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
+    if challenger.bundle.trained_until_ms < champion.bundle.trained_until_ms:
+        days = (champion.bundle.trained_until_ms - challenger.bundle.trained_until_ms) / 86_400_000
+        yield f"the challenger's training data end {days:.1f} days before the champion's"
+
+
+def _worse(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
+    for what, old, new in _recalls(champion, challenger):
+        if new.value is None:
+            if old.value is not None:
+                yield f"{what} is not known of the challenger"
+        elif old.low is not None and new.value < old.low:
+            yield f"{what} is {_told(new)}, below the champion's {_told(old)}"
+    for name, level in challenger.levels.items():
+        before = champion.levels.get(name, level)
+        more = level.honest_numbers_reached - before.honest_numbers_reached
+        if more > 0 and (name == "block" or _above(level.honest_days, before.honest_days)):
+            yield (
+                f"{level.honest_numbers_reached:,} honest numbers reach {name}, of the champion "
+                f"{before.honest_numbers_reached:,} ({_told(before.honest_days)} of their days)"
+            )
+
+
+def _better(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
+    for what, old, new in _recalls(champion, challenger):
+        if _above(new, old):
+            yield f"{what} is {_told(new)}, above the champion's {_told(old)}"
+
+
+def _recalls(champion: Evaluation, challenger: Evaluation) -> Iterator[tuple[str, Interval, Interval]]:
+    """Name, champion's and challenger's: of all frauds at both false-positive levels, then of each overt type."""
+    unknown = Interval(None, None, None)
+    for level in FALSE_POSITIVE_LEVELS:
+        levels = [one.levels.get(level) for one in (champion, challenger)]
+        old, new = (found.recall if found else unknown for found in levels)
+        yield f"recall at {level}", old, new
+    theirs = {kind.type: kind.recall for kind in challenger.types}
+    for kind in champion.types:
+        if kind.type.removesuffix("-overt") not in OVERT:
+            continue
+        for level in FALSE_POSITIVE_LEVELS:
+            found = theirs.get(kind.type, {}).get(level, unknown)
+            yield f"recall of {kind.type} at {level}", kind.recall.get(level, unknown), found
+
+
+def _above(new: Interval, old: Interval) -> bool:
+    """Whether `new` lies above all that `old` may be."""
+    return new.value is not None and old.high is not None and new.value > old.high
+
+
+def _told(figure: Interval) -> str:
+    if figure.value is None or figure.low is None or figure.high is None:
+        return "unknown"
+    return f"{_share(figure.value)} ({_share(figure.low)} to {_share(figure.high)})"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}" if value >= 0.01 else f"{value:.3%}"

@@ -1,0 +1,141 @@
+"""A scenario becomes traffic: days of an honest population with campaigns hidden in them, and the truth about them.
+
+Everything follows from the scenario: equal scenarios give equal records.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from detector.learning.campaigns import KINDS, run
+from detector.learning.cdr import HONEST, Records, join, order, subjects
+from detector.learning.labels import Label, labels_of
+from detector.learning.life import call_backs, honest_day
+from detector.learning.population import DAY_MS, Population, draw_population
+from detector.learning.profiles import PROFILES
+from detector.learning.stage import Campaign, Stage
+from detector.records import I64s, NumberKind, U64s, number_kind, number_trunk, pack_number
+
+MONDAY_MS: Final = 1_793_577_600_000
+"""2026-11-02 00:00 UTC, a Monday."""
+
+DEMO_SEED: Final = 2_000
+"""Never one of the seeds that `training` fits, calibrates or sets thresholds with."""
+
+WANGIRI_RETURNED: Final = 0.05
+"""Share of missed Wangiri rings that are called back (FRAUD.md)."""
+
+DEMO_CAMPAIGNS: Final = (
+    *(Campaign(kind) for kind in KINDS),
+    Campaign("wangiri", "low"),
+    Campaign("robocall", "low"),
+    Campaign("simbox", "low"),
+    Campaign("irsf", "low"),
+    Campaign("smishing", "low"),
+    Campaign("robocall", "mimic"),
+    Campaign("simbox", "mimic"),
+    Campaign("smishing", "mimic"),
+)
+"""Hidden in the last day: every kind in the open, and what is harder."""
+
+Progress = Callable[[float], None]
+"""Called with the share that is done, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What to simulate. `numbers`: our own subscribers and lines; the outside world comes on top."""
+
+    numbers: int = 20_000
+    days: int = 8
+    seed: int = DEMO_SEED
+    start_ms: int = MONDAY_MS
+    campaigns: tuple[Campaign, ...] = DEMO_CAMPAIGNS
+    festival_day: int | None = 5
+    """The day on whose evening everybody greets everybody; none = no festival."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Records in order of publication, and the truth."""
+
+    scenario: Scenario
+    records: Records = field(repr=False)
+    labels: list[Label] = field(repr=False)
+    """One a fraudulent number and campaign."""
+    people: Population = field(repr=False)
+
+    @cached_property
+    def _profiles(self) -> tuple[U64s, I64s]:
+        by_number = np.argsort(self.people.numbers)
+        return self.people.numbers[by_number], self.people.profile[by_number].astype(np.int64)
+
+    @cached_property
+    def frauds(self) -> dict[int, list[Label]]:
+        """The labels of each fraudulent number."""
+        found: dict[int, list[Label]] = {}
+        for label in self.labels:
+            found.setdefault(label.number, []).append(label)
+        return found
+
+    def profile_of(self, number: int) -> str:
+        """How the holder of `number` lives: a profile's name, `application`, a fraud's kind, or `unknown`."""
+        if number in self.frauds and (number_trunk(number) or not self._is_honest(number)):
+            return self.frauds[number][0].type
+        if number_kind(number) is NumberKind.SENDER:
+            return "application"
+        bare = pack_number(number_kind(number), number & ((1 << 50) - 1))
+        numbers, profiles = self._profiles
+        at = min(int(np.searchsorted(numbers, np.uint64(bare))), len(numbers) - 1)
+        return PROFILES[profiles[at]].name if int(numbers[at]) == bare else "unknown"
+
+    def _is_honest(self, number: int) -> bool:
+        numbers, _ = self._profiles
+        at = min(int(np.searchsorted(numbers, np.uint64(number))), len(numbers) - 1)
+        return int(numbers[at]) == number
+
+
+def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
+    """The scenario's traffic. Memory: 64 bytes a record, three times that while sorting."""
+    campaigns = [_dated(campaign, scenario.days) for campaign in scenario.campaigns]
+    streams = np.random.SeedSequence(scenario.seed).spawn(scenario.days + len(scenario.campaigns) + 1)
+    generators = [np.random.Generator(np.random.PCG64(stream)) for stream in streams]
+    people = draw_population(generators[0], scenario.numbers, scenario.days)
+    parts: list[Records] = []
+    for day in range(scenario.days):
+        begin = scenario.start_ms + day * DAY_MS
+        festival = day == scenario.festival_day
+        parts.append(order(honest_day(people, begin, scenario.start_ms, festival, generators[1 + day])))
+        if progress:
+            progress((day + 1) / scenario.days)
+    taken: set[int] = set()
+    for index, campaign in enumerate(campaigns):
+        rng = generators[1 + scenario.days + index]
+        stage = Stage(people, scenario.start_ms, scenario.days, rng, taken)
+        fraud = run(campaign, index, stage)
+        parts.append(fraud)
+        share = WANGIRI_RETURNED if campaign.kind == "wangiri" else 0.08
+        calls = fraud[(fraud["campaign"] != HONEST) & (fraud["kind"] == 1)]
+        parts.append(call_backs(people, calls, _slots(people, calls["recipient"]), scenario.start_ms, rng, share))
+    records = order(join(parts))
+    names = [f"{index + 1:02d}-{campaign.name}" for index, campaign in enumerate(campaigns)]
+    plans = [(campaign.kind, campaign.stealth, name) for campaign, name in zip(campaigns, names, strict=True)]
+    labels = labels_of(records, subjects(records), plans)
+    return Traffic(scenario, records, labels, people)
+
+
+def _dated(campaign: Campaign, days: int) -> Campaign:
+    day = campaign.day + days if campaign.day < 0 else campaign.day
+    if not 0 <= day < days:
+        raise ValueError(f"{campaign.name}: wanted a day of a scenario of {days} days (got {campaign.day})")
+    return replace(campaign, day=day)
+
+
+def _slots(people: Population, numbers: U64s) -> I64s:
+    """The slot of each number, -1 where nobody has it."""
+    by_number = np.argsort(people.numbers)
+    at = np.minimum(np.searchsorted(people.numbers[by_number], numbers), len(people) - 1)
+    return np.where(people.numbers[by_number][at] == numbers, by_number[at], -1)

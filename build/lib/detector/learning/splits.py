@@ -1,0 +1,93 @@
+"""Splits: which rows are fitted on, which set thresholds, which are reported on. A number is never on two sides.
+
+with a time      train | thresholds | test, in this order; a number known as fraud in training is in no later part
+without          folds by number: each number's margin comes from a model that has not seen it (cross-fitted)
+"""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import numpy as np
+
+from detector.errors import ConfigError
+from detector.learning.table import Table, number_day_keys
+from detector.records import Bools, I64s
+
+TRAIN: Final = 0.6
+THRESHOLDS: Final = 0.2
+"""Shares of the number-days; the rest is the test's."""
+FOLDS: Final = 5
+FEWEST_DAYS: Final = 5
+"""Below this many days the cuts lie between moments instead of at midnights."""
+FEWEST_FRAUD: Final = 5
+"""Fraud numbers that each part needs; with fewer, the split is by number."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSplit:
+    """Rows of the three parts, and the moments (or local days) that the last two begin at."""
+
+    train: Bools
+    thresholds: Bools
+    test: Bools
+    said: dict[str, Any]
+
+
+def split_by_time(table: Table) -> TimeSplit | None:
+    """The split of a table that has a time; None where it has none, or too few fraud numbers for three parts."""
+    if table.event_ms is None:
+        return None
+    days = len(np.unique(table.day)) >= FEWEST_DAYS
+    axis = table.day if days else table.event_ms
+    first = _cut(axis, table, TRAIN)
+    second = _cut(axis, table, TRAIN + THRESHOLDS)
+    train = axis < first
+    known = np.unique(table.number[train & table.fraud])
+    fresh = ~np.isin(table.number, known)
+    parts = (train, (axis >= first) & (axis < second) & fresh, (axis >= second) & fresh)
+    for part in parts:
+        if fraud_numbers(table, part) < FEWEST_FRAUD or not (part & ~table.fraud).any():
+            return None
+    said = {
+        "by": "time",
+        "unit": "local day since 1970" if days else "UTC ms",
+        "thresholds_from": int(first),
+        "test_from": int(second),
+        "rows": dict(zip(("train", "thresholds", "test"), (int(part.sum()) for part in parts), strict=True)),
+        "left_out": int((~fresh & ~train).sum()),
+    }
+    return TimeSplit(*parts, said)
+
+
+def folds_of(table: Table, seed: int, most: int = FOLDS) -> I64s:
+    """The fold of each row, all of a number's in one, fraud numbers spread evenly; the order of rows is no matter.
+
+    Raises `ConfigError` when there are not two numbers of each class.
+    """
+    codes = np.unique(table.number)
+    fraud = np.isin(codes, table.number[table.fraud])
+    count = min(most, int(fraud.sum()), int((~fraud).sum()))
+    if count < 2:
+        raise ConfigError(
+            f"{', '.join(table.files)}: wanted at least 2 fraud numbers and 2 honest ones "
+            f"(got {int(fraud.sum())} and {int((~fraud).sum())})"
+        )
+    texts = (f"{seed} {table.numbers[code]}".encode() for code in codes)
+    drawn = np.array([int.from_bytes(blake2b(text, digest_size=8).digest(), "little") for text in texts], np.uint64)
+    order = np.lexsort((drawn, fraud))
+    fold = np.empty(len(table.numbers), np.int64)
+    fold[codes[order]] = np.arange(len(codes)) % count
+    return fold[table.number]
+
+
+def fraud_numbers(table: Table, rows: Bools) -> int:
+    """Distinct numbers with a fraud row among `rows`."""
+    return len(np.unique(table.number[rows & table.fraud]))
+
+
+def _cut(axis: I64s, table: Table, share: float) -> int:
+    """The place on `axis` before which `share` of the number-days lie."""
+    _, first = np.unique(number_day_keys(table.number, axis), return_index=True)
+    places = np.sort(axis[first])
+    return int(places[min(len(places) - 1, int(share * len(places)))])

@@ -1,0 +1,319 @@
+"""The detect role: rows of the partitions held become state and decisions."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import orjson
+
+from detector.broker import Broker, Message, TopicPartition
+from detector.config import Settings
+from detector.errors import Abort, Fatal
+from detector.features.past import FORMS
+from detector.features.state import Status
+from detector.ingest.zones import ZoneTable
+from detector.metrics import Metrics
+from detector.pipeline import Detector, Entry, Outcome, Part
+from detector.service.aside import Aside, Executor
+from detector.service.drifting import Drifting
+from detector.service.held import Held
+from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
+from detector.service.rejects import reject_output
+from detector.service.restore import Restorer
+from detector.service.saving import Saver
+from detector.service.taking import THREADS, Taking
+from detector.snapshot import open_store
+from detector.verdict.decisions import Decision
+from detector.verdict.judge import Judge
+from detector.verdict.model import Model
+from detector.verdict.policy import Policy
+
+ROLE = "detect"
+DRIFT_EVERY_S: Final = 10.0
+"""Between two looks at drift, which moves by the hour: each sets sixty gauges."""
+
+
+class DetectRole:
+    """Holds the state of its partitions; outputs are kept until their transaction is committed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: Broker,
+        metrics: Metrics,
+        instance: str,
+        clock: Callable[[], float] = time.time,
+        executor: Callable[[int, str], Executor] = Aside,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._metrics = metrics
+        self._clock = clock
+        identity = f"{settings.group}-{ROLE}-{instance}"
+        # First of all: whoever is started again is back in its place before its session ends, long as loading takes.
+        self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
+        self._consumer.subscribe([settings.topics.events], self)
+        model = Model.load(settings.path(settings.model.bundle))
+        policy = Policy.load(settings.path(settings.verdict.policy))
+        zones = ZoneTable.load(settings.path(settings.home.zones))
+        self._versions = {
+            "mode": settings.verdict.mode,
+            "model": model.version,
+            "policy": policy.version,
+            "most_numbers": settings.detect.most_numbers,
+        }
+        metrics.model_info.labels(model.version, str(model.simulated).lower()).set(1)
+        metrics.policy_info.labels(policy.version, settings.verdict.mode).set(1)
+        self._detector = Detector(settings, Judge(policy, model, zones, settings), model)
+        self._drifting = Drifting(model)
+        self._drift_told_s = 0.0
+        store = open_store(settings, broker.identity(settings.topics.events))
+        self._taking = Taking(Restorer(settings, broker, self._detector, store), executor(THREADS, "restore"))
+        self._held: dict[int, Held] = {}
+        self._carried: list[Message] = []
+        """Polled while an aborted transaction settled, for the next step."""
+        self._wait_s = settings.detect.wait_ms / 1000
+        self._gauges = (metrics.state_bytes, metrics.restore_seconds, metrics.blocks_budget_left)
+        self._saver = Saver(store, settings.detect, metrics, clock, executor(1, "snapshot"))
+        self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
+
+    # Partitions come and go, from within a poll.
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, None]:
+        """Each partition begins to be restored; none is read until it is."""
+        for at in partitions:
+            self._taking.begin(at.partition)
+        self._count()
+        return dict.fromkeys(partitions)
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """What is committed begins to be snapshotted for the next holder, and all is dropped."""
+        for at in partitions:
+            if at.partition in self._held:
+                self._saver.hand_over(self._held[at.partition])
+        self.lost(partitions)
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """Arrays and outputs of these partitions are gone: they are another worker's."""
+        gone = {at.partition for at in partitions}
+        self._carried = [message for message in self._carried if message.partition() not in gone]
+        for at in partitions:
+            self._taking.drop(at.partition)
+            self._held.pop(at.partition, None)
+            for gauge in self._gauges:
+                gauge.remove(str(at.partition))
+            for form in FORMS:
+                self._metrics.numbers.remove(str(at.partition), form)
+        self._count()
+
+    def _count(self) -> None:
+        self._metrics.assigned.labels(ROLE).set(len(self._held) + len(self._taking))
+        self._metrics.replaying.set(len(self._taking))
+
+    # One step.
+
+    def step(self) -> int:
+        """One batch of rows is state and published decisions, with its offsets committed.
+
+        Partitions that are being restored count like messages: there is still something to come.
+        """
+        self._take_up()
+        began = time.perf_counter()
+        most = self._settings.detect.batch_messages
+        polled_now = self._poll(max(1, most - len(self._carried)), 0.0 if self._carried else self._wait_s)
+        messages = self._carried + polled_now  # only now: the poll may have lost partitions of what was carried
+        self._carried = []
+        metadata = self._consumer.group_metadata()
+        polled = time.perf_counter()
+        by_partition: dict[int, list[Message]] = {}
+        for message in messages:
+            by_partition.setdefault(message.partition(), []).append(message)
+        outcomes = []
+        for partition, batch in by_partition.items():
+            held = self._held.get(partition)
+            if held is not None:
+                outcomes.append(self._process(held, batch))
+        worked = time.perf_counter()
+        published = self._publish(metadata)
+        done = time.perf_counter()
+        if messages:
+            self._observe(messages, outcomes, published, (began, polled, worked, done))
+        self._saver.save_one(list(self._held.values()))
+        return len(messages) + len(self._taking)
+
+    def _take_up(self) -> None:
+        """Partitions whose restore is done are read on from where their state stands."""
+        starts = {}
+        for taken in self._taking.done():
+            part = taken.part
+            replayed = sum(taken.statuses)
+            held = Held(part, taken.position, part.committed, rows_since_snapshot=replayed, snapshot_at=self._clock())
+            held.outputs.append(self._in_force(part))
+            self._held[part.number] = held
+            starts[TopicPartition(self._settings.topics.events, part.number)] = taken.position
+            self._metrics.restore_seconds.labels(str(part.number)).set(taken.seconds)
+            self._metrics.messages.inc(taken.messages)
+            self._count_rows(taken.statuses)
+        if starts:
+            self._consumer.start(starts)
+            self._count()
+
+    def _poll(self, most: int, wait_s: float) -> list[Message]:
+        return self._consumer.poll(most, wait_s)
+
+    def _process(self, held: Held, batch: Sequence[Message]) -> Outcome:
+        topics = self._settings.topics
+        entries = [
+            Entry(message.offset(), message.value(), message.headers() or [])
+            for message in batch
+            if message.offset() >= held.position
+        ]
+        if not entries:
+            return Outcome()
+        outcome = self._detector.process(held.part, entries)
+        at = TopicPartition(topics.events, held.part.number)
+        values = {entry.offset: entry.value for entry in entries} if outcome.rejected else {}
+        for offset, rejected in outcome.rejected:
+            if offset >= held.part.committed:
+                held.outputs.append(reject_output(topics.rejects, rejected, values[offset], at, offset, "events", ""))
+        for decision in outcome.decisions:
+            held.outputs += self._decided(decision, held.part.number)
+        held.decisions += outcome.decisions
+        held.position = entries[-1].offset + 1
+        held.rows_since_snapshot += sum(outcome.statuses)
+        return outcome
+
+    def _decided(self, decision: Decision, partition: int) -> list[Output]:
+        topics = self._settings.topics
+        key, value = decision.key().encode(), decision.to_json()
+        where = (topics.shadow,) if decision.mode == "shadow" else (topics.decisions, topics.history)
+        return [Output(topic, partition, value, key) for topic in where]
+
+    def _in_force(self, part: Part) -> Output:
+        """For an audit: from which offset on which mode, model, policy and limit of numbers decided."""
+        value = {"partition": part.number, "offset": part.committed, **self._versions}
+        key = f"{part.number}@{part.committed}"
+        return Output(self._settings.topics.control, 0, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), key.encode())
+
+    def _publish(self, metadata: object) -> list[Decision]:
+        """Kept outputs and offsets are committed; returns the decisions among them.
+
+        1. Publish everything kept, with the metadata of the poll that gave the batch.
+        2. Aborted: poll for a while, so that revocations arrive and drop what is no longer ours.
+        3. Publish what is left again, with fresh metadata; after 8 attempts, give up.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            ready = {q: held for q, held in self._held.items() if held.position > held.committed}
+            offsets = {TopicPartition(self._settings.topics.events, q): held.position for q, held in ready.items()}
+            if not offsets:
+                return []
+            try:
+                self._outbox.publish([output for held in ready.values() for output in held.outputs], offsets, metadata)
+            except Abort as error:
+                if attempt == ATTEMPTS:
+                    raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
+                self._settle(settling_s(attempt))  # 2
+                metadata = self._consumer.group_metadata()  # 3
+                continue
+            published = [decision for held in ready.values() for decision in held.decisions]
+            for held in ready.values():
+                held.outputs, held.decisions, held.committed = [], [], held.position
+            return published
+        return []
+
+    def _settle(self, seconds: float) -> None:
+        """Poll for so long. What the polls give is carried to the next step, a batch of it at most.
+
+        Only then does what is held stand still: librdkafka takes about a second to read on from a pause.
+        """
+        topic, most = self._settings.topics.events, self._settings.detect.batch_messages
+        paused: list[TopicPartition] = []
+        settled = time.monotonic() + seconds
+        try:
+            while (left_s := settled - time.monotonic()) > 0:
+                room = most - len(self._carried)
+                if room <= 0 and not paused:
+                    paused = [TopicPartition(topic, q) for q in self._held]
+                    self._consumer.pause(paused)
+                polled = self._poll(max(1, room), min(left_s, self._wait_s))
+                if polled and paused:
+                    raise Fatal("a partition that is paused gave messages: they would be lost")
+                self._carried += polled
+        finally:
+            self._consumer.resume([at for at in paused if at.partition in self._held])
+
+    # What the outside sees.
+
+    def _observe(
+        self,
+        messages: Sequence[Message],
+        outcomes: Sequence[Outcome],
+        published: Sequence[Decision],
+        at: tuple[float, float, float, float],
+    ) -> None:
+        metrics, now = self._metrics, self._clock()
+        metrics.messages.inc(len(messages))
+        metrics.batch_size.labels(ROLE).observe(len(messages))
+        metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
+        for outcome in outcomes:
+            metrics.scored.inc(outcome.scored)
+            metrics.forgotten.inc(outcome.forgotten)
+            metrics.evicted.inc(outcome.evicted)
+            self._count_rows(outcome.statuses)
+            if outcome.drawn is not None:
+                self._drifting.add(outcome.drawn, outcome.newest_ms)
+            for _, rejected in outcome.rejected:
+                metrics.rejects.labels("events", rejected.reason.value).inc()
+        newest_ms = max((outcome.newest_ms for outcome in outcomes), default=0)
+        if newest_ms:
+            metrics.lag_seconds.labels(ROLE).set(now - newest_ms / 1000)
+        for decision in published:
+            metrics.decisions.labels(decision.action, decision.rule, decision.service).inc()
+            for why in decision.held_back:
+                metrics.held_back.labels(why).inc()
+        for partition in {message.partition() for message in messages} & self._held.keys():
+            part = self._held[partition].part
+            left = self._detector.judge.budget_left(partition, part.memory, part.coverage.newest_ms)
+            for form, numbers in part.state.forms.items():
+                metrics.numbers.labels(str(partition), form).set(numbers)
+            metrics.state_bytes.labels(str(partition)).set(part.state.nbytes)
+            metrics.blocks_budget_left.labels(str(partition)).set(left)
+        if not 0 <= now - self._drift_told_s < DRIFT_EVERY_S:
+            self._drift_told_s = now
+            self._tell_drift()
+        began, polled, worked, done = at
+        for stage, seconds in (("poll", polled - began), ("detect", worked - polled), ("publish", done - worked)):
+            metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
+
+    def _tell_drift(self) -> None:
+        metrics = self._metrics
+        metrics.drift_vectors.set(self._drifting.vectors)
+        found = self._drifting.stability()
+        if not found:
+            metrics.feature_drift.clear()
+        for name, index in found.items():
+            metrics.feature_drift.labels(name).set(index)
+
+    def _count_rows(self, statuses: Sequence[int]) -> None:
+        for status, count in zip(Status, statuses, strict=True):
+            self._metrics.rows.labels(status.name.lower()).inc(count)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the broker answers."""
+        return self._broker.reachable
+
+    def close(self, *, leave: bool = False) -> None:
+        """Every partition is snapshotted where it stands; its place in the group is kept for a successor, or left.
+
+        A place is kept for the session timeout only: so snapshots are written before that begins.
+        Who leaves hands over first, and then writes.
+        """
+        if not leave:
+            for held in self._held.values():
+                self._saver.hand_over(held)
+            self._saver.wait()
+        self._consumer.close(leave=leave)
+        self._taking.close()
+        self._outbox.close()
+        self._saver.close()

@@ -1,0 +1,274 @@
+"""The ingest role: records of any source become rows on the partition of the number they are about."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+import orjson
+
+from detector.broker import Broker, Message, TopicPartition
+from detector.config import Settings, Source
+from detector.errors import Abort, Fatal, Rejected
+from detector.ingest.commands import command_row, read_command
+from detector.ingest.rows import Ingested, Raw, SourceReader, open_source, pack_message, scatter
+from detector.metrics import Metrics
+from detector.records import SCHEMA_ID, I64s, NumberKind, Rows
+from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
+from detector.service.rejects import reject_output
+
+ROLE = "ingest"
+SCHEMA_HEADER = ("schema", SCHEMA_ID)
+MOST_MESSAGE_BYTES = 700_000
+"""Rows and headers of an internal message: below the 1,000,000 bytes that clients and brokers take unless told."""
+
+
+class IngestRole:
+    """Stateless: a batch that cannot be committed is read and worked through again."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: Broker,
+        metrics: Metrics,
+        instance: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._metrics = metrics
+        self._clock = clock
+        self._sources = {source.topic: source for source in settings.sources}
+        self._readers: dict[str, SourceReader] = {
+            source.topic: open_source(settings, source) for source in settings.sources
+        }
+        # Before this worker joins: until it reads, those that are there keep their partitions.
+        for reader in self._readers.values():
+            reader.warm_up()
+        identity = f"{settings.group}-{ROLE}-{instance}"
+        self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
+        self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
+        self._held: set[TopicPartition] = set()
+        self._aborted = 0
+        self._rewind: dict[TopicPartition, int] = {}
+        """Where to read on after an aborted transaction, until that is done."""
+        self._consumer.subscribe([*self._sources, settings.topics.commands], self)
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Every partition starts at its committed offset."""
+        self._held.update(partitions)
+        self._metrics.assigned.labels(ROLE).set(len(self._held))
+        return {}
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Each step has committed what it did; where to go back is another worker's business now."""
+        self._held.difference_update(partitions)
+        for at in partitions:
+            self._rewind.pop(at, None)
+        self._metrics.assigned.labels(ROLE).set(len(self._held))
+
+    lost = revoked
+
+    def step(self) -> int:
+        """One batch of records is rows on the internal topic, or rejects, with its offsets committed."""
+        if self._rewind:
+            self._go_back()
+        began = time.perf_counter()
+        messages = self._consumer.poll(self._settings.ingest.batch_records, self._settings.ingest.wait_ms / 1000)
+        metadata = self._consumer.group_metadata()
+        if not messages:
+            return 0
+        polled = time.perf_counter()
+        by_topic = _by_topic(messages)
+        starts: dict[TopicPartition, int] = {}
+        ends: dict[TopicPartition, int] = {}
+        outputs: list[Output] = []
+        ingested: list[tuple[Source, Raw, Ingested]] = []
+        for topic, batch in by_topic.items():
+            partitions = np.fromiter([message.partition() for message in batch], np.int64, len(batch))
+            offsets = np.fromiter([message.offset() for message in batch], np.int64, len(batch))
+            _span(topic, partitions, offsets, starts, ends)
+            if topic in self._readers:
+                source = self._sources[topic]
+                raw = Raw([message.value() for message in batch], partitions, offsets, _published_ms(source, batch))
+                result = self._readers[topic].read(raw)
+                ingested.append((source, raw, result))
+                outputs += self._dead_letters(source, batch, result)
+        outputs += self._packed(
+            [result.rows for *_, result in ingested], {k: v for *_, r in ingested for k, v in r.names.items()}
+        )
+        outputs += self._commands(by_topic.get(self._settings.topics.commands, []))
+        worked = time.perf_counter()
+        try:
+            self._outbox.publish(outputs, ends, metadata)
+        except Abort as error:
+            self._aborted += 1
+            if self._aborted >= ATTEMPTS:
+                raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
+            self._rewind = {at: offset for at, offset in starts.items() if at in self._held}
+            return len(messages)
+        self._aborted = 0
+        self._observe(messages, ingested, (began, polled, worked, time.perf_counter()))
+        return len(messages)
+
+    def _go_back(self) -> None:
+        """Poll for a while, so that revocations arrive, then go back in what is still ours.
+
+        Until that is done, nothing is committed: a commit would pass over the aborted batch.
+        """
+        settled = time.monotonic() + settling_s(self._aborted)
+        while time.monotonic() < settled:
+            for message in self._consumer.poll(1, self._settings.ingest.wait_ms / 1000):
+                at = TopicPartition(message.topic() or "", message.partition())
+                self._rewind.setdefault(at, message.offset())
+        self._consumer.seek(self._rewind)
+        self._rewind = {}
+
+    def _dead_letters(self, source: Source, batch: Sequence[Message], result: Ingested) -> list[Output]:
+        """One for each message that holds refused records: the whole message, and why its first one was refused."""
+        refused: dict[int, list[Rejected]] = {}
+        for record in result.rejected:
+            refused.setdefault(record.index, []).append(record.rejected)
+        outputs = []
+        for index, (first, *others) in refused.items():
+            message = batch[index]
+            if others:
+                first = replace(first, detail=f"{first.detail} (and {len(others)} more records of this message)")
+            at = TopicPartition(source.topic, message.partition())
+            outputs.append(
+                reject_output(
+                    self._settings.topics.rejects,
+                    first,
+                    message.value(),
+                    at,
+                    message.offset(),
+                    source.name,
+                    source.mapping,
+                )
+            )
+        return outputs
+
+    def _packed(self, batches: Sequence[Rows], names: Mapping[int, str]) -> list[Output]:
+        """The rows of a batch, packed into messages of their partitions, sender ids in the headers."""
+        if not any(len(rows) for rows in batches):
+            return []
+        rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
+        most = self._settings.ingest.rows_per_message
+        outputs = []
+        for partition, mine in scatter(rows, self._settings.topics.partitions):
+            for start in range(0, len(mine), most):
+                for part, headers in _fitting(mine[start : start + most], names):
+                    outputs.append(Output(self._settings.topics.events, partition, pack_message(part), headers=headers))
+        self._metrics.rows_out.inc(len(rows))
+        return outputs
+
+    def _commands(self, batch: Sequence[Message]) -> list[Output]:
+        """Commands travel as rows of their own, so that they have one order with the traffic."""
+        topics = self._settings.topics
+        outputs = []
+        for message in batch:
+            command = read_command(message.value())
+            at = TopicPartition(topics.commands, message.partition())
+            if isinstance(command, Rejected):
+                self._metrics.rejects.labels("commands", command.reason.value).inc()
+                outputs.append(
+                    reject_output(topics.rejects, command, message.value(), at, message.offset(), "commands", "")
+                )
+                continue
+            row = command_row(command, message.timestamp()[1], message.partition(), message.offset())
+            for partition, rows in scatter(row, topics.partitions):
+                headers = [SCHEMA_HEADER, ("command", msgspec.json.encode(command))]
+                outputs.append(Output(topics.events, partition, pack_message(rows), headers=headers))
+        return outputs
+
+    def _observe(
+        self,
+        messages: Sequence[Message],
+        ingested: Sequence[tuple[Source, Raw, Ingested]],
+        at: tuple[float, float, float, float],
+    ) -> None:
+        metrics = self._metrics
+        now = self._clock()
+        newest_ms = 0
+        for source, raw, result in ingested:
+            metrics.records.labels(source.name).inc(result.records)
+            metrics.record_bytes.labels(source.name).inc(sum(map(len, filter(None, raw.values))))
+            for record in result.rejected:
+                metrics.rejects.labels(source.name, record.rejected.reason.value).inc()
+            for why, count in result.skipped.items():
+                metrics.skipped.labels(source.name, why).inc(count)
+            metrics.names.inc(len(result.names))
+            if len(result.rows):
+                newest_ms = max(newest_ms, int(result.rows["event_ms"].max()))
+        metrics.batch_size.labels(ROLE).observe(len(messages))
+        metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
+        if newest_ms:
+            metrics.lag_seconds.labels(ROLE).set(now - newest_ms / 1000)
+        began, polled, worked, published = at
+        for stage, seconds in (("poll", polled - began), ("map", worked - polled), ("publish", published - worked)):
+            metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the broker answers."""
+        return self._broker.reachable
+
+    def close(self, *, leave: bool = False) -> None:
+        """Stop, or leave the group for good, and let the producer go; each step has committed what it did."""
+        self._consumer.close(leave=leave)
+        self._outbox.close()
+
+
+def _by_topic(messages: Sequence[Message]) -> dict[str, Sequence[Message]]:
+    """The messages of each topic, in the order they were polled."""
+    topics = [message.topic() or "" for message in messages]
+    # A backlog comes a topic at a time, and comparing texts costs less than looking each up.
+    if topics.count(topics[0]) == len(topics):
+        return {topics[0]: messages}
+    by_topic: dict[str, list[Message]] = {}
+    for topic, message in zip(topics, messages, strict=True):
+        by_topic.setdefault(topic, []).append(message)
+    return dict(by_topic)
+
+
+def _published_ms(source: Source, batch: Sequence[Message]) -> I64s:
+    """When each message was published; 0 where the source does not ask."""
+    if source.max_future_s is None:
+        return np.zeros(len(batch), np.int64)
+    return np.fromiter([message.timestamp()[1] for message in batch], np.int64, len(batch))
+
+
+def _span(
+    topic: str, partitions: I64s, offsets: I64s, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
+) -> None:
+    """Of each partition among a topic's messages: the first offset, and the next to read after the last, are added."""
+    # Messages come in long runs of one partition: only their ends are looked at.
+    breaks = (np.flatnonzero(np.diff(partitions)) + 1).tolist()
+    for first, stop in pairwise([0, *breaks, len(partitions)]):
+        at = TopicPartition(topic, int(partitions[first]))
+        starts.setdefault(at, int(offsets[first]))
+        ends[at] = int(offsets[stop - 1]) + 1
+
+
+def _fitting(rows: Rows, names: Mapping[int, str]) -> Iterator[tuple[Rows, list[tuple[str, bytes]]]]:
+    """`rows` with their headers, in as many parts as keep a message below `MOST_MESSAGE_BYTES`."""
+    headers = [SCHEMA_HEADER, *_names_header(rows, names)]
+    if len(rows) > 1 and rows.nbytes + sum(len(content) for _, content in headers) > MOST_MESSAGE_BYTES:
+        half = len(rows) // 2
+        yield from _fitting(rows[:half], names)
+        yield from _fitting(rows[half:], names)
+    else:
+        yield rows, headers
+
+
+def _names_header(rows: Rows, names: Mapping[int, str]) -> list[tuple[str, bytes]]:
+    """The texts of the sender ids that `rows` speak of."""
+    if not names:
+        return []
+    numbers = np.concatenate([rows["number"], rows["other"]])
+    shift = np.uint64(60)
+    senders = np.unique(numbers[(numbers >> shift) == np.uint64(NumberKind.SENDER)]).tolist()
+    texts = {str(number): names[number] for number in senders if number in names}
+    return [("names", orjson.dumps(texts))] if texts else []

@@ -1,0 +1,230 @@
+"""Snapshots: a partition's state on disk, usable by whichever worker takes it next.
+
+    <store>/<cluster>-<topic id>/<partition>/<offset, 20 digits>/
+        manifest.json   format, feature hash, identity, partition, offset, checksums
+        <name>.npy      one array each
+
+A snapshot at offset s holds the state of exactly the rows before s, which is a pure function
+of the log: so any snapshot with s at or below the committed offset is as good as any other,
+and the ordinary loop replays the rest. It is written beside, fsynced and renamed: a folder
+with its final name is whole, and its checksums say if it stays so.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from detector.config import Settings
+from detector.errors import SnapshotError
+from detector.features.catalogue import feature_hash
+from detector.records import Arrays
+
+FORMAT = 3
+PIECE_BYTES = 1 << 20
+"""Hashed and written, or read and hashed, at once: it is still in the cache when it is looked at again."""
+HEADER_BYTES = 1 << 16
+"""More than the header of a `.npy` file of version 1 can take."""
+ABANDONED_S = 3600
+"""A folder under a temporary name and this old was left behind by a process that died."""
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a snapshot is of, and how to know it whole."""
+
+    format: int
+    features: str
+    identity: str
+    partition: int
+    offset: int
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The snapshots of one internal topic, in a folder that every detect worker reaches."""
+
+    root: Path
+    identity: str
+    """`cluster id/topic id`: a topic that was made anew has no snapshots."""
+    features: str
+    """Hash of the feature catalogue and the settings that state depends on."""
+    kept: int = 3
+
+    def folder(self, partition: int) -> Path:
+        """Where the snapshots of `partition` are."""
+        return self.root / self.identity.replace("/", "-") / str(partition)
+
+    def offsets(self, partition: int) -> list[int]:
+        """Offsets of the finished snapshots of `partition`, newest first."""
+        folder = self.folder(partition)
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+
+    def save(self, partition: int, offset: int, arrays: Arrays) -> Path:
+        """A snapshot at `offset` is on disk, and the oldest beyond those kept are gone.
+
+        1. Write every array and the manifest into a folder with a temporary name, fsync each.
+        2. Rename the folder to its final name, fsync the folder above.
+        3. Remove what is older than the newest `kept` up to `offset`, and what a dead process left half written
+           there. What lies beyond `offset` is let be: another worker's newer ones, or of no use before the log
+           is there again, and then as good as any.
+        """
+        folder = self.folder(partition)
+        final = folder / f"{offset:020d}"
+        if final.exists():
+            try:
+                self.load(partition, offset)
+            except SnapshotError:
+                shutil.rmtree(final, ignore_errors=True)
+            else:
+                return final
+        folder.mkdir(parents=True, exist_ok=True)
+        # In two containers two processes may have one number, and write the same snapshot: after a hand-over.
+        beside = folder / f"tmp-{offset}-{os.getpid()}-{uuid.uuid4().hex[:8]}"  # 1
+        beside.mkdir()
+        try:
+            sums = {name: _write(beside / f"{name}.npy", *_npy(array)) for name, array in arrays.items()}
+            manifest = Manifest(FORMAT, self.features, self.identity, partition, offset, sums)
+            _write(beside / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
+            _sync(beside)
+            beside.rename(final)  # 2
+        except OSError:
+            # The partition's next holder may have written the same one, or a newer one and cleared this away.
+            newer = [one for one in self.offsets(partition) if one >= offset]
+            if not final.exists() and (beside.exists() or not newer):
+                raise
+            return folder / f"{newer[-1]:020d}"
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        _sync(folder)
+        for old in [one for one in self.offsets(partition) if one <= offset][self.kept :]:  # 3
+            shutil.rmtree(folder / f"{old:020d}", ignore_errors=True)
+        for left in folder.glob("tmp-*"):
+            number = left.name.split("-")[1]
+            if number.isdecimal() and int(number) <= offset:
+                shutil.rmtree(left, ignore_errors=True)
+        return final
+
+    def load(self, partition: int, offset: int) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of the snapshot at `offset`; `SnapshotError` names what differs."""
+        folder = self.folder(partition) / f"{offset:020d}"
+        try:
+            manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+        except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+            raise SnapshotError(f"{folder}/manifest.json: wanted a manifest ({error})") from error
+        for field, wanted in (
+            ("format", FORMAT),
+            ("features", self.features),
+            ("identity", self.identity),
+            ("partition", partition),
+            ("offset", offset),
+        ):
+            got = getattr(manifest, field)
+            if got != wanted:
+                raise SnapshotError(f"{folder}/manifest.json: {field}: wanted {wanted!r} (got {got!r})")
+        return {name: _read(folder / f"{name}.npy", sha256) for name, sha256 in manifest.sha256.items()}
+
+    def newest(self, partition: int, committed: int, check: Callable[[Arrays], object] = len) -> "Found":
+        """The newest snapshot at or below `committed` that is whole, and why newer ones were passed over.
+
+        One whose arrays `check` raises a `SnapshotError` about is passed over too.
+        """
+        passed: list[str] = []
+        for offset in self.offsets(partition):
+            if offset > committed:
+                passed.append(f"{offset}: beyond the committed offset {committed}")
+                continue
+            try:
+                arrays = self.load(partition, offset)
+                check(arrays)
+                return Found(offset, arrays, tuple(passed))
+            except SnapshotError as error:
+                passed.append(str(error))
+        return Found(None, {}, tuple(passed))
+
+
+def open_store(settings: Settings, identity: str) -> Store:
+    """The store of the configured folder, for the internal topic of that identity."""
+    features = f"{feature_hash()}+{settings.home.utc_offset_minutes}"
+    return Store(settings.path(settings.detect.snapshots), identity, features, settings.detect.snapshots_kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search for a usable snapshot gave."""
+
+    offset: int | None
+    arrays: dict[str, npt.NDArray[Any]]
+    passed_over: tuple[str, ...]
+
+
+def _npy(array: npt.NDArray[Any]) -> tuple[bytes, memoryview]:
+    """The array as `numpy.save` writes it: header and bytes, of which no copy is made."""
+    array = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    return header.getvalue(), array.reshape(-1).view(np.uint8).data
+
+
+def _write(path: Path, *contents: bytes | memoryview) -> str:
+    """`contents` are on disk at `path`; returns their SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("wb", buffering=0) as file:
+        for content in contents:
+            for start in range(0, len(content), PIECE_BYTES):
+                piece = memoryview(content)[start : start + PIECE_BYTES]
+                digest.update(piece)
+                while piece:
+                    piece = piece[file.write(piece) :]
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+def _read(path: Path, sha256: str) -> npt.NDArray[Any]:
+    """The array at `path`, read into its own memory; `SnapshotError` if its bytes are not those that were written."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            content: npt.NDArray[np.uint8] = np.empty(os.fstat(file.fileno()).st_size, np.uint8)
+            got = _read_into(file, content.data)
+    except OSError as error:
+        raise SnapshotError(f"{path}: wanted a readable file (got {error.strerror})") from error
+    if got != sha256:
+        raise SnapshotError(f"{path}: wanted SHA-256 {sha256} (got {got})")
+    header = io.BytesIO(content[:HEADER_BYTES].tobytes())
+    np.lib.format.read_magic(header)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    if dtype.hasobject:
+        raise SnapshotError(f"{path}: wanted an array of plain values (got {dtype})")
+    array: npt.NDArray[Any] = content[header.tell() :].view(dtype).reshape(shape)
+    return array
+
+
+def _read_into(file: io.FileIO, room: memoryview) -> str:
+    """The file's bytes stand in `room`; returns their SHA-256. A file that ended sooner has another one."""
+    digest = hashlib.sha256()
+    start = 0
+    while start < len(room):
+        count = file.readinto(room[start : start + PIECE_BYTES])
+        if not count:
+            break
+        digest.update(room[start : start + count])
+        start += count
+    return digest.hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,141 @@
+"""Memory: the decisions of one partition, as its decisions topic holds them.
+
+    decisions topic -> Memory.rebuild -> Memory -> Judge -> decisions -> Memory.apply
+
+One case holds one decision, its latest. Two memories of one topic agree, whether they lived
+through it or read what compaction left: nothing here depends on anything but the latest
+decision of each case.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from detector.errors import SnapshotError
+from detector.records import parse_number
+from detector.verdict.decisions import Decision
+
+HOUR_MS: Final = 3_600_000
+KEEP_MS: Final = 7 * 24 * HOUR_MS
+"""How long a case is remembered beyond its expiry, so that versions go on rising. The topic keeps
+at least as much (longest life + 7 days); older ones count as forgotten even where they are still there."""
+PRUNE_MS: Final = KEEP_MS + 8 * 24 * HOUR_MS
+"""Behind the newest decision by this much, a case is dropped. Numbers have clocks of their own: one
+that lags by more than the longest window would be counted as late, and late rows decide nothing."""
+PRUNE_AT: Final = 1_024
+"""Cases below which nothing is dropped."""
+
+
+class Case(NamedTuple):
+    """The slot that a decision fills."""
+
+    number: int
+    service: str
+    scope: str
+
+
+def case_of(decision: Decision) -> Case:
+    """The case of a decision; raises `ValueError` for a number that `number_text` did not write."""
+    return Case(parse_number(decision.number), decision.service, decision.scope)
+
+
+def is_counted(decision: Decision) -> bool:
+    """Whether a decision takes from the block budget: a block that a rule decided."""
+    return decision.action == "block" and decision.source == "detector"
+
+
+class Memory:
+    """Latest decision by case, and how many of them are blocks that rules began in each hour of event time."""
+
+    def __init__(self) -> None:
+        self._cases: dict[Case, Decision] = {}
+        self._by_number: dict[int, list[Case]] = {}
+        self._blocks: Counter[int] = Counter()
+        self._newest_ms = 0
+        self._prune_at = PRUNE_AT
+
+    @staticmethod
+    def rebuild(messages: Iterable[tuple[bytes, bytes | None]]) -> "Memory":
+        """The memory that the (key, value) pairs of a decisions partition, in order, leave behind.
+
+        A value of None deletes its case. Raises `SnapshotError` for a value that is no decision.
+        """
+        memory = Memory()
+        for key, value in messages:
+            if value is None:
+                memory._forget(key)
+                continue
+            try:
+                memory.apply(Decision.from_json(value))
+            except (msgspec.DecodeError, ValueError) as error:
+                raise SnapshotError(f"decisions topic, key {key!r}: wanted a decision ({error})") from error
+        return memory
+
+    def apply(self, decision: Decision) -> None:
+        """`decision` is the latest of its case."""
+        case = case_of(decision)
+        before = self._cases.get(case)
+        if before is None:
+            self._by_number.setdefault(case.number, []).append(case)
+        elif is_counted(before):
+            self._blocks[before.since // HOUR_MS] -= 1
+        self._cases[case] = decision
+        self._newest_ms = max(self._newest_ms, decision.issued_at)
+        if is_counted(decision):
+            self._blocks[decision.since // HOUR_MS] += 1
+        if len(self._cases) >= self._prune_at:
+            self._prune()
+
+    def latest(self, case: Case, as_of_ms: int) -> Decision | None:
+        """The case's last decision, in force or not; None when it expired more than 7 days before."""
+        decision = self._cases.get(case)
+        return decision if decision and decision.expires_at + KEEP_MS > as_of_ms else None
+
+    def in_force(self, case: Case, as_of_ms: int) -> Decision | None:
+        """The decision that holds in the case."""
+        decision = self._cases.get(case)
+        return decision if decision and decision.expires_at > as_of_ms else None
+
+    def protected(self, case: Case, as_of_ms: int) -> bool:
+        """Whether a release or an allow of the case, or of all scopes, keeps analytics rules away."""
+        return any(
+            decision is not None and (decision.protected_until or 0) > as_of_ms
+            for decision in (self._cases.get(case), self._cases.get(Case(case.number, case.service, "all")))
+        )
+
+    def cases_of(self, number: int) -> tuple[Case, ...]:
+        """Every case of a number, oldest first."""
+        return tuple(self._by_number.get(number, ()))
+
+    def blocks_in(self, as_of_ms: int) -> int:
+        """Cases that a rule began to block in the hour of event time that `as_of_ms` lies in."""
+        return self._blocks[as_of_ms // HOUR_MS]
+
+    def __len__(self) -> int:
+        """Cases remembered."""
+        return len(self._cases)
+
+    def _forget(self, key: bytes) -> None:
+        for case, decision in self._cases.items():
+            if decision.key().encode() == key:
+                self._drop([case])
+                return
+
+    def _prune(self) -> None:
+        horizon = self._newest_ms - PRUNE_MS
+        self._drop([case for case, decision in self._cases.items() if decision.expires_at < horizon])
+        self._blocks = +self._blocks
+        self._prune_at = max(PRUNE_AT, 2 * len(self._cases))
+
+    def _drop(self, cases: list[Case]) -> None:
+        for case in cases:
+            decision = self._cases.pop(case)
+            if is_counted(decision):
+                self._blocks[decision.since // HOUR_MS] -= 1
+            left = [other for other in self._by_number[case.number] if other != case]
+            if left:
+                self._by_number[case.number] = left
+            else:
+                del self._by_number[case.number]
