@@ -32,14 +32,13 @@ from detector.learning.search import SPACES, cross_margins, search
 from detector.learning.splits import TimeSplit, folds_of, split_by_time
 from detector.learning.table import Table
 from detector.learning.tablecard import table_card
-from detector.learning.thresholds import calibrate, choose_thresholds, shifted
+from detector.learning.thresholds import FEWEST, SHARES, calibrate, choose_thresholds, shifted
+from detector.learning.training import ACTIVITY_FLOOR
 from detector.records import Bools, I64s
 from detector.verdict.bundle import save_bundle
 from detector.verdict.manifest import Data, Fit, Manifest, Prevalence, Thresholds
 from detector.verdict.trees import Margins, Vectors
 
-CATALOGUE_FLOOR: Final = 3
-"""The activity floor of a bundle for the service: as the shipped one's (`training.ACTIVITY_FLOOR`)."""
 GOLDEN: Final = 32
 SERVED_TREES: Final = 100
 """Of the shipped model: what a service's figures are measured with."""
@@ -117,6 +116,7 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
     estimator = recipe.fit(fitted_on.vectors, fitted_on.fraud, fitted_on.weight, fitted_on.number, asked.seed)
     tuned = _by_time(table, split, estimator) if split else _by_number(table, recipe, asked.seed, say)
     days, thresholds = tuned.days, tuned.thresholds
+    notes += _beyond(int(np.count_nonzero(~days.fraud)))
     calibration = calibrate(days.margin, days.fraud, days.weight)
     training = float(np.clip(np.average(days.fraud, weights=days.weight), LEAST_SHARE, 1 - LEAST_SHARE))
     prevalence = Prevalence(training=training, operator=asked.operator_prevalence, training_b=calibration.b)
@@ -141,7 +141,7 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
         ),
         metrics=flat(evaluation),
         thresholds=thresholds,
-        activity_floor=CATALOGUE_FLOOR if table.features == NAMES else 0,
+        activity_floor=_floor(table),
         calibration=shown,
         honest_quantiles=quantiles,
         honest_medians=medians,
@@ -175,6 +175,23 @@ def honest_reference_of(table: Table, seed: int) -> tuple[Vectors, Vectors]:
         if 2 * len(known) > len(vectors):
             medians[column] = np.median(known)
     return quantiles, medians
+
+
+def _beyond(honest_days: int) -> list[str]:
+    """Which thresholds lie beyond what so many honest number-days can tell."""
+    beyond = [level for level, share in SHARES.items() if int(share * honest_days) < FEWEST]
+    if not beyond:
+        return []
+    return [
+        f"Of {honest_days:,} honest number-days too few reach {', '.join(beyond)}: set beyond the data, by their tail."
+    ]
+
+
+def _floor(table: Table) -> int:
+    """That of the vectors, for a service must score what the thresholds were set on; where they do not say it, ours."""
+    if table.features != NAMES:
+        return 0
+    return ACTIVITY_FLOOR if table.floor is None else table.floor
 
 
 def _with(recipe: Recipe, parameters: Mapping[str, Any]) -> Recipe:
