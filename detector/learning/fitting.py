@@ -95,7 +95,9 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
     if table.event_ms is not None and split is None:
         notes.append("A part of the time held too few fraud numbers: split by number instead of by time.")
     fitted_on = table.rows(split.train) if split else table
-    recipe = _with(recipe_of(asked.estimator, len(fitted_on), table.features, monotone), asked.parameters)
+    numbers = len(np.unique(fitted_on.number))
+    recipe = recipe_of(asked.estimator, len(fitted_on), table.features, monotone, numbers)
+    recipe = _with(recipe, asked.parameters)
     say(
         f"{len(table):,} vectors of {len(np.unique(table.number)):,} numbers, {len(table.features)} features; "
         f"split by {'time' if split else 'number'}; {asked.estimator}"
@@ -125,7 +127,6 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
     quantiles, medians = honest_reference_of(fitted_on, asked.seed)
     rng = np.random.default_rng(asked.seed)
     golden = np.sort(rng.permutation(len(fitted_on))[:GOLDEN])
-    numbers = len(np.unique(table.number))
     manifest = save_bundle(
         out,
         estimator,
@@ -134,9 +135,9 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
             kind=table.kind,
             first_ms=0 if fitted_on.event_ms is None else int(fitted_on.event_ms.min()),
             last_ms=0 if fitted_on.event_ms is None else int(fitted_on.event_ms.max()) + 1,
-            numbers=len(np.unique(fitted_on.number)),
+            numbers=numbers,
             vectors=len(fitted_on),
-            prevalence=len(np.unique(table.number[table.fraud])) / numbers,
+            prevalence=len(np.unique(table.number[table.fraud])) / len(np.unique(table.number)),
             seed=asked.seed,
         ),
         metrics=flat(evaluation),
