@@ -11,7 +11,7 @@ Keys of `evaluation-1`, in the order written. An interval is {value, low, high},
                      recall (a fraud number counts once), recall of fraud number-days, and what follows at three
                      prevalences: precision and alerts per million active numbers a day
     read_off         the same recall at margins that 0.1 % and 0.01 % of this table's own honest number-days reach
-    types            recall and delays by fraud type
+    types            recall, at thresholds and read off, and delays by fraud type
     hard_negatives   honest number-days by profile that reached each level
     delay            at `flag`: seconds, events and victims until it was reached; a miss is endless (null)
     calibration      shown against seen, number-days in ten bins of equal width
@@ -44,6 +44,8 @@ from detector.verdict.trees import Margins
 
 FORMAT: Final = "evaluation-1"
 LEVELS: Final = ("watch", "flag", "block")
+READ_OFF: Final = ("watch", "flag")
+"""Levels whose shares of honest number-days, 0.1 % and 0.01 %, models are compared at."""
 PREVALENCES: Final = (1e-4, 1e-3, 1e-2)
 """Of fraud among the numbers active on a day: what operators report lies between them."""
 MILLION: Final = 1_000_000
@@ -81,7 +83,7 @@ def assess(
         "ranking": {"area": ranked.written(), "average_precision": precise.written()},
         "levels": {level: _level(level, judged, thresholds, days, numbers, seed) for level in LEVELS},
         "read_off": _read_off(days, numbers, seed),
-        "types": _types(judged, numbers, seed),
+        "types": _types(judged, days, numbers, seed),
         "hard_negatives": _hard_negatives(judged, days),
         "delay": _delay(judged),
         "calibration": _calibration(days, calibration, training),
@@ -173,21 +175,25 @@ def _at(prevalence: float, found: tuple[Interval, Floats], wrong: tuple[Interval
 
 def _read_off(days: Greatest, numbers: Greatest, seed: int) -> list[dict[str, Any]]:
     """Recall at margins that the shares of the table's own honest number-days reach."""
+    honest = int((~days.fraud).sum())
+    return [
+        {
+            "share": SHARES[level],
+            "margin": bar,
+            "extrapolated": bool(SHARES[level] * honest < FEWEST),
+            "recall": share(numbers.margin[numbers.fraud] >= bar, numbers.number[numbers.fraud], None, seed)[
+                0
+            ].written(),
+        }
+        for level, bar in _own_bars(days).items()
+    ]
+
+
+def _own_bars(days: Greatest) -> dict[str, float]:
+    """The margins that the false-positive levels' shares of these honest number-days reach."""
     honest = ~days.fraud
     thresholds = choose_thresholds(days.margin[honest], days.weight[honest])
-    found = []
-    for level in ("watch", "flag"):
-        bar = getattr(thresholds, level)
-        recall, _ = share(numbers.margin[numbers.fraud] >= bar, numbers.number[numbers.fraud], None, seed)
-        found.append(
-            {
-                "share": SHARES[level],
-                "margin": bar,
-                "extrapolated": bool(SHARES[level] * honest.sum() < FEWEST),
-                "recall": recall.written(),
-            }
-        )
-    return found
+    return {level: float(getattr(thresholds, level)) for level in READ_OFF}
 
 
 def _bars_of(judged: Judged, numbers: Greatest, level: str) -> Margins:
@@ -197,8 +203,8 @@ def _bars_of(judged: Judged, numbers: Greatest, level: str) -> Margins:
     return bars[numbers.number]
 
 
-def _types(judged: Judged, numbers: Greatest, seed: int) -> list[dict[str, Any]]:
-    table = judged.table
+def _types(judged: Judged, days: Greatest, numbers: Greatest, seed: int) -> list[dict[str, Any]]:
+    table, own_bars = judged.table, _own_bars(days)
     kind = np.full(len(table.numbers), "", dtype=table.types.dtype)
     kind[table.number[table.fraud]] = table.types[table.fraud]
     found = []
@@ -208,7 +214,15 @@ def _types(judged: Judged, numbers: Greatest, seed: int) -> list[dict[str, Any]]
         for level in LEVELS:
             caught = numbers.margin[mine] >= _bars_of(judged, numbers, level)[mine]
             recall[level] = share(caught, numbers.number[mine], None, seed)[0].written()
-        said: dict[str, Any] = {"type": name, "numbers": int(mine.sum()), "recall": recall, "delay": None}
+        read_off = [
+            {
+                "share": SHARES[level],
+                "recall": share(numbers.margin[mine] >= bar, numbers.number[mine], None, seed)[0].written(),
+            }
+            for level, bar in own_bars.items()
+        ]
+        said: dict[str, Any] = {"type": name, "numbers": int(mine.sum()), "recall": recall, "read_off": read_off}
+        said["delay"] = None
         if table.event_ms is not None:
             rows = np.isin(table.number, numbers.number[mine])
             reached = judged.margins[rows] >= judged.bars["flag"][rows]

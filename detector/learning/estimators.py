@@ -45,6 +45,9 @@ SMALL_TREES: Final[Mapping[str, Any]] = {
     "l2_regularization": 3.0,
     "max_features": 0.3,
 }
+ENOUGH: Final = 1_200
+"""Numbers below which trees learn more slowly, by the square root of how many there are."""
+SLOWEST: Final = 0.3
 LARGE_TREES: Final[Mapping[str, Any]] = {
     "models": 1,
     "numbers_share": 1.0,
@@ -114,10 +117,12 @@ class Recipe:
         return fitted
 
 
-def recipe(name: str, rows: int, features: Sequence[str], monotone: Mapping[str, int]) -> Recipe:
-    """The recipe of that name for a table of so many rows; `ConfigError` when there is none."""
+def recipe(
+    name: str, rows: int, features: Sequence[str], monotone: Mapping[str, int], numbers: int | None = None
+) -> Recipe:
+    """The recipe of that name for a table of so many rows, of so many numbers; `ConfigError` when there is none."""
     if name == "trees":
-        return Recipe(name, SMALL_TREES if rows <= SMALL else LARGE_TREES, monotone, tuple(features))
+        return Recipe(name, trees_for(rows, rows if numbers is None else numbers), monotone, tuple(features))
     if name == "logistic":
         return Recipe(name, LOGISTIC, {}, tuple(features))
     estimator = hooked(name, tuple(features), 0)
@@ -130,6 +135,14 @@ def recipe(name: str, rows: int, features: Sequence[str], monotone: Mapping[str,
             f"--estimator {name}: wanted a classifier with decision_function (got {type(estimator).__name__})"
         )
     return Recipe(name, _readable(estimator.get_params()), {}, tuple(features))
+
+
+def trees_for(rows: int, numbers: int) -> Mapping[str, Any]:
+    """The default of trees by size of the table: the fewer the numbers, the less is learnt of each."""
+    if rows > SMALL:
+        return LARGE_TREES
+    slower = max(SLOWEST, min(1.0, float(np.sqrt(numbers / ENOUGH))))
+    return {**SMALL_TREES, "learning_rate": round(SMALL_TREES["learning_rate"] * slower, 4)}
 
 
 def hooked(name: str, features: tuple[str, ...], seed: int) -> Any:

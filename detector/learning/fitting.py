@@ -32,15 +32,14 @@ from detector.learning.search import SPACES, cross_margins, search
 from detector.learning.splits import TimeSplit, folds_of, split_by_time
 from detector.learning.table import Table
 from detector.learning.tablecard import table_card
-from detector.learning.thresholds import calibrate, choose_thresholds, shifted
+from detector.learning.thresholds import FEWEST, SHARES, calibrate, choose_thresholds, shifted
+from detector.learning.training import ACTIVITY_FLOOR
 from detector.records import Bools, I64s
 from detector.verdict.bundle import save_bundle
 from detector.verdict.drift import Reference
 from detector.verdict.manifest import Data, Fit, Manifest, Prevalence, Thresholds
 from detector.verdict.trees import Margins, Vectors
 
-CATALOGUE_FLOOR: Final = 3
-"""The activity floor of a bundle for the service: as the shipped one's (`training.ACTIVITY_FLOOR`)."""
 GOLDEN: Final = 32
 SERVED_TREES: Final = 100
 """Of the shipped model: what a service's figures are measured with."""
@@ -97,7 +96,9 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
     if table.event_ms is not None and split is None:
         notes.append("A part of the time held too few fraud numbers: split by number instead of by time.")
     fitted_on = table.rows(split.train) if split else table
-    recipe = _with(recipe_of(asked.estimator, len(fitted_on), table.features, monotone), asked.parameters)
+    numbers = len(np.unique(fitted_on.number))
+    recipe = recipe_of(asked.estimator, len(fitted_on), table.features, monotone, numbers)
+    recipe = _with(recipe, asked.parameters)
     say(
         f"{len(table):,} vectors of {len(np.unique(table.number)):,} numbers, {len(table.features)} features; "
         f"split by {'time' if split else 'number'}; {asked.estimator}"
@@ -118,6 +119,7 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
     estimator = recipe.fit(fitted_on.vectors, fitted_on.fraud, fitted_on.weight, fitted_on.number, asked.seed)
     tuned = _by_time(table, split, estimator) if split else _by_number(table, recipe, asked.seed, say)
     days, thresholds = tuned.days, tuned.thresholds
+    notes += _beyond(int(np.count_nonzero(~days.fraud)))
     calibration = calibrate(days.margin, days.fraud, days.weight)
     training = float(np.clip(np.average(days.fraud, weights=days.weight), LEAST_SHARE, 1 - LEAST_SHARE))
     prevalence = Prevalence(training=training, operator=asked.operator_prevalence, training_b=calibration.b)
@@ -126,7 +128,6 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
     quantiles, medians = honest_reference_of(fitted_on, asked.seed)
     rng = np.random.default_rng(asked.seed)
     golden = np.sort(rng.permutation(len(fitted_on))[:GOLDEN])
-    numbers = len(np.unique(table.number))
     manifest = save_bundle(
         out,
         estimator,
@@ -135,14 +136,14 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
             kind=table.kind,
             first_ms=0 if fitted_on.event_ms is None else int(fitted_on.event_ms.min()),
             last_ms=0 if fitted_on.event_ms is None else int(fitted_on.event_ms.max()) + 1,
-            numbers=len(np.unique(fitted_on.number)),
+            numbers=numbers,
             vectors=len(fitted_on),
-            prevalence=len(np.unique(table.number[table.fraud])) / numbers,
+            prevalence=len(np.unique(table.number[table.fraud])) / len(np.unique(table.number)),
             seed=asked.seed,
         ),
         metrics=flat(evaluation),
         thresholds=thresholds,
-        activity_floor=CATALOGUE_FLOOR if table.features == NAMES else 0,
+        activity_floor=_floor(table),
         calibration=shown,
         drift=drift_reference_of(tuned.judged),
         honest_quantiles=quantiles,
@@ -183,6 +184,23 @@ def drift_reference_of(judged: Judged) -> Reference:
     """What drift is measured against: honest rows that the model has not seen, as the service will see none of them."""
     honest = ~judged.table.fraud
     return Reference.of(judged.table.vectors[honest], judged.margins[honest], judged.table.weight[honest])
+
+
+def _beyond(honest_days: int) -> list[str]:
+    """Which thresholds lie beyond what so many honest number-days can tell."""
+    beyond = [level for level, share in SHARES.items() if int(share * honest_days) < FEWEST]
+    if not beyond:
+        return []
+    return [
+        f"Of {honest_days:,} honest number-days too few reach {', '.join(beyond)}: set beyond the data, by their tail."
+    ]
+
+
+def _floor(table: Table) -> int:
+    """That of the vectors, for a service must score what the thresholds were set on; where they do not say it, ours."""
+    if table.features != NAMES:
+        return 0
+    return ACTIVITY_FLOOR if table.floor is None else table.floor
 
 
 def _with(recipe: Recipe, parameters: Mapping[str, Any]) -> Recipe:

@@ -3,7 +3,9 @@
     evaluation.json of each -> Evaluation -> promote -> Verdict: yes or no, with reasons
 
 A no needs one reason, a yes none. Figures count as worse when they leave the champion's interval on the bad side: of
-two equal models half the figures are lower, by chance. Only honest numbers that reach `block` are counted one by one.
+two equal models half the figures are lower, by chance. Recall is compared where both wrong as many honest number-days
+of the table: at its own threshold a model may seem to catch more only because it wrongs more. What thresholds do is
+asked of honest numbers; those that reach `block` are counted one by one.
 """
 
 from collections.abc import Iterator
@@ -15,8 +17,6 @@ import msgspec
 
 from detector.errors import ConfigError
 
-FALSE_POSITIVE_LEVELS: Final = ("watch", "flag")
-"""What 0.1 % and 0.01 % of honest numbers reach on a day."""
 OVERT: Final = ("wangiri", "robocall", "smishing", "irsf")
 """Types that nobody forgives a detector for missing; the others' recall is reported and not held against a model."""
 
@@ -29,21 +29,30 @@ class Interval(msgspec.Struct, frozen=True):
     high: float | None
 
 
+UNKNOWN: Final = Interval(None, None, None)
+
+
 class Level(msgspec.Struct, frozen=True):
     """What reached one of the bundle's thresholds."""
 
-    recall: Interval
     honest_days: Interval
     """Share of honest number-days."""
     honest_numbers_reached: int
 
 
+class ReadOff(msgspec.Struct, frozen=True):
+    """Recall at the margin that a share of the table's honest number-days reach."""
+
+    share: float
+    recall: Interval
+
+
 class FraudType(msgspec.Struct, frozen=True):
-    """One type's recall by level."""
+    """One type's recall."""
 
     type: str
     numbers: int
-    recall: dict[str, Interval]
+    read_off: list[ReadOff]
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -68,6 +77,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     figures: Literal["simulator", "real"]
     table: Table
     levels: dict[str, Level]
+    read_off: list[ReadOff]
     types: list[FraudType]
     bundle: Bundle
 
@@ -157,18 +167,17 @@ def _better(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
 
 def _recalls(champion: Evaluation, challenger: Evaluation) -> Iterator[tuple[str, Interval, Interval]]:
     """Name, champion's and challenger's: of all frauds at both false-positive levels, then of each overt type."""
-    unknown = Interval(None, None, None)
-    for level in FALSE_POSITIVE_LEVELS:
-        levels = [one.levels.get(level) for one in (champion, challenger)]
-        old, new = (found.recall if found else unknown for found in levels)
-        yield f"recall at {level}", old, new
-    theirs = {kind.type: kind.recall for kind in challenger.types}
+    yield from _pairs("recall", champion.read_off, challenger.read_off)
+    theirs = {kind.type: kind.read_off for kind in challenger.types}
     for kind in champion.types:
-        if kind.type.removesuffix("-overt") not in OVERT:
-            continue
-        for level in FALSE_POSITIVE_LEVELS:
-            found = theirs.get(kind.type, {}).get(level, unknown)
-            yield f"recall of {kind.type} at {level}", kind.recall.get(level, unknown), found
+        if kind.type.removesuffix("-overt") in OVERT:
+            yield from _pairs(f"recall of {kind.type}", kind.read_off, theirs.get(kind.type, []))
+
+
+def _pairs(what: str, old: list[ReadOff], new: list[ReadOff]) -> Iterator[tuple[str, Interval, Interval]]:
+    theirs = {one.share: one.recall for one in new}
+    for one in old:
+        yield f"{what} at {100 * one.share:g} % false positives", one.recall, theirs.get(one.share, UNKNOWN)
 
 
 def _above(new: Interval, old: Interval) -> bool:

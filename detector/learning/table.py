@@ -23,7 +23,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from detector.errors import ConfigError
-from detector.features.catalogue import NAMES
+from detector.features.catalogue import NAMES, feature_hash
 from detector.records import Bools, I64s
 from detector.verdict.trees import Vectors
 
@@ -41,6 +41,8 @@ FRAUD_WORDS: Final = frozenset({"1", "1.0", "true", "fraud", "yes"})
 HONEST_WORDS: Final = frozenset({"0", "0.0", "false", "honest", "no"})
 SIMULATED: Final = "+999"
 """No country has this code: the simulator's numbers begin with it."""
+HEADING: Final = ("feature_hash", "home_utc_offset_minutes", "moments", "activity_floor", "kind")
+"""Of what our own table says of itself: what vectors mean, and which there are."""
 DAY_MS: Final = 86_400_000
 EARLIEST_MS: Final = 10**11
 """1973 in milliseconds; a time below it is in seconds, or no time."""
@@ -70,7 +72,9 @@ class Table:
     """Fraud type of a fraud row, profile of an honest one; empty = not named."""
     kind: Literal["simulated", "real"]
     moments: str
-    """When vectors were taken, as the table's metadata say; empty = not said."""
+    """When vectors were taken, as the table's heading says; empty = not said."""
+    floor: int | None
+    """Outgoing events in 24 h below which no vector was taken; None = not said."""
     roles: Mapping[str, str]
     """The column of each role that was found."""
     files: Mapping[str, str] = field(repr=False)
@@ -130,7 +134,7 @@ def read_table(
         notes.append(f"{np.count_nonzero(~known):,} rows whose label is not known are left out.")
         whole, label = whole.filter(pa.array(known)), label[known]
     chosen = _features(whole, found, features, where, notes)
-    meta = _metadata(parts)
+    meta = _heading(parts, files)
     number, numbers = _numbers(whole, found, where, notes)
     event_ms = _times(whole[found["time"]], f"{where}: {found['time']}") if "time" in found else None
     offset_ms = 60_000 * int(meta.get("home_utc_offset_minutes", 0))
@@ -148,6 +152,7 @@ def read_table(
         types=_types(whole, found),
         kind=kind or ("simulated" if simulated else "real"),
         moments=str(meta.get("moments", "")),
+        floor=meta.get("activity_floor"),
         roles=found,
         files={file.name: sha256(file.read_bytes()).hexdigest() for file in files},
         notes=tuple(notes),
@@ -184,14 +189,23 @@ def _joined(parts: Sequence[pa.Table], files: Sequence[Path]) -> pa.Table:
     return joined
 
 
-def _metadata(parts: Sequence[pa.Table]) -> dict[str, Any]:
-    """What `detector features` wrote beside its columns; of several files, the first one's."""
-    written = (parts[0].schema.metadata or {}).get(b"detector", b"{}")
-    try:
-        found = json.loads(written)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _heading(parts: Sequence[pa.Table], files: Sequence[Path]) -> dict[str, Any]:
+    """What `detector features` wrote beside its columns; the same in all files. Empty where it did not write them."""
+    headings = []
+    for part in parts:
+        written = (part.schema.metadata or {}).get(b"detector", b"{}")
+        found = json.loads(written) if written.startswith(b"{") else {}
+        headings.append({name: found[name] for name in HEADING if name in found})
+    first = headings[0]
+    for heading, file in zip(headings, files, strict=True):
+        if heading != first:
+            raise ConfigError(f"{file}: wanted vectors taken as those of {files[0]}, {first} (got {heading})")
+    if first.get("feature_hash", feature_hash()) != feature_hash():
+        raise ConfigError(
+            f"{files[0]}: feature_hash: wanted {feature_hash()}, this program's (got {first['feature_hash']}): "
+            "take the vectors again"
+        )
+    return first
 
 
 def _labels(column: pa.ChunkedArray, where: str) -> tuple[I64s, Bools]:

@@ -1,5 +1,6 @@
 """Tables of vectors with labels, drawn from a seed and written as files: a carrier's own, and ours with a time."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from detector.features.catalogue import INDEX, NAMES
+from detector.features.catalogue import INDEX, NAMES, feature_hash
 
 DAY_MS = 86_400_000
 START_MS = 20_000 * DAY_MS
@@ -67,8 +68,13 @@ def ours(numbers: int = 400, days: int = 10, seed: int = 6, vectors: int = 2) ->
         "known_at_ms": pa.array(rows["event_ms"], pa.int64()),
         "weight": [1 / vectors] * count,
     }
-    meta = b'{"format": "vectors-1", "moments": "every:1", "home_utc_offset_minutes": 0}'
-    return pa.table(columns).replace_schema_metadata({b"detector": meta})
+    heading = {"format": "vectors-1", "moments": "every:1", "home_utc_offset_minutes": 0, "activity_floor": 2}
+    return headed(pa.table(columns), **heading, feature_hash=feature_hash())
+
+
+def headed(table: pa.Table, **heading: object) -> pa.Table:
+    """With another heading."""
+    return table.replace_schema_metadata({b"detector": json.dumps(heading).encode()})
 
 
 def write(path: Path, columns: "dict[str, list[Any]] | pa.Table") -> Path:

@@ -73,6 +73,20 @@ def test_types_add_up_to_all_fraud_numbers(found: dict[str, Any]) -> None:
     assert caught == pytest.approx(found["table"]["fraud_numbers"] * found["levels"]["flag"]["recall"]["value"])
 
 
+def test_what_is_read_off_is_counted_by_number_and_type(table: Table, margins: Any, found: dict[str, Any]) -> None:
+    """Of all frauds, and of each type, as many as reach the margin; types add up."""
+    greatest: dict[int, float] = {}
+    for number, _, bad, margin in rows(table, margins):
+        if bad:
+            greatest[number] = max(greatest.get(number, -np.inf), margin)
+    for place, said in enumerate(found["read_off"]):
+        caught = sum(margin >= said["margin"] for margin in greatest.values())
+        assert said["recall"]["value"] == pytest.approx(caught / len(greatest))
+        by_type = [kind["numbers"] * kind["read_off"][place]["recall"]["value"] for kind in found["types"]]
+        assert sum(by_type) == pytest.approx(caught)
+        assert {kind["read_off"][place]["share"] for kind in found["types"]} == {said["share"]}
+
+
 def test_calibration_is_shown_against_seen_at_the_tables_prevalence(
     table: Table, margins: Any, found: dict[str, Any]
 ) -> None:

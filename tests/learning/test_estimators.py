@@ -102,6 +102,13 @@ def test_a_large_table_gets_the_trees_that_a_service_scores_fast() -> None:
     assert recipe("trees", SMALL + 1, FEATURES, {}).parameters == LARGE_TREES
 
 
+def test_the_fewer_the_numbers_the_slower_trees_learn() -> None:
+    """By the square root, to a floor; several vectors of a number do not make it two."""
+    rates = [recipe("trees", 5_000, FEATURES, {}, numbers).parameters["learning_rate"] for numbers in (20, 300, 5_000)]
+    assert rates == [0.024, 0.04, 0.08]
+    assert recipe("trees", 300, FEATURES, {}).parameters["learning_rate"] == 0.04
+
+
 def test_a_monotone_feature_never_lowers_the_margin_when_it_rises() -> None:
     """Whatever the other features are; without the constraint, noise does it somewhere."""
     vectors, fraud = drawn()

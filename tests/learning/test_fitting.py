@@ -60,7 +60,7 @@ def test_our_vectors_become_a_bundle_for_the_service_split_by_time(own: Table, t
     fitted = fit_table(own, tmp_path, QUIET, silent)
     model = Model.load(tmp_path)
     assert model.names == NAMES
-    assert model.activity_floor == 3
+    assert model.activity_floor == 2
     fit = fitted.manifest.fit
     assert fit is not None
     assert fit.split["by"] == "time"
@@ -149,6 +149,7 @@ def test_the_manifest_says_how_to_do_it_again(carriers: Table, tmp_path: Path) -
     assert fit["inputs"]["files"] == dict(carriers.files)
     assert fit["inputs"]["columns"] == {"label": "is_fraud", "number": "msisdn"}
     assert "Columns left out: tariff (text)." in fit["inputs"]["notes"]
+    assert any("too few reach watch, flag, block: set beyond the data" in note for note in fit["inputs"]["notes"])
     assert fit["parameters"]["max_leaf_nodes"] == SMALL_TREES["max_leaf_nodes"]
     assert (fit["parameters"]["models"], fit["parameters"]["max_iter"]) == (2, 20)
     assert fit["search"] is None

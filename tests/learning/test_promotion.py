@@ -25,6 +25,11 @@ def figure(value: float, width: float = 0.03) -> dict[str, float]:
     return {"value": value, "low": value - width, "high": value + width}
 
 
+def read_off(often: float, rarely: float) -> list[dict[str, Any]]:
+    """Recall at 0.1 % and at 0.01 % false positives."""
+    return [{"share": 1e-3, "recall": figure(often)}, {"share": 1e-4, "recall": figure(rarely)}]
+
+
 def evaluation() -> dict[str, Any]:
     """As `detector evaluate` writes it, with more than a promotion asks."""
     return {
@@ -41,8 +46,9 @@ def evaluation() -> dict[str, Any]:
             }
             for name, share, recall in (("watch", 1e-3, 0.6), ("flag", 1e-4, 0.45), ("block", 5e-5, 0.3))
         },
+        "read_off": read_off(0.6, 0.45),
         "types": [
-            {"type": kind, "numbers": 60, "recall": {level: figure(0.9) for level in ("watch", "flag", "block")}}
+            {"type": kind, "numbers": 60, "recall": {}, "read_off": read_off(0.9, 0.9)}
             for kind in ("irsf", "simbox", "wangiri")
         ],
         "bundle": {
@@ -59,19 +65,26 @@ def read(tree: dict[str, Any]) -> Evaluation:
     return msgspec.json.decode(json.dumps(tree), type=Evaluation)
 
 
-def with_recall(tree: dict[str, Any], level: str, value: float) -> None:
-    tree["levels"][level]["recall"] = figure(value)
+OFTEN, RARELY = 0, 1
+"""Places of 0.1 % and 0.01 % false positives."""
+
+
+def with_recall(tree: dict[str, Any], place: int, value: float) -> None:
+    tree["read_off"][place]["recall"] = figure(value)
 
 
 AGAINST: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (
-        lambda e: with_recall(e, "watch", 0.56),
-        r"recall at watch is 56.0% .*, below the champion's 60.0% \(57.0% to 63.0%\)",
+        lambda e: with_recall(e, OFTEN, 0.56),
+        r"recall at 0.1 % false positives is 56.0% .*, below the champion's 60.0% \(57.0% to 63.0%\)",
     ),
-    (lambda e: with_recall(e, "flag", 0.41), "recall at flag is 41.0%"),
-    (lambda e: e["types"][2]["recall"].update(flag=figure(0.8)), "recall of wangiri at flag is 80.0%"),
-    (lambda e: e["types"][0]["recall"].update(watch=figure(0.86)), "recall of irsf at watch is 86.0%"),
-    (lambda e: e["types"].pop(0), "recall of irsf at watch is not known of the challenger"),
+    (lambda e: with_recall(e, RARELY, 0.41), "recall at 0.01 % false positives is 41.0%"),
+    (
+        lambda e: e["types"][2].update(read_off=read_off(0.9, 0.8)),
+        "recall of wangiri at 0.01 % false positives is 80.0%",
+    ),
+    (lambda e: e["types"][0].update(read_off=read_off(0.86, 0.9)), "recall of irsf at 0.1 % false positives is 86.0%"),
+    (lambda e: e["types"].pop(0), "recall of irsf at 0.1 % false positives is not known of the challenger"),
     (
         lambda e: e["levels"]["watch"].update(honest_numbers_reached=40, honest_days=figure(2e-3)),
         "40 honest numbers reach watch, of the champion 20",
@@ -106,16 +119,16 @@ def test_each_of_these_alone_says_no(change: Callable[[dict[str, Any]], object],
     "change",
     [
         lambda e: None,
-        lambda e: with_recall(e, "watch", 0.58),
-        lambda e: with_recall(e, "block", 0.01),
-        lambda e: e["types"][1]["recall"].update(flag=figure(0.1)),
+        lambda e: with_recall(e, OFTEN, 0.58),
+        lambda e: e["levels"]["flag"].update(recall=figure(0.01)),
+        lambda e: e["types"][1].update(read_off=read_off(0.1, 0.1)),
         lambda e: e["levels"]["flag"].update(honest_numbers_reached=3, honest_days=figure(1.4e-4)),
         lambda e: e["bundle"].update(trained_until_ms=101 * DAY_MS),
         lambda e: e["levels"]["block"].update(honest_numbers_reached=0),
     ],
 )
 def test_none_of_these_is_a_reason(change: Callable[[dict[str, Any]], object]) -> None:
-    """Itself, chance, what only blocks reach, a type that hides, newer data, fewer touched."""
+    """Itself, chance, a threshold that lies higher, a type that hides, newer data, fewer touched."""
     tree = evaluation()
     change(tree)
     verdict = promote(read(evaluation()), read(tree))
@@ -123,13 +136,29 @@ def test_none_of_these_is_a_reason(change: Callable[[dict[str, Any]], object]) -
     assert verdict.promote
 
 
+def test_a_champion_that_wrongs_many_is_not_kept_for_what_it_catches_by_that() -> None:
+    """At its thresholds it catches all; where both wrong as many it catches less."""
+    champion, challenger = evaluation(), evaluation()
+    for level in ("watch", "flag"):
+        champion["levels"][level] |= {
+            "recall": figure(0.99),
+            "honest_days": figure(0.07),
+            "honest_numbers_reached": 900,
+        }
+    with_recall(challenger, OFTEN, 0.7)
+    verdict = promote(read(champion), read(challenger))
+    assert verdict.promote
+    assert len(verdict.favour) == 1
+
+
 def test_what_became_better_is_said() -> None:
     """Also beside what speaks against."""
     tree = evaluation()
-    with_recall(tree, "flag", 0.5)
-    with_recall(tree, "watch", 0.2)
+    with_recall(tree, RARELY, 0.5)
+    with_recall(tree, OFTEN, 0.2)
     verdict = promote(read(evaluation()), read(tree))
-    assert verdict.favour == ("recall at flag is 50.0% (47.0% to 53.0%), above the champion's 45.0% (42.0% to 48.0%)",)
+    (better,) = verdict.favour
+    assert better.startswith("recall at 0.01 % false positives is 50.0% (47.0% to 53.0%), above the champion's 45.0%")
     assert len(verdict.against) == 1
 
 
@@ -143,7 +172,7 @@ def test_a_real_model_may_follow_a_simulated_one() -> None:
 def test_nothing_known_of_either_is_no_reason() -> None:
     """A table without frauds of a type, or without any."""
     tree = evaluation()
-    tree["levels"]["flag"]["recall"] = dict.fromkeys(("value", "low", "high"))
+    tree["read_off"][RARELY]["recall"] = dict.fromkeys(("value", "low", "high"))
     tree["types"] = []
     assert promote(read(tree), read(tree)).promote
     assert promote(read(tree), read(evaluation())).promote
@@ -161,7 +190,7 @@ def test_a_better_challenger_is_never_refused_where_a_worse_one_is_taken(
     trees = []
     for recall, reached in ((max(one, other), min(few, many)), (min(one, other), max(few, many))):
         tree = evaluation()
-        with_recall(tree, level, recall)
+        with_recall(tree, OFTEN if level == "watch" else RARELY, recall)
         tree["levels"][level] |= {"honest_numbers_reached": reached, "honest_days": figure(reached / 20_000)}
         trees.append(read(tree))
     better, worse = (promote(read(evaluation()), tree) for tree in trees)
@@ -196,12 +225,12 @@ def test_the_command_says_yes_with_0_and_no_with_1(tmp_path: Path, capsys: pytes
     command = ["promote", "--champion", str(champion), "--challenger", str(challenger)]
     assert main(command) == 0
     assert capsys.readouterr().out == "yes: b-22222222 in place of a-11111111\n"
-    with_recall(tree, "flag", 0.1)
+    with_recall(tree, RARELY, 0.1)
     challenger.write_text(json.dumps(tree))
     assert main(command) == 1
     said = capsys.readouterr().out
     assert said.startswith("no: ")
-    assert "\n  against: recall at flag is 10.0%" in said
+    assert "\n  against: recall at 0.01 % false positives is 10.0%" in said
     challenger.write_text("{}")
     assert main(command) == 2
     assert f"{challenger}: wanted an evaluation" in capsys.readouterr().err

@@ -28,6 +28,7 @@ def small(fraud: list[bool], number: list[int]) -> Table:
         types=np.full(size, ""),
         kind="real",
         moments="",
+        floor=None,
         roles={},
         files={"t.csv": ""},
         notes=(),

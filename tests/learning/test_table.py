@@ -146,6 +146,20 @@ def test_a_bundles_features_are_wanted_all_and_in_its_order(tmp_path: Path) -> N
         read_table([path], CARRIER, ["tariff"])
 
 
+def test_vectors_of_another_catalogue_or_taken_otherwise_are_not_mixed(tmp_path: Path) -> None:
+    """A formula that has changed under the same name would teach nonsense."""
+    table = labelled.ours(20, 2)
+    old = labelled.write(tmp_path / "old.parquet", labelled.headed(table, feature_hash="0" * 8))
+    with pytest.raises(ConfigError, match=r"old\.parquet: feature_hash: wanted .*, this program's \(got 0{8}\)"):
+        read_table([old])
+    files = [
+        labelled.write(tmp_path / f"{moments}.parquet", labelled.headed(table, moments=moments))
+        for moments in ("every:1", "hour")
+    ]
+    with pytest.raises(ConfigError, match=r"hour\.parquet: wanted vectors taken as those of .*every:1"):
+        read_table(files)
+
+
 def test_a_file_that_is_no_table_is_refused_by_name(tmp_path: Path) -> None:
     """Noise, and none at all."""
     (tmp_path / "noise.parquet").write_bytes(b"noise")
