@@ -139,6 +139,9 @@ class ModelChoice(Part, frozen=True):
 
     bundle: Annotated[str, _help("folder of the model bundle")] = "../models/default"
     accept_simulated: Annotated[bool, _help("let a model that was trained on simulated traffic only block")] = False
+    challenger: Annotated[
+        str | None, _help("folder of another bundle: it scores the same rows, decides nothing, and metrics tell")
+    ] = None
 
 
 class Verdict(Part, frozen=True):

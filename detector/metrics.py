@@ -165,6 +165,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "room left in the block budget of the partition's current hour of event time",
         "at zero rules and models only flag: look at decisions by rule before raising the budget",
     ),
+    _counter(
+        "challenger",
+        ("level", "who"),
+        "rows",
+        "scored rows that reach a threshold: of both models, of the champion's alone, of the challenger's alone",
+        "challenger alone far above both: it would touch others; see whom with `detector backtest` before promoting",
+    ),
     # What it looks like.
     _gauge(
         "feature_drift",
@@ -332,6 +339,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "versions that differ between processes: a rollout is half done",
     ),
     _gauge(
+        "challenger_info",
+        ("version", "simulated"),
+        "1",
+        "the model that scores beside the one in force and decides nothing",
+        "absent though model.challenger is set: the process has not started again since",
+    ),
+    _gauge(
         "policy_info",
         ("version", "mode"),
         "1",
@@ -364,6 +378,7 @@ class Metrics:
     decisions: Counter
     held_back: Counter
     blocks_budget_left: Gauge
+    challenger: Counter
     feature_drift: Gauge
     drift_vectors: Gauge
     numbers: Gauge
@@ -386,6 +401,7 @@ class Metrics:
     assigned: Gauge
     replaying: Gauge
     model_info: Gauge
+    challenger_info: Gauge
     policy_info: Gauge
     last_step_timestamp: Gauge
 

@@ -22,6 +22,7 @@ from detector.features.state import State, Status, check_limit
 from detector.ingest.commands import Command, read_command
 from detector.ingest.rows import unpack_message
 from detector.records import ROW, Arrays, Bools, I64s, Rows
+from detector.verdict.challenge import Challenge
 from detector.verdict.decisions import Decision
 from detector.verdict.drift import Counts, draw
 from detector.verdict.judge import Judge, Moment
@@ -91,6 +92,8 @@ class Outcome:
     evicted: int = 0
     """Numbers let go of by the state: long silent, or for want of room."""
     newest_ms: int = 0
+    compared: I64s | None = None
+    """i64[levels, who] of `Challenge.compare`; None where there is no challenger."""
     drawn: Counts | None = None
     """How the vectors that were drawn lie in the bins of the model's reference; None where none was drawn."""
 
@@ -98,9 +101,12 @@ class Outcome:
 class Detector:
     """The same judge, model and settings for every partition of this process."""
 
-    def __init__(self, settings: Settings, judge: Judge, model: Model | None) -> None:
+    def __init__(
+        self, settings: Settings, judge: Judge, model: Model | None, challenge: Challenge | None = None
+    ) -> None:
         self.judge = judge
         self.model = model
+        self._challenge = challenge
         self._floor = model.activity_floor if model else 0
         self.most_numbers = settings.detect.most_numbers or 0
         """That a partition may remember; 0: as many as come."""
@@ -160,6 +166,9 @@ class Detector:
         )
         if self.model:
             self._draw(moment, self.model, outcome)
+        if self._challenge:
+            compared = self._challenge.compare(updated.vectors, margins)
+            outcome.compared = compared if outcome.compared is None else outcome.compared + compared
         memory = part.shadow if self._settings.verdict.mode == "shadow" else part.memory
         outcome.decisions += self.judge.judge(moment, memory, live=part.memory)
 

@@ -87,7 +87,10 @@ def _model(settings: Settings) -> str:
     model = Model.load(settings.path(settings.model.bundle))
     simulated = "trained on simulated traffic only, " if model.simulated else ""
     accepted = "and accepted for blocking" if settings.model.accept_simulated else "and therefore never blocking"
-    return f"{model.version}{f' ({simulated}{accepted})' if simulated else ''}"
+    said = f"{model.version}{f' ({simulated}{accepted})' if simulated else ''}"
+    if settings.model.challenger is not None:
+        said += f", challenged by {Model.load(settings.path(settings.model.challenger)).version}"
+    return said
 
 
 def _policy(settings: Settings) -> str:

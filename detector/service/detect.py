@@ -23,6 +23,7 @@ from detector.service.restore import Restorer
 from detector.service.saving import Saver
 from detector.service.taking import THREADS, Taking
 from detector.snapshot import open_store
+from detector.verdict.challenge import LEVELS, WHO, Challenge
 from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge
 from detector.verdict.model import Model
@@ -64,7 +65,11 @@ class DetectRole:
         }
         metrics.model_info.labels(model.version, str(model.simulated).lower()).set(1)
         metrics.policy_info.labels(policy.version, settings.verdict.mode).set(1)
-        self._detector = Detector(settings, Judge(policy, model, zones, settings), model)
+        challenge = None
+        if settings.model.challenger is not None:
+            challenge = Challenge(model.thresholds, Model.load(settings.path(settings.model.challenger)))
+            metrics.challenger_info.labels(challenge.model.version, str(challenge.model.simulated).lower()).set(1)
+        self._detector = Detector(settings, Judge(policy, model, zones, settings), model, challenge)
         self._drifting = Drifting(model)
         self._drift_told_s = 0.0
         store = open_store(settings, broker.identity(settings.topics.events))
@@ -260,6 +265,10 @@ class DetectRole:
             metrics.forgotten.inc(outcome.forgotten)
             metrics.evicted.inc(outcome.evicted)
             self._count_rows(outcome.statuses)
+            if outcome.compared is not None:
+                for level, counts in zip(LEVELS, outcome.compared.tolist(), strict=True):
+                    for who, count in zip(WHO, counts, strict=True):
+                        metrics.challenger.labels(level, who).inc(count)
             if outcome.drawn is not None:
                 self._drifting.add(outcome.drawn, outcome.newest_ms)
             for _, rejected in outcome.rejected:
