@@ -338,6 +338,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "the model in force; simulated is true when it was trained on simulated traffic only",
         "versions that differ between processes: a rollout is half done",
     ),
+    _counter(
+        "reloads",
+        ("outcome",),
+        "reloads",
+        "model, policy, lists or zones whose files have changed: taken, or failed and the old ones kept",
+        "failed: the log says which file is wrong and where; mend it, and it is tried again",
+    ),
     _gauge(
         "challenger_info",
         ("version", "simulated"),
@@ -401,6 +408,7 @@ class Metrics:
     assigned: Gauge
     replaying: Gauge
     model_info: Gauge
+    reloads: Counter
     challenger_info: Gauge
     policy_info: Gauge
     last_step_timestamp: Gauge

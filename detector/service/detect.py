@@ -11,23 +11,20 @@ from detector.config import Settings
 from detector.errors import Abort, Fatal
 from detector.features.past import FORMS
 from detector.features.state import Status
-from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
-from detector.pipeline import Detector, Entry, Outcome, Part
+from detector.pipeline import Entry, Outcome
 from detector.service.aside import Aside, Executor
 from detector.service.drifting import Drifting
 from detector.service.held import Held
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
+from detector.service.rules import Rules, Watch
 from detector.service.saving import Saver
 from detector.service.taking import THREADS, Taking
 from detector.snapshot import open_store
-from detector.verdict.challenge import LEVELS, WHO, Challenge
+from detector.verdict.challenge import LEVELS, WHO
 from detector.verdict.decisions import Decision
-from detector.verdict.judge import Judge
-from detector.verdict.model import Model
-from detector.verdict.policy import Policy
 
 ROLE = "detect"
 DRIFT_EVERY_S: Final = 10.0
@@ -54,26 +51,13 @@ class DetectRole:
         # First of all: whoever is started again is back in its place before its session ends, long as loading takes.
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
         self._consumer.subscribe([settings.topics.events], self)
-        model = Model.load(settings.path(settings.model.bundle))
-        policy = Policy.load(settings.path(settings.verdict.policy))
-        zones = ZoneTable.load(settings.path(settings.home.zones))
-        self._versions = {
-            "mode": settings.verdict.mode,
-            "model": model.version,
-            "policy": policy.version,
-            "most_numbers": settings.detect.most_numbers,
-        }
-        metrics.model_info.labels(model.version, str(model.simulated).lower()).set(1)
-        metrics.policy_info.labels(policy.version, settings.verdict.mode).set(1)
-        challenge = None
-        if settings.model.challenger is not None:
-            challenge = Challenge(model.thresholds, Model.load(settings.path(settings.model.challenger)))
-            metrics.challenger_info.labels(challenge.model.version, str(challenge.model.simulated).lower()).set(1)
-        self._detector = Detector(settings, Judge(policy, model, zones, settings), model, challenge)
-        self._drifting = Drifting(model)
+        self._rules = Rules.load(settings)
+        self._rules.tell(metrics)
+        self._watch = Watch(settings, self._rules, executor(1, "rules"), metrics)
+        self._drifting = Drifting(self._rules.model)
         self._drift_told_s = 0.0
         store = open_store(settings, broker.identity(settings.topics.events))
-        self._taking = Taking(Restorer(settings, broker, self._detector, store), executor(THREADS, "restore"))
+        self._taking = Taking(Restorer(settings, broker, self._rules.detector, store), executor(THREADS, "restore"))
         self._held: dict[int, Held] = {}
         self._carried: list[Message] = []
         """Polled while an aborted transaction settled, for the next step."""
@@ -122,6 +106,7 @@ class DetectRole:
 
         Partitions that are being restored count like messages: there is still something to come.
         """
+        self._take_over()
         self._take_up()
         began = time.perf_counter()
         most = self._settings.detect.batch_messages
@@ -146,6 +131,17 @@ class DetectRole:
         self._saver.save_one(list(self._held.values()))
         return len(messages) + len(self._taking)
 
+    def _take_over(self) -> None:
+        """Newer rules decide on every row from here on, and `control` says so of each partition."""
+        newer = self._watch.newer()
+        if newer is None:
+            return
+        self._rules = newer
+        self._rules.tell(self._metrics)
+        self._drifting = Drifting(newer.model)
+        for held in self._held.values():
+            held.outputs.append(self._in_force(held.part.number, held.position))
+
     def _take_up(self) -> None:
         """Partitions whose restore is done are read on from where their state stands."""
         starts = {}
@@ -153,7 +149,7 @@ class DetectRole:
             part = taken.part
             replayed = sum(taken.statuses)
             held = Held(part, taken.position, part.committed, rows_since_snapshot=replayed, snapshot_at=self._clock())
-            held.outputs.append(self._in_force(part))
+            held.outputs.append(self._in_force(part.number, part.committed))
             self._held[part.number] = held
             starts[TopicPartition(self._settings.topics.events, part.number)] = taken.position
             self._metrics.restore_seconds.labels(str(part.number)).set(taken.seconds)
@@ -175,7 +171,7 @@ class DetectRole:
         ]
         if not entries:
             return Outcome()
-        outcome = self._detector.process(held.part, entries)
+        outcome = self._rules.detector.process(held.part, entries)
         at = TopicPartition(topics.events, held.part.number)
         values = {entry.offset: entry.value for entry in entries} if outcome.rejected else {}
         for offset, rejected in outcome.rejected:
@@ -194,10 +190,11 @@ class DetectRole:
         where = (topics.shadow,) if decision.mode == "shadow" else (topics.decisions, topics.history)
         return [Output(topic, partition, value, key) for topic in where]
 
-    def _in_force(self, part: Part) -> Output:
+    def _in_force(self, partition: int, offset: int) -> Output:
         """For an audit: from which offset on which mode, model, policy and limit of numbers decided."""
-        value = {"partition": part.number, "offset": part.committed, **self._versions}
-        key = f"{part.number}@{part.committed}"
+        most_numbers = self._settings.detect.most_numbers
+        value = {"partition": partition, "offset": offset, **self._rules.versions(), "most_numbers": most_numbers}
+        key = f"{partition}@{offset}"
         return Output(self._settings.topics.control, 0, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), key.encode())
 
     def _publish(self, metadata: object) -> list[Decision]:
@@ -282,7 +279,7 @@ class DetectRole:
                 metrics.held_back.labels(why).inc()
         for partition in {message.partition() for message in messages} & self._held.keys():
             part = self._held[partition].part
-            left = self._detector.judge.budget_left(partition, part.memory, part.coverage.newest_ms)
+            left = self._rules.detector.judge.budget_left(partition, part.memory, part.coverage.newest_ms)
             for form, numbers in part.state.forms.items():
                 metrics.numbers.labels(str(partition), form).set(numbers)
             metrics.state_bytes.labels(str(partition)).set(part.state.nbytes)
@@ -324,5 +321,6 @@ class DetectRole:
             self._saver.wait()
         self._consumer.close(leave=leave)
         self._taking.close()
+        self._watch.close()
         self._outbox.close()
         self._saver.close()

@@ -1,0 +1,144 @@
+"""Rules change while records come: nothing is lost, and the log says who decided from where on."""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+from msgspec.structs import replace
+
+from detector.broker import TopicPartition
+from detector.config import ROOT, Settings
+from detector.metrics import Metrics
+from detector.replay import Replay
+from detector.service import rules
+from tests.service.harness import RECORDS, settings_for, traffic
+from tests.verdict import models
+
+SIZE = 12_000
+LIMIT_S = 60.0
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A deployment whose bundle and policy are files of its own, looked at without a pause."""
+    monkeypatch.setattr(rules, "LOOK_S", 0.0)
+    shutil.copytree(ROOT / "models" / "default", tmp_path / "bundle")
+    shutil.copytree(ROOT / "configs" / "lists", tmp_path / "lists")
+    shutil.copy(ROOT / "configs" / "policy.yaml", tmp_path / "policy.yaml")
+    made = settings_for(tmp_path)
+    return replace(
+        made,
+        model=replace(made.model, bundle=str(tmp_path / "bundle")),
+        verdict=replace(made.verdict, policy=str(tmp_path / "policy.yaml")),
+    )
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def replay(settings: Settings, metrics: Metrics) -> Iterator[Replay]:
+    """Both roles, which have decided on the first half of the traffic."""
+    with Replay(settings, metrics, lambda: 1_794_000_000_000) as running:
+        running.publish(RECORDS, traffic(SIZE)[: SIZE // 2])
+        running.settle()
+        yield running
+
+
+def wait_reloaded(replay: Replay, metrics: Metrics, outcome: str, times: int = 1) -> None:
+    """The loop goes round until the files have been loaded, or refused."""
+    until = time.monotonic() + LIMIT_S
+    while metrics.value("reloads", outcome=outcome) < times:
+        assert time.monotonic() < until
+        replay.settle()
+        time.sleep(0.01)
+
+
+def change_policy(settings: Settings, **fields: object) -> None:
+    """Another policy in the file's place, as an editor or a mounted volume puts it there."""
+    path = settings.path(settings.verdict.policy)
+    tree = yaml.safe_load(path.read_text(encoding="utf-8")) | fields
+    beside = path.with_suffix(".new")
+    beside.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    beside.replace(path)
+
+
+def in_force(replay: Replay) -> list[dict[str, Any]]:
+    """What `control` says, in order."""
+    at = TopicPartition(replay.settings.topics.control, 0)
+    broker = replay._broker
+    return [orjson.loads(message.value() or b"") for message in broker.read(at, *broker.watermarks(at))]
+
+
+def test_a_new_policy_decides_from_then_on(replay: Replay, settings: Settings, metrics: Metrics) -> None:
+    """Every record is counted once, decisions name their policy, and `control` the offset of each partition."""
+    before = {decision.policy_version for decision in replay.decisions()}
+    old = in_force(replay)
+    change_policy(settings, name="stricter")
+    wait_reloaded(replay, metrics, "taken")
+    replay.publish(RECORDS, traffic(SIZE)[SIZE // 2 :])
+    replay.settle()
+    after = {decision.policy_version for decision in replay.decisions()}
+    assert [len(before), len(after)] == [1, 1]
+    assert next(iter(after)).startswith("stricter-")
+    assert metrics.value("policy_info") == metrics.value("policy_info", version=next(iter(after))) == 1
+    assert metrics.value("records") == SIZE
+    assert metrics.value("rows", status="counted") + metrics.value("rows", status="ignored") + metrics.value(
+        "rows", status="late"
+    ) + metrics.value("rows", status="duplicate") == metrics.value("rows_out")
+    new = in_force(replay)[len(old) :]
+    assert {told["partition"] for told in new} == {told["partition"] for told in old}
+    offsets = {told["partition"]: told["offset"] for told in old}
+    assert all(told["policy"] in after and told["offset"] > offsets[told["partition"]] for told in new)
+
+
+def test_a_new_bundle_and_the_old_one_again(replay: Replay, settings: Settings, metrics: Metrics) -> None:
+    """There, and back the same way."""
+    first = in_force(replay)[-1]["model"]
+    folder = settings.path(settings.model.bundle)
+    kept = folder.with_name("kept")
+    folder.rename(kept)
+    models.save(folder, models.fitted(trees=3))
+    wait_reloaded(replay, metrics, "taken")
+    other = [str(version) for version in metrics.by_label("model_info", "version") if version != first]
+    assert len(other) == 1
+    shutil.rmtree(folder)
+    kept.rename(folder)
+    wait_reloaded(replay, metrics, "taken", times=2)
+    assert dict(metrics.by_label("model_info", "version")) == {first: 1}
+    replay.publish(RECORDS, traffic(SIZE)[SIZE // 2 :])
+    replay.settle()
+    assert {decision.model_version for decision in replay.decisions()} <= {first, None}
+
+
+@pytest.mark.parametrize("spoilt", ["policy", "bundle"])
+def test_what_cannot_be_loaded_leaves_the_old_ones_in_force(
+    replay: Replay, settings: Settings, metrics: Metrics, spoilt: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says what is wrong and where; once mended, it is taken."""
+    before = in_force(replay)
+    if spoilt == "policy":
+        change_policy(settings, rules=[{"id": "x"}])
+    else:
+        (settings.path(settings.model.bundle) / "trees.npz").write_bytes(b"half of it")
+    with caplog.at_level(logging.ERROR):
+        wait_reloaded(replay, metrics, "failed")
+    assert f"{spoilt}.yaml" in caplog.text if spoilt == "policy" else "trees.npz" in caplog.text
+    assert metrics.value("reloads", outcome="taken") == 0
+    assert in_force(replay) == before
+    replay.publish(RECORDS, traffic(SIZE)[SIZE // 2 :])
+    replay.settle()
+    assert {told["policy"] for told in in_force(replay)} == {before[0]["policy"]}
+    if spoilt == "policy":
+        shutil.copy(ROOT / "configs" / "policy.yaml", settings.path(settings.verdict.policy))
+    else:
+        shutil.copy(ROOT / "models" / "default" / "trees.npz", settings.path(settings.model.bundle))
+    wait_reloaded(replay, metrics, "taken")
