@@ -33,7 +33,8 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         _features,
         "put records through ingest and state, and write their vectors as a table to learn from",
         "At an event the vector is, bit for bit, what detect scores there. Records of files are taken in the order of\n"
-        "the files, as one log: what is late there is late. Memory does not grow with the input.\n\n"
+        "the files, as one log: what is late there is late. A range of the topic is taken partition after partition,\n"
+        "with the state from the newest snapshot before it. Memory does not grow with the input.\n\n"
         "  --at every:N   behind the first event of a number, and every N-th after it\n"
         "  --at hour      at the end of each hour of event time, of the numbers with an event in it\n"
         "  --at label     at each label's own moment: when it was known, or the last at which it still held\n\n"
@@ -100,7 +101,8 @@ def _features(arguments: argparse.Namespace) -> int:
             taken = _from_files(settings, arguments, plan, floor, tally, _tell(stack, arguments.rejects))
         sources = {source.id: source.name for source in settings.sources}
         written = write_vectors(arguments.out, heading, _told(taken, tally), sources, known)
-    out(_summary(arguments.out, tally, written, plan))
+    what = "messages" if arguments.from_topic else "records"
+    out(_summary(arguments.out, what, tally, written, plan))
     return 0
 
 
@@ -184,7 +186,9 @@ def _from_topic(
     for q in partitions if arguments.partition is None else [arguments.partition]:
         at = TopicPartition(settings.topics.events, q)
         low, high = broker.watermarks(at)
-        start, stop = max(low, offset(q, arguments.start, low)), min(high, offset(q, arguments.stop, high))
+        start, stop = offset(q, arguments.start, low), min(high, offset(q, arguments.stop, high))
+        if start < low:
+            raise ConfigError(f"--from: {at.topic}[{q}] starts at offset {low}: wanted one from there on (got {start})")
         if start >= stop:
             continue
         stood = restorer.stand(at, low, start, Memory(), Memory())
@@ -230,14 +234,14 @@ def _told(taken: "Iterable[Taken]", tally: "Tally") -> "Iterator[Taken]":
             say(f"{tally.records:,} records, {vectors:,} vectors")
 
 
-def _summary(path: Path, tally: "Tally", written: "Written", plan: "Plan") -> str:
+def _summary(path: Path, what: str, tally: "Tally", written: "Written", plan: "Plan") -> str:
     labels = f" ({_counted(written.labels)})" if written.labels else ""
     outside = f"; labels' moments before the records: {plan.missed:,}, after them: {plan.waiting:,}"
     behind = f"; events more than a day behind the clock that hours go by: {plan.behind:,}"
     said = (outside if plan.missed or plan.waiting else "") + (behind if plan.behind else "")
     silent = f"; left out, for silent numbers: {tally.silent:,}" if tally.silent else ""
     return (
-        f"records: {tally.records:,}; rejected: {_counted(tally.rejected)}; skipped: {_counted(tally.skipped)}; "
+        f"{what}: {tally.records:,}; rejected: {_counted(tally.rejected)}; skipped: {_counted(tally.skipped)}; "
         f"rows: {_counted(tally.statuses)}\n"
         f"{path}: {written.vectors:,} vectors{labels}{silent}{said}"
     )

@@ -6,6 +6,10 @@ The work is cut as production cuts it: all rows of a number lie in one of the de
 and a task takes its partitions one after the other, with one state at a time. So a vector has the bytes that one
 process gives it, its memory of who is long silent or evicted included. Nothing here knows a feature.
 
+    rows = rows_of(session.read.parquet("months").select("position", "value"), settings, source).persist()
+    vectors = vectors_of_rows(rows, settings, Plan("every:10", settings.topics.partitions).of, 3, known)
+    vectors.write.parquet("vectors")  # `detector fit` reads its parts; they have no heading for `VectorTable`
+
 PySpark is no dependency of the detector: `pip install telecom-fraud-detector[spark]`, and Java 17.
 """
 

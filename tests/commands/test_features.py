@@ -248,7 +248,9 @@ def test_a_range_of_the_topic_gives_the_vectors_of_the_files(lived: Lived, tmp_p
     assert {place: vector for part in parts for place, vector in part.items()} == second
 
 
-def test_the_state_before_a_range_comes_from_a_snapshot_where_the_log_is_gone(lived: Lived, tmp_path: Path) -> None:
+def test_the_state_before_a_range_comes_from_a_snapshot_where_the_log_is_gone(
+    lived: Lived, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Retention has taken the first life; without a snapshot nothing is made up either."""
     out = tmp_path / "v.parquet"
     whole = lived.features(out, "--input", lived.file, "--source", RECORDS)
@@ -257,9 +259,11 @@ def test_the_state_before_a_range_comes_from_a_snapshot_where_the_log_is_gone(li
     second = {place: vector for place, vector in whole.items() if place[1] >= lived.half}
     assert lived.features(out, "--from-topic") == second
     shutil.rmtree(tmp_path / "snapshots")
-    config = str(tmp_path / "small.yaml")
-    assert main(["features", "--config", config, "--from-topic", "--out", str(tmp_path / "none.parquet")]) == 1
-    assert not (tmp_path / "none.parquet").exists()
+    command = ["features", "--config", str(tmp_path / "small.yaml"), "--from-topic", "--out", str(tmp_path / "none")]
+    assert main(command) == 1
+    assert main([*command, "--from", "0"]) == 2
+    assert f"starts at offset {lived.starts[0]}: wanted one from there on (got 0)" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_what_only_files_have_is_refused_with_a_topic(
