@@ -2,7 +2,8 @@
 
     bundle -> margins of the table -> assess; importance, baselines, ablations -> files
 
-Numbers that the bundle was fitted on are not known to it: whoever gives the table sees to it that they are not in it.
+Which numbers the bundle was fitted on is not known to it: whoever gives the table sees to it that they are not in it.
+A file that it was fitted on is known by its hash, and said.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,6 +51,11 @@ def evaluate_bundle(
         "trained_from_ms": manifest.data.first_ms,
         "trained_until_ms": manifest.data.last_ms,
     }
+    seen = [file for file, digest in table.files.items() if fit and digest in fit.inputs["files"].values()]
+    if seen:
+        evaluation["table"]["notes"].append(
+            f"The bundle was fitted on {', '.join(seen)} itself: these figures flatter."
+        )
     if not quick:
         say("dealing features out anew")
         evaluation["importance"] = importance(table, _batched(bundle, model), ROWS, seed)

@@ -44,7 +44,7 @@ def _lines(manifest: Manifest, evaluation: Mapping[str, Any]) -> Iterator[str]:
     yield "| level | honest number-days to reach it | margin |\n| --- | ---: | ---: |"
     for level, share in SHARES.items():
         yield f"| {level} | {share:.3%} | {getattr(manifest.thresholds, level):.3f} |"
-    yield f"\n## What it does\n\nFigures of {_source(evaluation)}. {_held_out(fit)}\n"
+    yield f"\n## What it does\n\nFigures of {_source(evaluation)}. {_held_out(fit, evaluation)}\n"
     yield from figures(evaluation)
     yield "\n" + _LIMITS.rstrip("\n")
 
@@ -116,9 +116,9 @@ def _source(evaluation: Mapping[str, Any]) -> str:
     return "the simulator" if evaluation["figures"] == "simulator" else "real traffic, by its table"
 
 
-def _held_out(fit: Fit | None) -> str:
-    if fit is None:
-        return "Margins alone are judged here: no rules, lists or budgets."
+def _held_out(fit: Fit | None, evaluation: Mapping[str, Any]) -> str:
+    if fit is None or "bundle" in evaluation:
+        return f"Judged on {', '.join(evaluation['table']['files'])}: margins alone, no rules, lists or budgets."
     if fit.split["by"] == "time":
         return "The test is later than training and thresholds; numbers known as fraud in training are not in it."
     return (

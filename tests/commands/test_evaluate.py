@@ -78,6 +78,16 @@ def test_the_shipped_bundle_is_evaluated_on_our_vectors_with_everything_they_tel
     assert "figures of real" in capsys.readouterr().out
 
 
+def test_a_file_that_the_bundle_was_fitted_on_is_known_again(folder: Path, tmp_path: Path) -> None:
+    """By its hash: its figures say nothing of numbers that were not in it."""
+    arguments = ["--bundle", str(folder / "bundle"), "--vectors", str(folder / "train.csv"), "--out", str(tmp_path)]
+    assert main(["evaluate", *arguments, "--quick"]) == 0
+    assert "fitted on train.csv itself: these figures flatter" in (tmp_path / "report.html").read_text()
+    assert "flatter" not in (folder / "report" / "report.html").read_text()
+    assert "Judged on test.parquet" in (folder / "report" / "MODEL_CARD.md").read_text()
+    assert "folds" not in (folder / "report" / "MODEL_CARD.md").read_text()
+
+
 def test_update_card_puts_it_into_the_bundle(folder: Path, tmp_path: Path) -> None:
     """On request only."""
     arguments = ["--bundle", str(folder / "bundle"), "--vectors", str(folder / "test.parquet"), "--out", str(tmp_path)]

@@ -42,6 +42,11 @@ def piped_hook(features: tuple[str, ...], seed: int) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.5))
 
 
+def any_hook(features: tuple[str, ...], seed: int) -> Any:
+    """For a table of any features."""
+    return HistGradientBoostingClassifier(random_state=seed)
+
+
 def foreign_hook(features: tuple[str, ...], seed: int) -> Any:
     """Not on the list."""
     return RandomForestClassifier()
