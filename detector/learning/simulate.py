@@ -11,9 +11,11 @@ from typing import Final
 import numpy as np
 
 from detector.learning.campaigns import KINDS, run
-from detector.learning.cdr import HONEST, Records, join, order, subjects
+from detector.learning.cdr import HONEST, SENDERS, Records, join, order, subjects
 from detector.learning.labels import Label, labels_of
 from detector.learning.life import call_backs, honest_day
+from detector.learning.months import draw_months
+from detector.learning.ordinary import Ordinary, Practice, crews, recruit
 from detector.learning.population import DAY_MS, Population, draw_population
 from detector.learning.profiles import PROFILES
 from detector.learning.stage import Campaign, Stage
@@ -56,6 +58,8 @@ class Scenario:
     campaigns: tuple[Campaign, ...] = DEMO_CAMPAIGNS
     festival_day: int | None = 5
     """The day on whose evening everybody greets everybody; none = no festival."""
+    ordinary: Ordinary | None = None
+    """Lives of months and ordinary fraud as in CALIBRATION, instead of the demo's people. Campaigns go on top."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Traffic:
     labels: list[Label] = field(repr=False)
     """One a fraudulent number and campaign."""
     people: Population = field(repr=False)
+    bought: U64s = field(repr=False)
+    """Numbers of `people` that were got for fraud: nobody honest holds them. Lent and hijacked ones are not among them."""
 
     @cached_property
     def _profiles(self) -> tuple[U64s, I64s]:
@@ -93,17 +99,26 @@ class Traffic:
         return PROFILES[profiles[at]].name if int(numbers[at]) == bare else "unknown"
 
     def _is_honest(self, number: int) -> bool:
-        numbers, _ = self._profiles
+        numbers = self.honest_numbers
         at = min(int(np.searchsorted(numbers, np.uint64(number))), len(numbers) - 1)
         return int(numbers[at]) == number
+
+    @cached_property
+    def honest_numbers(self) -> U64s:
+        """The numbers that honest people and applications hold, ascending; some of them are lent or taken over."""
+        return np.setdiff1d(np.concatenate([self.people.numbers, SENDERS]), self.bought)
 
 
 def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
     """The scenario's traffic. Memory: 64 bytes a record, three times that while sorting."""
     campaigns = [_dated(campaign, scenario.days) for campaign in scenario.campaigns]
-    streams = np.random.SeedSequence(scenario.seed).spawn(scenario.days + len(scenario.campaigns) + 1)
+    streams = np.random.SeedSequence(scenario.seed).spawn(scenario.days + len(scenario.campaigns) + 2)
     generators = [np.random.Generator(np.random.PCG64(stream)) for stream in streams]
-    people = draw_population(generators[0], scenario.numbers, scenario.days)
+    if scenario.ordinary is None:
+        crooks, people = None, draw_population(generators[0], scenario.numbers, scenario.days)
+    else:
+        crooks = recruit(round(scenario.ordinary.frauds * scenario.numbers), scenario.days, generators[-1])
+        people = draw_months(generators[0], scenario.numbers, scenario.days, crooks.lives)
     parts: list[Records] = []
     for day in range(scenario.days):
         begin = scenario.start_ms + day * DAY_MS
@@ -112,19 +127,39 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
         if progress:
             progress((day + 1) / scenario.days)
     taken: set[int] = set()
+    silenced: dict[int, int] = {}
     for index, campaign in enumerate(campaigns):
         rng = generators[1 + scenario.days + index]
-        stage = Stage(people, scenario.start_ms, scenario.days, rng, taken)
+        stage = Stage(people, scenario.start_ms, scenario.days, rng, taken, silenced)
         fraud = run(campaign, index, stage)
         parts.append(fraud)
         share = WANGIRI_RETURNED if campaign.kind == "wangiri" else 0.08
         calls = fraud[(fraud["campaign"] != HONEST) & (fraud["kind"] == 1)]
         parts.append(call_backs(people, calls, _slots(people, calls["recipient"]), scenario.start_ms, rng, share))
-    records = order(join(parts))
     names = [f"{index + 1:02d}-{campaign.name}" for index, campaign in enumerate(campaigns)]
     plans = [(campaign.kind, campaign.stealth, name) for campaign, name in zip(campaigns, names, strict=True)]
+    bought = np.empty(0, dtype=np.uint64)
+    if crooks and people.span and scenario.ordinary:
+        burden = scenario.ordinary.burden
+        practice = Practice(people, people.span, crooks, scenario.start_ms, scenario.days, len(plans), burden)
+        parts.append(practice.records(generators[-1]))
+        plans += crews(crooks)
+        bought = people.numbers[people.span.crooks[~crooks.lent]]
+    records = order(_without(join(parts), silenced))
     labels = labels_of(records, subjects(records), plans)
-    return Traffic(scenario, records, labels, people)
+    return Traffic(scenario, records, labels, people, bought)
+
+
+def _without(records: Records, silenced: dict[int, int]) -> Records:
+    """`records` without what honest holders did from the moment on at which their number was `silenced`."""
+    if not silenced:
+        return records
+    numbers = np.array(sorted(silenced), dtype=np.uint64)
+    since = np.array([silenced[number] for number in sorted(silenced)], dtype=np.int64)
+    at = np.minimum(np.searchsorted(numbers, records["originator"]), len(numbers) - 1)
+    gone = (numbers[at] == records["originator"]) & (records["start_ms"] >= since[at])
+    kept: Records = records[~gone | (records["campaign"] != HONEST)]
+    return kept
 
 
 def _dated(campaign: Campaign, days: int) -> Campaign:

@@ -1,6 +1,6 @@
 """What a campaign acts on: the people around it, their numbers, and the days it has."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -38,6 +38,8 @@ class Stage:
     days: int
     rng: np.random.Generator
     taken: set[int]
+    silenced: dict[int, int] = field(default_factory=dict)
+    """Numbers whose holders cannot call or write any more, and from when: somebody else has their SIM."""
 
     def subscribers(self, count: int, profile: str = "private") -> I64s:
         """`count` honest subscribers of `profile` who will be rented or hijacked; never the same twice."""

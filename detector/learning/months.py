@@ -1,0 +1,163 @@
+"""Months: a population whose lives, seen for up to eight months, are those of CALIBRATION's honest numbers.
+
+It is the population of `draw_population` with what a week does not show: people who come and go, buy phones,
+are called by outsiders as often as they call them, hardly write messages but get many, and have more contacts the
+more they call. Each constant below was fitted to the table; `python -m detector.learning.calibration` prints both.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.learning.population import DAY_MS, NEVER_MS, Contacts, Floats, Population, Span, draw_population
+from detector.learning.profiles import PROFILES, Home, Rhythm
+from detector.records import Bools, I64s
+
+OUTSIDERS: Final = 10.0
+"""Numbers of other networks for each of ours: enough to be strangers for eight months, even to a courier."""
+OUTSIDE_TIES: Final = 0.65
+"""Share of ties to people of other networks."""
+OURS: Final = 0.15
+"""Share of strangers who are ours."""
+UNREACHED: Final = 0.11
+"""Share of numbers that nobody calls (the table's p90 of the outgoing share is 1)."""
+LIGHT: Final = 0.2
+"""Share of people who call an eighth of what the others do: the table's counts lean to the low side."""
+
+STAYS: Final[dict[str, tuple[float, float]]] = {
+    "tourist_sim": (10, 0.6),
+    "roamer": (8, 0.6),
+    "second_phone": (60, 0.8),
+    "seller": (60, 0.8),
+    "election_caller": (30, 0.5),
+    "surveyor": (90, 0.8),
+}
+"""Days for which a number of a profile is kept: median, and spread in log units."""
+STAY: Final = (1_500.0, 1.0)
+"""The same of everybody else."""
+NEWCOMERS: Final = ("new_sim", "second_hand")
+"""Profiles whose numbers are new in the span, whenever that is."""
+
+_STRANGERS: Final = np.array([profile.strangers for profile in PROFILES])
+_CONTACTS: Final = np.array([profile.contacts for profile in PROFILES])
+_FLAT: Final = np.array([profile.flat for profile in PROFILES])
+_NAMES: Final = np.array([profile.name for profile in PROFILES])
+
+
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """How crooks live besides, one a crook."""
+
+    calls: Floats
+    """Calls and messages to people they know, as a share of what they would make otherwise."""
+    app_messages: Floats
+    alive_ms: I64s
+    gone_ms: I64s
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+
+def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Lives) -> Population:
+    """A population for a span of `days`; some of its private subscribers are crooks, who live as `crooked` says."""
+    people = draw_population(rng, numbers, days, {"other_network": OUTSIDERS}, _nobody)
+    size, profile, home = len(people), people.profile, people.home
+    mobile = home == Home.MOBILE
+    person = mobile & (_STRANGERS[profile] < 0.3)
+    calls = people.calls * np.where(person & (rng.random(size) < LIGHT), 0.125, 1.0)
+    calls[np.isin(_NAMES[profile], ("other_network", "foreign"))] = 0
+    chats = people.chats * np.where(person, 0.07 * np.exp(1.2 * rng.standard_normal(size)), 0.5)
+    app_messages = people.app_messages * np.where(mobile, 1.6, 1.0)
+    crooks = rng.permutation(people.slots_of("private"))[: len(crooked)]
+    calls[crooks] *= crooked.calls
+    chats[crooks] *= crooked.calls
+    app_messages[crooks] *= crooked.app_messages
+    reachable = ~(mobile & (rng.random(size) < UNREACHED))
+    alive_ms, gone_ms = _stays(rng, profile, days)
+    alive_ms[crooks], gone_ms[crooks] = crooked.alive_ms, crooked.gone_ms
+    incoming = 1 / (1 + np.exp(0.05 - 0.9 * rng.standard_normal(size)))
+    incoming = np.where(_STRANGERS[profile] < 0.3, incoming, 0.35 * incoming) * reachable
+    return replace(
+        people,
+        calls=calls,
+        talk_s=people.talk_s * np.exp(0.2 * rng.standard_normal(size)),
+        chats=chats,
+        app_messages=app_messages,
+        rhythm=np.where(people.rhythm == Rhythm.SOCIAL, Rhythm.WAKING, people.rhythm).astype(np.uint8),
+        alive_ms=alive_ms,
+        gone_ms=gone_ms,
+        changes_ms=np.full(size, NEVER_MS),
+        contacts=_ties(rng, people, calls, reachable),
+        span=Span(
+            renews_ms=_renewals(rng, size, days),
+            incoming=incoming,
+            reachable=reachable,
+            ours=OURS,
+            crooks=crooks,
+        ),
+    )
+
+
+def _nobody(
+    rng: np.random.Generator, profile: npt.NDArray[np.uint8], home: npt.NDArray[np.uint8], own: I64s
+) -> Contacts:
+    """No ties yet: they depend on how much everybody calls."""
+    return Contacts(np.zeros(len(profile) + 1, dtype=np.int64), np.zeros(1, dtype=np.int64), np.zeros(1))
+
+
+def _stays(rng: np.random.Generator, profile: npt.NDArray[np.uint8], days: int) -> tuple[I64s, I64s]:
+    """From when to when each number is in use, after the start of the span."""
+    median, spread = (
+        np.array([STAYS.get(one.name, STAY)[column] for one in PROFILES], dtype=np.float64)[profile]
+        for column in (0, 1)
+    )
+    stay = np.maximum(2.0, median * np.exp(spread * rng.standard_normal(len(profile))))
+    new = np.isin(_NAMES[profile], NEWCOMERS)
+    # Whoever is here at all is as likely to be here on one day as on another.
+    begin = np.where(new, rng.random(len(profile)) * days, rng.random(len(profile)) * (stay + days) - stay)
+    return days_ms(np.maximum(begin, 0)), days_ms(begin + stay)
+
+
+def days_ms(days: Floats) -> I64s:
+    """Whole milliseconds of `days`, at most never."""
+    return np.minimum(days * DAY_MS, NEVER_MS).astype(np.int64)
+
+
+def _renewals(rng: np.random.Generator, size: int, days: int) -> I64s:
+    """Time between two devices of each number: most keep theirs for the span, some change it over and over."""
+    often = rng.geometric(0.5, size) + 0.4
+    return np.where(rng.random(size) < 0.38, (days * DAY_MS / often).astype(np.int64), NEVER_MS)
+
+
+def _ties(rng: np.random.Generator, people: Population, calls: Floats, reachable: Bools) -> Contacts:
+    """Ties of everybody of ours: the more they call, the more they have, a few strong ones among them."""
+    profile, home, own, size = people.profile, people.home, people.own, len(people)
+    ours = np.isin(home, (Home.MOBILE, Home.FIXED, Home.ROAMER))
+    outsiders = np.flatnonzero(~ours)
+    inner = np.flatnonzero(ours)
+    many = 19 * np.maximum(calls[inner], 0.02) ** 0.6 * _CONTACTS[profile[inner]] / 8
+    many = np.where(_FLAT[profile[inner]], _CONTACTS[profile[inner]], many)
+    degree = np.clip(many * np.exp(0.45 * rng.standard_normal(len(inner))), 2, 400).astype(np.int64)
+    source = np.repeat(inner, degree)
+    rank = np.arange(len(source)) - np.repeat(np.cumsum(degree) - degree, degree)
+    steep = np.repeat(rng.uniform(0.75, 1.3, len(inner)), degree)
+    strength = np.where(_FLAT[profile[source]], 0.05, (1.0 + rank) ** -steep)
+    outside = rng.random(len(source)) < OUTSIDE_TIES
+    target = np.where(
+        outside,
+        outsiders[rng.integers(0, len(outsiders), len(source))],
+        own[rng.integers(0, len(own), len(source))],
+    )
+    known = source != target
+    source, target, strength, outside = source[known], target[known], strength[known], outside[known]
+    inside = ~outside
+    begins = np.concatenate([source, target[inside]])
+    ends = np.concatenate([target, source[inside]])
+    strength = np.concatenate([strength, strength[inside]])
+    # Whoever calls little is called little; of outsiders the caller decides both ways.
+    equal = np.clip(calls[ends] / np.maximum(calls[begins], 0.02), 0.0, 1.0)
+    strength = strength * np.where(ours[ends], equal, 1.0) * reachable[ends] + 1e-12
+    order = np.argsort(begins, kind="stable")
+    return Contacts(np.searchsorted(begins[order], np.arange(size + 1)), ends[order], np.cumsum(strength[order]))
