@@ -97,8 +97,9 @@ def _calls(
         seen &= people.span.reachable[recipients]
     slots, recipients, strange = slots[seen], recipients[seen], strange[seen]
     times = moments(people.rhythm[slots], day_ms, rng)
-    talk_s = people.talk_s[slots]
+    talk_s, spread = people.talk_s[slots], np.full(len(slots), 1.2)
     if people.span:
+        spread = people.span.talk_spread[slots]
         back = outside[recipients] & (rng.random(len(slots)) < people.span.incoming[slots])
         slots, recipients = np.where(back, recipients, slots), np.where(back, slots, recipients)
     records = _between(people, CALL, slots, recipients, times, start_ms, rng)
@@ -108,7 +109,7 @@ def _calls(
         answered=people.answered[slots] - 0.06 * strange,
         cancelled=people.cancelled[slots],
         talk_s=talk_s * np.where(strange, 0.8, 1.0),
-        spread=1.2,
+        spread=spread,
     )
     emergency = rng.random(len(records)) < 1e-4
     records["recipient"][emergency] = EMERGENCY

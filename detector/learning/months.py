@@ -19,12 +19,19 @@ OUTSIDERS: Final = 10.0
 """Numbers of other networks for each of ours: enough to be strangers for eight months, even to a courier."""
 OUTSIDE_TIES: Final = 0.65
 """Share of ties to people of other networks."""
-OURS: Final = 0.15
+OURS: Final = 0.05
 """Share of strangers who are ours."""
 UNREACHED: Final = 0.11
 """Share of numbers that nobody calls (the table's p90 of the outgoing share is 1)."""
-LIGHT: Final = 0.2
+LIGHT: Final = 0.09
 """Share of people who call an eighth of what the others do: the table's counts lean to the low side."""
+OWLS: Final = 0.12
+"""Share of people who are up at night; the others sleep."""
+BRIEF: Final = 0.06
+"""Share of private numbers that are used for weeks, a little, much of it for strangers: a second SIM, a visit, a trial."""
+ERRANDS: Final = 0.015
+"""Share of private numbers that are for one errand: a flat to sell, a wedding, a poll. Strangers, for days, and gone:
+what an honest number looks like where it is most like a fraudster's."""
 
 STAYS: Final[dict[str, tuple[float, float]]] = {
     "tourist_sim": (10, 0.6),
@@ -35,7 +42,7 @@ STAYS: Final[dict[str, tuple[float, float]]] = {
     "surveyor": (90, 0.8),
 }
 """Days for which a number of a profile is kept: median, and spread in log units."""
-STAY: Final = (1_500.0, 1.0)
+STAY: Final = (2_500.0, 1.0)
 """The same of everybody else."""
 NEWCOMERS: Final = ("new_sim", "second_hand")
 """Profiles whose numbers are new in the span, whenever that is."""
@@ -66,26 +73,39 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
     size, profile, home = len(people), people.profile, people.home
     mobile = home == Home.MOBILE
     person = mobile & (_STRANGERS[profile] < 0.3)
-    calls = people.calls * np.where(person & (rng.random(size) < LIGHT), 0.125, 1.0)
+    calls = people.calls * np.where(person & (rng.random(size) < LIGHT), 0.125, 1.0) * np.where(person, 1.7, 1.0)
     calls[np.isin(_NAMES[profile], ("other_network", "foreign"))] = 0
-    chats = people.chats * np.where(person, 0.07 * np.exp(1.2 * rng.standard_normal(size)), 0.5)
-    app_messages = people.app_messages * np.where(mobile, 1.6, 1.0)
+    chats = people.chats * np.where(person, 0.05 * np.exp(1.2 * rng.standard_normal(size)), 0.5)
+    app_messages = people.app_messages * np.where(mobile, 1.9, 1.0)
     crooks = rng.permutation(people.slots_of("private"))[: len(crooked)]
     calls[crooks] *= crooked.calls
     chats[crooks] *= crooked.calls
     app_messages[crooks] *= crooked.app_messages
     reachable = ~(mobile & (rng.random(size) < UNREACHED))
     alive_ms, gone_ms = _stays(rng, profile, days)
-    alive_ms[crooks], gone_ms[crooks] = crooked.alive_ms, crooked.gone_ms
-    incoming = 1 / (1 + np.exp(0.05 - 0.9 * rng.standard_normal(size)))
+    incoming = 1 / (1 + np.exp(0.3 - 1.3 * rng.standard_normal(size)))
     incoming = np.where(_STRANGERS[profile] < 0.3, incoming, 0.35 * incoming) * reachable
+    strangers = people.strangers * np.where(person, 0.6, 1.0)
+    free = rng.permutation(np.setdiff1d(people.slots_of("private"), crooks))
+    brief, errand = np.split(free[: round((BRIEF + ERRANDS) * len(free))], [round(BRIEF * len(free))])
+    for some, strange, busy, codes, stay in ((brief, (0.02, 0.45), 0.5, 1.2, (25, 1.1)), (errand, (0.3, 0.98), 6.0, 0.7, (6, 0.9))):
+        strangers[some] = rng.uniform(*strange, len(some))
+        calls[some] *= busy * np.exp(0.6 * rng.standard_normal(len(some)))
+        app_messages[some] *= codes
+        kept = 2 + stay[0] * np.exp(stay[1] * rng.standard_normal(len(some)))
+        begin = rng.random(len(some)) * (kept + days) - kept
+        alive_ms[some], gone_ms[some] = days_ms(np.maximum(begin, 0)), days_ms(begin + kept)
+        incoming[some] *= rng.random(len(some))
+    alive_ms[crooks], gone_ms[crooks] = crooked.alive_ms, crooked.gone_ms
+    early = (people.rhythm == Rhythm.SOCIAL) & (rng.random(size) >= OWLS)
     return replace(
         people,
         calls=calls,
-        talk_s=people.talk_s * np.exp(0.2 * rng.standard_normal(size)),
+        talk_s=people.talk_s * 1.08 * np.exp(0.2 * rng.standard_normal(size)),
         chats=chats,
+        strangers=strangers,
         app_messages=app_messages,
-        rhythm=np.where(people.rhythm == Rhythm.SOCIAL, Rhythm.WAKING, people.rhythm).astype(np.uint8),
+        rhythm=np.where(early, Rhythm.WAKING, people.rhythm).astype(np.uint8),
         alive_ms=alive_ms,
         gone_ms=gone_ms,
         changes_ms=np.full(size, NEVER_MS),
@@ -93,6 +113,7 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
         span=Span(
             renews_ms=_renewals(rng, size, days),
             incoming=incoming,
+            talk_spread=np.clip(1.15 + 0.2 * rng.standard_normal(size), 0.5, 1.8),
             reachable=reachable,
             ours=OURS,
             crooks=crooks,
@@ -137,7 +158,7 @@ def _ties(rng: np.random.Generator, people: Population, calls: Floats, reachable
     ours = np.isin(home, (Home.MOBILE, Home.FIXED, Home.ROAMER))
     outsiders = np.flatnonzero(~ours)
     inner = np.flatnonzero(ours)
-    many = 19 * np.maximum(calls[inner], 0.02) ** 0.6 * _CONTACTS[profile[inner]] / 8
+    many = 10 * np.maximum(calls[inner], 0.02) ** 0.7 * _CONTACTS[profile[inner]] / 8
     many = np.where(_FLAT[profile[inner]], _CONTACTS[profile[inner]], many)
     degree = np.clip(many * np.exp(0.45 * rng.standard_normal(len(inner))), 2, 400).astype(np.int64)
     source = np.repeat(inner, degree)

@@ -55,7 +55,7 @@ class Trade:
     """Days on which it works."""
     calls: tuple[float, float]
     """Attempts on such a day."""
-    texts: tuple[float, float] = (0.0, 1.0)
+    texts: tuple[float, float] = (1.5, 1.3)
     """Messages to strangers on such a day."""
     fresh: tuple[float, float]
     """Share of its attempts that go to somebody not tried before."""
@@ -69,11 +69,11 @@ class Trade:
     """Length of its working day."""
     devices: float = 1.5
     """Mean number of devices besides the first."""
-    kept: tuple[float, float] = (30.0, 0.7)
+    kept: tuple[float, float] = (14.0, 1.3)
     """Days for which the number exists, worked or not: it is bought ahead, and gets messages meanwhile."""
-    codes: float = 1.0
+    codes: tuple[float, float] = (0.9, 0.3)
     """Messages of applications, as a share of what the subscriber would get."""
-    own: float = 0.02
+    own: tuple[float, float] = (0.008, 2.2)
     """Own calls to people it knows, as a share of an honest life's."""
     slack: tuple[float, float] = (1.0, 1.3)
     """Working days are spread over so many times their number."""
@@ -81,28 +81,30 @@ class Trade:
     @property
     def lent(self) -> bool:
         """Whether an honest life goes on besides, for as long as anybody's."""
-        return self.own >= 0.5
+        return self.own[0] >= 0.5
 
 
 TRADES: Final = (
-    Trade(kind="robocall", share=0.13, days=(2.5, 0.8), calls=(150, 0.9), fresh=(0.9, 1.0), answered=0.45,
-          talk_s=(24, 0.45), devices=0.8),
-    Trade(kind="vishing", share=0.31, days=(3.0, 0.9), calls=(60, 0.8), fresh=(0.55, 1.0), returned=(0.0, 0.3),
-          answered=0.6, talk_s=(48, 0.5), devices=1.5, own=0.04),
-    Trade(kind="simbox", share=0.17, days=(8.0, 1.0), calls=(70, 0.8), fresh=(0.3, 0.95), returned=(0.0, 0.1),
-          answered=0.65, talk_s=(45, 0.4), hours=(8.0, 20.0), devices=4.0, own=0.05),
-    Trade(kind="smishing", share=0.07, days=(3.0, 0.8), calls=(8, 0.8), texts=(60, 1.0), fresh=(0.7, 1.0),
-          answered=0.6, talk_s=(30, 0.5), devices=2.0, own=0.05),
-    Trade(kind="wangiri", share=0.05, days=(2.0, 0.6), calls=(250, 0.7), fresh=(0.95, 1.0), returned=(0.05, 0.4),
-          answered=0.1, cancelled=0.8, talk_s=(12, 0.5), talk_spread=0.9, own=0.03),
-    Trade(kind="irsf", share=0.02, days=(2.0, 0.6), calls=(40, 0.7), fresh=(0.05, 0.3), returned=(0.0, 0.0),
+    Trade(kind="robocall", share=0.12, days=(1.8, 0.8), calls=(320, 1.3), fresh=(0.85, 1.0), returned=(0.0, 0.2),
+          answered=0.45, talk_s=(28, 0.5), devices=1.2),
+    Trade(kind="vishing", share=0.27, days=(2.2, 0.9), calls=(120, 1.2), fresh=(0.5, 1.0), returned=(0.0, 0.5),
+          answered=0.6, talk_s=(52, 0.5), devices=2.2),
+    Trade(kind="simbox", share=0.16, days=(5.0, 1.2), calls=(190, 1.1), fresh=(0.25, 0.95), returned=(0.0, 0.25),
+          answered=0.65, talk_s=(50, 0.45), hours=(8.0, 20.0), devices=6.0),
+    Trade(kind="smishing", share=0.05, days=(3.0, 0.8), calls=(25, 0.9), texts=(40, 1.0), fresh=(0.7, 1.0),
+          returned=(0.0, 0.5), answered=0.6, talk_s=(32, 0.5), devices=2.5),
+    Trade(kind="wangiri", share=0.05, days=(1.5, 0.6), calls=(500, 0.8), fresh=(0.95, 1.0), returned=(0.05, 0.4),
+          answered=0.1, cancelled=0.8, talk_s=(14, 0.5), talk_spread=0.9),
+    Trade(kind="irsf", share=0.02, days=(2.0, 0.6), calls=(50, 0.7), fresh=(0.05, 0.3), returned=(0.0, 0.0),
           answered=0.85, talk_s=(200, 0.4), talk_spread=0.5),
-    Trade(kind="vishing", share=0.15, days=(12.0, 0.9), calls=(10, 0.8), fresh=(0.6, 1.0), returned=(0.0, 0.4),
-          answered=0.6, talk_s=(45, 0.4), own=1.0, slack=(1.0, 4.0), kept=(1500, 1.0), devices=1.0),
-    Trade(kind="simbox", share=0.07, days=(20.0, 0.8), calls=(20, 0.8), fresh=(0.4, 0.95), returned=(0.0, 0.2),
-          answered=0.65, talk_s=(45, 0.4), own=1.0, slack=(1.0, 3.0), kept=(1500, 1.0), hours=(6.0, 14.0), devices=2.0),
-    Trade(kind="smishing", share=0.03, days=(6.0, 0.8), calls=(1, 0.5), texts=(40, 1.0), fresh=(0.8, 1.0),
-          answered=0.6, talk_s=(30, 0.4), own=1.0, slack=(1.0, 4.0), kept=(1500, 1.0)),
+    Trade(kind="vishing", share=0.18, days=(12.0, 0.9), calls=(13, 1.4), texts=(0.15, 1.5), fresh=(0.6, 1.0),
+          returned=(0.0, 0.4), answered=0.6, talk_s=(48, 0.5), own=(0.8, 0.3), slack=(1.0, 4.0), kept=(1500, 1.0),
+          devices=1.5, codes=(1.1, 0.4)),
+    Trade(kind="simbox", share=0.10, days=(20.0, 0.9), calls=(24, 1.4), texts=(0.15, 1.5), fresh=(0.4, 0.95),
+          returned=(0.0, 0.3), answered=0.65, talk_s=(48, 0.5), own=(0.8, 0.3), slack=(1.0, 3.0), kept=(1500, 1.0),
+          hours=(6.0, 14.0), devices=3.0, codes=(1.1, 0.4)),
+    Trade(kind="smishing", share=0.05, days=(6.0, 0.8), calls=(2, 0.7), texts=(6, 1.3), fresh=(0.8, 1.0), answered=0.6,
+          talk_s=(32, 0.4), own=(0.8, 0.3), slack=(1.0, 4.0), kept=(1500, 1.0), codes=(1.1, 0.4), devices=1.5),
 )  # fmt: skip
 """The last three are lent or taken over: low and slow, among an honest life."""
 
@@ -148,8 +150,8 @@ def recruit(size: int, days: int, rng: np.random.Generator) -> Crooks:
         trade=trade,
         crew=crew,
         lives=Lives(
-            calls=_each("own")[trade],
-            app_messages=_each("codes")[trade],
+            calls=np.minimum(_around(rng, "own", trade), 1.5),
+            app_messages=_around(rng, "codes", trade),
             alive_ms=days_ms(np.maximum(begin, 0)),
             gone_ms=days_ms(begin + kept),
         ),
@@ -276,13 +278,14 @@ class Practice:
         records["campaign"] = self.first_index + crooks.crew[owner]
         crews = int(crooks.crew.max(initial=0)) + 1
         phone, place = draw_devices(rng, crews), rng.integers(1, people.cells + 1, crews)
-        ours = ~crooks.lent[owner]
+        # Half of the lent SIMs are put into a phone of the crew.
+        ours = ~crooks.lent[owner] | (owner % 2 == 0)
         # Devices change within the day; the crew's next number gets those that the last one had.
         nth = (times - self.start_ms) // (3 * HOUR_MS) % crooks.devices[owner]
         device = renewed(phone[crooks.crew[owner]], owner % CREW // 2 + nth)
         near = (place[crooks.crew[owner]] + rng.integers(0, 2, len(owner))) % people.cells + 1
         records["device"] = np.where(ours, device, records["device"])
-        records["cell"] = np.where(ours, near, records["cell"])
+        records["cell"] = np.where(~crooks.lent[owner], near, records["cell"])
         records["roaming"] = False
         return records
 

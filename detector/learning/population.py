@@ -108,6 +108,8 @@ class Span:
     incoming: Floats
     """Share of its calls with outsiders that they begin. Outsiders have no life of their own in a long span:
     what we see of them is their part in ours, and there are enough of them to be strangers for months."""
+    talk_spread: Floats
+    """Spread of its talks around their median, in log units."""
     reachable: npt.NDArray[np.bool_]
     """Whether anybody ever calls the number: a tenth of real numbers show outgoing calls only."""
     ours: float
