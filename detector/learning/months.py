@@ -21,17 +21,40 @@ OUTSIDE_TIES: Final = 0.65
 """Share of ties to people of other networks."""
 OURS: Final = 0.05
 """Share of strangers who are ours."""
-UNREACHED: Final = 0.11
+UNREACHED: Final = 0.12
 """Share of numbers that nobody calls (the table's p90 of the outgoing share is 1)."""
 LIGHT: Final = 0.09
 """Share of people who call an eighth of what the others do: the table's counts lean to the low side."""
-OWLS: Final = 0.12
+OWLS: Final = 0.08
 """Share of people who are up at night; the others sleep."""
-BRIEF: Final = 0.06
-"""Share of private numbers that are used for weeks, a little, much of it for strangers: a second SIM, a visit, a trial."""
-ERRANDS: Final = 0.015
-"""Share of private numbers that are for one errand: a flat to sell, a wedding, a poll. Strangers, for days, and gone:
-what an honest number looks like where it is most like a fraudster's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passing:
+    """A life that passes through the network; factors are of what the person would do otherwise."""
+
+    share: float
+    """Of private numbers."""
+    strangers: tuple[float, float]
+    calls: float
+    spread: float
+    """Of that factor, in log units."""
+    incoming: float
+    chats: float
+    app_messages: float
+    days: tuple[float, float]
+    """Median, and spread in log units."""
+
+
+BRIEFLY: Final = Passing(
+    share=0.06, strangers=(0.02, 0.45), calls=0.5, spread=0.6, incoming=1.0, chats=1, app_messages=1.5, days=(25, 1.1)
+)
+"""Used for weeks, a little: a second SIM, a visit, a trial."""
+ON_ERRAND: Final = Passing(
+    share=0.025, strangers=(0.5, 1.0), calls=10.0, spread=1.0, incoming=0.2, chats=60, app_messages=1.2, days=(7, 0.9)
+)
+"""A flat to sell, a wedding, a poll: strangers, for days, and gone. So an honest number looks where it is most like a
+fraudster's; the share decides how much fraud can be told at one false alarm in a thousand."""
 
 STAYS: Final[dict[str, tuple[float, float]]] = {
     "tourist_sim": (10, 0.6),
@@ -75,7 +98,7 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
     person = mobile & (_STRANGERS[profile] < 0.3)
     calls = people.calls * np.where(person & (rng.random(size) < LIGHT), 0.125, 1.0) * np.where(person, 1.7, 1.0)
     calls[np.isin(_NAMES[profile], ("other_network", "foreign"))] = 0
-    chats = people.chats * np.where(person, 0.05 * np.exp(1.2 * rng.standard_normal(size)), 0.5)
+    chats = people.chats * np.where(person, 0.04 * np.exp(1.2 * rng.standard_normal(size)), 0.5)
     app_messages = people.app_messages * np.where(mobile, 1.9, 1.0)
     crooks = rng.permutation(people.slots_of("private"))[: len(crooked)]
     calls[crooks] *= crooked.calls
@@ -87,15 +110,24 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
     incoming = np.where(_STRANGERS[profile] < 0.3, incoming, 0.35 * incoming) * reachable
     strangers = people.strangers * np.where(person, 0.6, 1.0)
     free = rng.permutation(np.setdiff1d(people.slots_of("private"), crooks))
-    brief, errand = np.split(free[: round((BRIEF + ERRANDS) * len(free))], [round(BRIEF * len(free))])
-    for some, strange, busy, codes, stay in ((brief, (0.02, 0.45), 0.5, 1.2, (25, 1.1)), (errand, (0.3, 0.98), 6.0, 0.7, (6, 0.9))):
-        strangers[some] = rng.uniform(*strange, len(some))
-        calls[some] *= busy * np.exp(0.6 * rng.standard_normal(len(some)))
-        app_messages[some] *= codes
-        kept = 2 + stay[0] * np.exp(stay[1] * rng.standard_normal(len(some)))
+    brief, errand = np.split(
+        free[: round((BRIEFLY.share + ON_ERRAND.share) * len(free))], [round(BRIEFLY.share * len(free))]
+    )
+    known = calls.copy()
+    known[errand] *= 0.2
+    for some, life in ((brief, BRIEFLY), (errand, ON_ERRAND)):
+        strangers[some] = rng.uniform(*life.strangers, len(some))
+        calls[some] *= life.calls * np.exp(life.spread * rng.standard_normal(len(some)))
+        chats[some] *= life.chats
+        app_messages[some] *= life.app_messages
+        kept = 2 + life.days[0] * np.exp(life.days[1] * rng.standard_normal(len(some)))
         begin = rng.random(len(some)) * (kept + days) - kept
         alive_ms[some], gone_ms[some] = days_ms(np.maximum(begin, 0)), days_ms(begin + kept)
-        incoming[some] *= rng.random(len(some))
+        incoming[some] *= life.incoming * rng.random(len(some))
+    renews_ms = _renewals(rng, size, days)
+    # Helpers lend their phones.
+    helped = errand[rng.random(len(errand)) < 0.6]
+    renews_ms[helped] = days_ms(rng.uniform(0.5, 4, len(helped)))
     alive_ms[crooks], gone_ms[crooks] = crooked.alive_ms, crooked.gone_ms
     early = (people.rhythm == Rhythm.SOCIAL) & (rng.random(size) >= OWLS)
     return replace(
@@ -109,9 +141,9 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
         alive_ms=alive_ms,
         gone_ms=gone_ms,
         changes_ms=np.full(size, NEVER_MS),
-        contacts=_ties(rng, people, calls, reachable),
+        contacts=_ties(rng, people, known, reachable),
         span=Span(
-            renews_ms=_renewals(rng, size, days),
+            renews_ms=renews_ms,
             incoming=incoming,
             talk_spread=np.clip(1.15 + 0.2 * rng.standard_normal(size), 0.5, 1.8),
             reachable=reachable,
@@ -165,11 +197,12 @@ def _ties(rng: np.random.Generator, people: Population, calls: Floats, reachable
     rank = np.arange(len(source)) - np.repeat(np.cumsum(degree) - degree, degree)
     steep = np.repeat(rng.uniform(0.75, 1.3, len(inner)), degree)
     strength = np.where(_FLAT[profile[source]], 0.05, (1.0 + rank) ** -steep)
+    known_by = np.cumsum(np.maximum(calls[own], 0.02) ** 0.7)
     outside = rng.random(len(source)) < OUTSIDE_TIES
     target = np.where(
         outside,
         outsiders[rng.integers(0, len(outsiders), len(source))],
-        own[rng.integers(0, len(own), len(source))],
+        own[np.minimum(np.searchsorted(known_by, rng.random(len(source)) * known_by[-1]), len(own) - 1)],
     )
     known = source != target
     source, target, strength, outside = source[known], target[known], strength[known], outside[known]

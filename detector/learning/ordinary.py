@@ -55,7 +55,7 @@ class Trade:
     """Days on which it works."""
     calls: tuple[float, float]
     """Attempts on such a day."""
-    texts: tuple[float, float] = (1.5, 1.3)
+    texts: tuple[float, float] = (1.5, 1.2)
     """Messages to strangers on such a day."""
     fresh: tuple[float, float]
     """Share of its attempts that go to somebody not tried before."""
@@ -65,15 +65,15 @@ class Trade:
     cancelled: float = 0.08
     talk_s: tuple[float, float]
     talk_spread: float = 1.25
-    hours: tuple[float, float] = (3.0, 10.0)
+    hours: tuple[float, float] = (2.0, 10.0)
     """Length of its working day."""
     devices: float = 1.5
     """Mean number of devices besides the first."""
     kept: tuple[float, float] = (14.0, 1.3)
     """Days for which the number exists, worked or not: it is bought ahead, and gets messages meanwhile."""
-    codes: tuple[float, float] = (0.9, 0.3)
+    codes: tuple[float, float] = (0.8, 0.3)
     """Messages of applications, as a share of what the subscriber would get."""
-    own: tuple[float, float] = (0.008, 2.2)
+    own: tuple[float, float] = (0.005, 2.2)
     """Own calls to people it knows, as a share of an honest life's."""
     slack: tuple[float, float] = (1.0, 1.3)
     """Working days are spread over so many times their number."""
@@ -87,23 +87,23 @@ class Trade:
 TRADES: Final = (
     Trade(kind="robocall", share=0.12, days=(1.8, 0.8), calls=(320, 1.3), fresh=(0.85, 1.0), returned=(0.0, 0.2),
           answered=0.45, talk_s=(28, 0.5), devices=1.2),
-    Trade(kind="vishing", share=0.27, days=(2.2, 0.9), calls=(120, 1.2), fresh=(0.5, 1.0), returned=(0.0, 0.5),
+    Trade(kind="vishing", share=0.31, days=(2.2, 0.9), calls=(135, 1.25), fresh=(0.5, 1.0), returned=(0.0, 0.6),
           answered=0.6, talk_s=(52, 0.5), devices=2.2),
-    Trade(kind="simbox", share=0.16, days=(5.0, 1.2), calls=(190, 1.1), fresh=(0.25, 0.95), returned=(0.0, 0.25),
+    Trade(kind="simbox", share=0.18, days=(5.0, 1.2), calls=(230, 1.2), fresh=(0.25, 0.95), returned=(0.0, 0.4),
           answered=0.65, talk_s=(50, 0.45), hours=(8.0, 20.0), devices=6.0),
-    Trade(kind="smishing", share=0.05, days=(3.0, 0.8), calls=(25, 0.9), texts=(40, 1.0), fresh=(0.7, 1.0),
+    Trade(kind="smishing", share=0.05, days=(3.0, 0.8), calls=(25, 0.9), texts=(22, 1.0), fresh=(0.7, 1.0),
           returned=(0.0, 0.5), answered=0.6, talk_s=(32, 0.5), devices=2.5),
     Trade(kind="wangiri", share=0.05, days=(1.5, 0.6), calls=(500, 0.8), fresh=(0.95, 1.0), returned=(0.05, 0.4),
           answered=0.1, cancelled=0.8, talk_s=(14, 0.5), talk_spread=0.9),
     Trade(kind="irsf", share=0.02, days=(2.0, 0.6), calls=(50, 0.7), fresh=(0.05, 0.3), returned=(0.0, 0.0),
           answered=0.85, talk_s=(200, 0.4), talk_spread=0.5),
-    Trade(kind="vishing", share=0.18, days=(12.0, 0.9), calls=(13, 1.4), texts=(0.15, 1.5), fresh=(0.6, 1.0),
+    Trade(kind="vishing", share=0.12, days=(12.0, 0.9), calls=(4, 1.3), texts=(0.12, 1.5), fresh=(0.6, 1.0),
           returned=(0.0, 0.4), answered=0.6, talk_s=(48, 0.5), own=(0.8, 0.3), slack=(1.0, 4.0), kept=(1500, 1.0),
           devices=1.5, codes=(1.1, 0.4)),
-    Trade(kind="simbox", share=0.10, days=(20.0, 0.9), calls=(24, 1.4), texts=(0.15, 1.5), fresh=(0.4, 0.95),
+    Trade(kind="simbox", share=0.08, days=(20.0, 0.9), calls=(7, 1.3), texts=(0.12, 1.5), fresh=(0.4, 0.95),
           returned=(0.0, 0.3), answered=0.65, talk_s=(48, 0.5), own=(0.8, 0.3), slack=(1.0, 3.0), kept=(1500, 1.0),
           hours=(6.0, 14.0), devices=3.0, codes=(1.1, 0.4)),
-    Trade(kind="smishing", share=0.05, days=(6.0, 0.8), calls=(2, 0.7), texts=(6, 1.3), fresh=(0.8, 1.0), answered=0.6,
+    Trade(kind="smishing", share=0.03, days=(6.0, 0.8), calls=(2, 0.7), texts=(2, 1.3), fresh=(0.8, 1.0), answered=0.6,
           talk_s=(32, 0.4), own=(0.8, 0.3), slack=(1.0, 4.0), kept=(1500, 1.0), codes=(1.1, 0.4), devices=1.5),
 )  # fmt: skip
 """The last three are lent or taken over: low and slow, among an honest life."""
