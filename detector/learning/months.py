@@ -51,7 +51,7 @@ BRIEFLY: Final = Passing(
 )
 """Used for weeks, a little: a second SIM, a visit, a trial."""
 ON_ERRAND: Final = Passing(
-    share=0.025, strangers=(0.5, 1.0), calls=10.0, spread=1.0, incoming=0.2, chats=60, app_messages=1.2, days=(7, 0.9)
+    share=0.022, strangers=(0.6, 1.0), calls=9.0, spread=1.0, incoming=0.2, chats=60, app_messages=1.2, days=(7, 0.9)
 )
 """A flat to sell, a wedding, a poll: strangers, for days, and gone. So an honest number looks where it is most like a
 fraudster's; the share decides how much fraud can be told at one false alarm in a thousand."""
@@ -99,16 +99,16 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
     calls = people.calls * np.where(person & (rng.random(size) < LIGHT), 0.125, 1.0) * np.where(person, 1.7, 1.0)
     calls[np.isin(_NAMES[profile], ("other_network", "foreign"))] = 0
     chats = people.chats * np.where(person, 0.04 * np.exp(1.2 * rng.standard_normal(size)), 0.5)
-    app_messages = people.app_messages * np.where(mobile, 1.9, 1.0)
+    app_messages = people.app_messages * np.where(mobile, 1.85, 1.0)
     crooks = rng.permutation(people.slots_of("private"))[: len(crooked)]
     calls[crooks] *= crooked.calls
     chats[crooks] *= crooked.calls
     app_messages[crooks] *= crooked.app_messages
     reachable = ~(mobile & (rng.random(size) < UNREACHED))
     alive_ms, gone_ms = _stays(rng, profile, days)
-    incoming = 1 / (1 + np.exp(0.3 - 1.3 * rng.standard_normal(size)))
+    incoming = 1 / (1 + np.exp(0.2 - 1.4 * rng.standard_normal(size)))
     incoming = np.where(_STRANGERS[profile] < 0.3, incoming, 0.35 * incoming) * reachable
-    strangers = people.strangers * np.where(person, 0.6, 1.0)
+    strangers = people.strangers * np.where(person, 0.55, 1.0)
     free = rng.permutation(np.setdiff1d(people.slots_of("private"), crooks))
     brief, errand = np.split(
         free[: round((BRIEFLY.share + ON_ERRAND.share) * len(free))], [round(BRIEFLY.share * len(free))]
@@ -124,12 +124,15 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
         begin = rng.random(len(some)) * (kept + days) - kept
         alive_ms[some], gone_ms[some] = days_ms(np.maximum(begin, 0)), days_ms(begin + kept)
         incoming[some] *= life.incoming * rng.random(len(some))
+    # Whoever rings strangers all day often withholds the number, and does it when they are at home.
+    reachable[errand] &= rng.random(len(errand)) < 0.4
+    rhythm = np.where((people.rhythm == Rhythm.SOCIAL) & (rng.random(size) >= OWLS), Rhythm.WAKING, people.rhythm)
+    rhythm[errand] = rng.choice([Rhythm.EVENING, Rhythm.OFFICE], len(errand))
     renews_ms = _renewals(rng, size, days)
     # Helpers lend their phones.
     helped = errand[rng.random(len(errand)) < 0.6]
     renews_ms[helped] = days_ms(rng.uniform(0.5, 4, len(helped)))
     alive_ms[crooks], gone_ms[crooks] = crooked.alive_ms, crooked.gone_ms
-    early = (people.rhythm == Rhythm.SOCIAL) & (rng.random(size) >= OWLS)
     return replace(
         people,
         calls=calls,
@@ -137,7 +140,7 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
         chats=chats,
         strangers=strangers,
         app_messages=app_messages,
-        rhythm=np.where(early, Rhythm.WAKING, people.rhythm).astype(np.uint8),
+        rhythm=rhythm.astype(np.uint8),
         alive_ms=alive_ms,
         gone_ms=gone_ms,
         changes_ms=np.full(size, NEVER_MS),
@@ -190,7 +193,7 @@ def _ties(rng: np.random.Generator, people: Population, calls: Floats, reachable
     ours = np.isin(home, (Home.MOBILE, Home.FIXED, Home.ROAMER))
     outsiders = np.flatnonzero(~ours)
     inner = np.flatnonzero(ours)
-    many = 10 * np.maximum(calls[inner], 0.02) ** 0.7 * _CONTACTS[profile[inner]] / 8
+    many = 9 * np.maximum(calls[inner], 0.02) ** 0.8 * _CONTACTS[profile[inner]] / 8
     many = np.where(_FLAT[profile[inner]], _CONTACTS[profile[inner]], many)
     degree = np.clip(many * np.exp(0.45 * rng.standard_normal(len(inner))), 2, 400).astype(np.int64)
     source = np.repeat(inner, degree)
