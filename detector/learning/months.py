@@ -47,7 +47,7 @@ class Passing:
 
 
 BRIEFLY: Final = Passing(
-    share=0.06, strangers=(0.02, 0.45), calls=0.5, spread=0.6, incoming=1.0, chats=1, app_messages=1.5, days=(25, 1.1)
+    share=0.05, strangers=(0.02, 0.45), calls=0.5, spread=0.6, incoming=1.0, chats=1, app_messages=2, days=(25, 1.1)
 )
 """Used for weeks, a little: a second SIM, a visit, a trial."""
 ON_ERRAND: Final = Passing(
@@ -99,7 +99,7 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
     calls = people.calls * np.where(person & (rng.random(size) < LIGHT), 0.125, 1.0) * np.where(person, 1.7, 1.0)
     calls[np.isin(_NAMES[profile], ("other_network", "foreign"))] = 0
     chats = people.chats * np.where(person, 0.04 * np.exp(1.2 * rng.standard_normal(size)), 0.5)
-    app_messages = people.app_messages * np.where(mobile, 1.85, 1.0)
+    app_messages = np.where(mobile, 4.7 * (people.app_messages / 2.5) ** 0.9, people.app_messages)
     crooks = rng.permutation(people.slots_of("private"))[: len(crooked)]
     calls[crooks] *= crooked.calls
     chats[crooks] *= crooked.calls

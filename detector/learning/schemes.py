@@ -143,7 +143,8 @@ def _flash_call(campaign: Campaign, stage: Stage) -> Records:
     base = OTHER_NETWORK if mimic else int(rng.choice(FOREIGN)) * 10**9 + 10**8
     base += int(rng.integers(0, 10**8 - 10_000))
     numbers = stage.new_numbers(int(rng.integers(60, 120) if overt else rng.integers(15, 40)), base, 10_000)
-    volumes = stage.heavy(len(numbers), (12 if overt else 6) * campaign.days, 0.4)
+    a_day = {"overt": 12, "low": 6, "mimic": 3}[campaign.stealth]
+    volumes = stage.heavy(len(numbers), a_day * campaign.days, 0.4)
     owner = np.repeat(np.arange(len(numbers)), volumes)
     records = blank(len(owner), CALL)
     records["originator"] = numbers[owner]

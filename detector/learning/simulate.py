@@ -89,10 +89,10 @@ class Traffic:
 
     def profile_of(self, number: int) -> str:
         """How the holder of `number` lives: a profile's name, `application`, a fraud's kind, or `unknown`."""
-        if number in self.frauds and (number_trunk(number) or not self._is_honest(number)):
-            return self.frauds[number][0].type
         if number_kind(number) is NumberKind.SENDER:
             return "application"
+        if number in self.frauds and (number_trunk(number) or not self._is_honest(number)):
+            return self.frauds[number][0].type
         bare = pack_number(number_kind(number), number & ((1 << 50) - 1))
         numbers, profiles = self._profiles
         at = min(int(np.searchsorted(numbers, np.uint64(bare))), len(numbers) - 1)
