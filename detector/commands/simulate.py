@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import (
     Commands,
@@ -64,7 +64,7 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--ordinary",
         type=_share,
         metavar="SHARE",
-        help="lives of months and so many ordinary fraudsters among them, as in real data, besides the open fraud: 0.01",
+        help="lives as in real data, with this share of ordinary fraudsters (such as 0.01) besides the open fraud",
     )
     parser.add_argument("--labels", type=Path, metavar="FILE", help="write who is a fraudster, as JSON lines")
 

@@ -35,7 +35,7 @@ TIMELESS: Final = frozenset({"outgoing_share", "mean_duration_s", "median_durati
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """A row of the table: quantiles p10, p25, p50, p75, p90 of both classes, and how well the measure separates them."""
+    """A row of the table: p10, p25, p50, p75, p90 of both classes, and how well the measure separates them."""
 
     honest: tuple[float, ...]
     fraud: tuple[float, ...]
@@ -92,7 +92,7 @@ class Calibration:
     def lines(self) -> list[str]:
         """A table of Markdown: simulated | real, for both classes, and the AUCs."""
         lines = [
-            f"{self.honest:,} honest and {self.fraud:,} fraudulent numbers; simulated p10/25/50/75/90, then the real ones",
+            f"{self.honest:,} honest and {self.fraud:,} fraudulent numbers; p10/25/50/75/90, simulated and real",
             "",
             "| measure | class | simulated | real | off, ranks | AUC | real AUC |",
             "| --- | --- | --- | --- | ---: | ---: | ---: |",

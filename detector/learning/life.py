@@ -61,7 +61,7 @@ def moments(rhythm: npt.NDArray[np.uint8], day_ms: int, rng: np.random.Generator
 
 
 def _begun(people: Population, rate: Floats, evenness: float, rng: np.random.Generator) -> I64s:
-    """The slots that begin something today, once for each time; from day to day the rates vary the less the more `evenness`."""
+    """The slots that begin something today, once for each time. `evenness`: how little rates vary from day to day."""
     if people.span is None:
         return np.repeat(
             np.arange(len(people)), rng.poisson(rate * rng.standard_gamma(evenness, len(people)) / evenness)

@@ -33,7 +33,7 @@ MEASURES: Final = (
     "sms",
     "sms_received_share",
 )
-"""The columns, in the order of CALIBRATION's table. `mean_contacts` and `most_contacts`: calls with one counterparty."""
+"""The columns, in the order of CALIBRATION's table; `mean_contacts`, `most_contacts`: calls with one counterparty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Lifetimes:
 
     numbers: U64s
     values: Floats = field(repr=False)
-    """A column for each of `MEASURES`; NaN where it cannot be known (the shares of no message, the devices of no call)."""
+    """A column for each of `MEASURES`; NaN where nothing is known (the share of no message)."""
 
     def of(self, measure: str) -> Floats:
         """One column."""
@@ -113,7 +113,8 @@ def _distinct(who: I64s, value: I64s, size: int) -> Floats:
     """How many different values (0 to 63) each has."""
     seen = np.zeros((size, 64), dtype=bool)
     seen[who, value] = True
-    return seen.sum(axis=1).astype(np.float64)
+    counted: Floats = seen.sum(axis=1).astype(np.float64)
+    return counted
 
 
 def _devices(who: I64s, devices: U64s, size: int) -> Floats:
@@ -135,7 +136,8 @@ def _medians(who: I64s, values: I64s, total: I64s) -> Floats:
 
 def _day_of_month(ms: I64s) -> I64s:
     days = (ms // DAY_MS).astype("datetime64[D]")
-    return (days - days.astype("datetime64[M]")).astype(np.int64)
+    days_before: I64s = (days - days.astype("datetime64[M]")).astype(np.int64)
+    return days_before
 
 
 def auc(positive: Bools, values: Floats) -> float:

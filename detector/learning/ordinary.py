@@ -19,10 +19,10 @@ from detector.learning.population import (
     DAY_MS,
     HOUR_MS,
     NEVER_MS,
+    UNALLOCATED,
     Floats,
     Population,
     Span,
-    UNALLOCATED,
     draw_devices,
     renewed,
 )
@@ -265,7 +265,8 @@ class Practice:
 
     def _answering(self, owner: I64s, to: I64s) -> Bools:
         """Whether a victim calls the crook: some of their numbers nobody calls, and some victims never call anybody."""
-        return self.span.reachable[self.span.crooks[owner]] & (self.people.gone_ms[to] == NEVER_MS)
+        answering: Bools = self.span.reachable[self.span.crooks[owner]] & (self.people.gone_ms[to] == NEVER_MS)
+        return answering
 
     def _numbers(self, owner: I64s) -> U64s:
         return self.people.numbers[self.span.crooks[owner]]

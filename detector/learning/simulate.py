@@ -72,7 +72,7 @@ class Traffic:
     """One a fraudulent number and campaign."""
     people: Population = field(repr=False)
     bought: U64s = field(repr=False)
-    """Numbers of `people` that were got for fraud: nobody honest holds them. Lent and hijacked ones are not among them."""
+    """Numbers of `people` that were got for fraud: nobody honest holds them. Lent ones are not among them."""
 
     @cached_property
     def _profiles(self) -> tuple[U64s, I64s]:
@@ -137,7 +137,9 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
         calls = fraud[(fraud["campaign"] != HONEST) & (fraud["kind"] == 1)]
         parts.append(call_backs(people, calls, _slots(people, calls["recipient"]), scenario.start_ms, rng, share))
     names = [f"{index + 1:02d}-{campaign.name}" for index, campaign in enumerate(campaigns)]
-    plans = [(campaign.kind, campaign.stealth, name) for campaign, name in zip(campaigns, names, strict=True)]
+    plans: list[tuple[str, str, str]] = [
+        (campaign.kind, campaign.stealth, name) for campaign, name in zip(campaigns, names, strict=True)
+    ]
     bought = np.empty(0, dtype=np.uint64)
     if crooks and people.span and scenario.ordinary:
         burden = scenario.ordinary.burden

@@ -5,6 +5,7 @@ import pytest
 
 from detector.learning.campaigns import ALL_KINDS, KINDS
 from detector.learning.cdr import CALL, HONEST, SENDERS, SMS, Outcome, Records
+from detector.learning.ordinary import Ordinary
 from detector.learning.population import DAY_MS
 from detector.learning.simulate import Scenario, Traffic, simulate
 from detector.learning.stage import Campaign
@@ -21,7 +22,8 @@ def traffic() -> Traffic:
 
 def _of(traffic: Traffic, kind: str, stealth: str) -> Records:
     index = next(i for i, one in enumerate(PLANNED) if (one.kind, one.stealth) == (kind, stealth))
-    return traffic.records[traffic.records["campaign"] == index]
+    found: Records = traffic.records[traffic.records["campaign"] == index]
+    return found
 
 
 @pytest.mark.parametrize("campaign", PLANNED, ids=lambda campaign: campaign.name)
@@ -96,8 +98,6 @@ def test_a_clone_calls_from_where_its_holder_is_not(traffic: Traffic) -> None:
 
 def test_ordinary_crews_have_rotating_numbers_and_shared_devices() -> None:
     """A crew's bought numbers share phones, and do not all work at once."""
-    from detector.learning.ordinary import Ordinary
-
     made = simulate(Scenario(1_500, 30, 9, campaigns=(), ordinary=Ordinary(0.2)))
     marked = made.records[np.isin(made.records["originator"], made.bought) & (made.records["campaign"] != HONEST)]
     shared = [
