@@ -236,7 +236,7 @@ def _besides(campaign: Campaign, stage: Stage, records: Records) -> Records:
     rng, people = stage.rng, stage.people
     ours = records[records["trunk"] == 0]
     numbers, at, volumes = np.unique(ours["originator"], return_index=True, return_counts=True)
-    own = ~np.isin(numbers, people.numbers)
+    own = people.holders(numbers) < 0
     numbers, at, volumes = numbers[own], at[own], volumes[own]
     begin = ours["start_ms"][at] - (rng.uniform(0, 6, len(numbers)) * DAY_MS).astype(np.int64)
     begin = np.maximum(begin, stage.start_ms)

@@ -132,7 +132,9 @@ def call_backs(
     person = _STRANGERS[people.profile[np.maximum(recipients, 0)]] < 0.3
     chosen = missed & person & ~calls["restricted"] & (rng.random(len(calls)) < share)
     if people.span:
-        chosen &= ~np.isin(calls["originator"], people.numbers[~people.span.reachable])
+        callers = people.holders(calls["originator"])
+        # A foreign number that nobody has, as a Wangiri's, is called back like any other.
+        chosen &= (callers < 0) | people.span.reachable[callers]
     slots = recipients[chosen]
     start = calls["end_ms"][chosen] + (rng.exponential(1500, len(slots)) * 1000).astype(np.int64) + 5_000
     back = originated(people, CALL, slots, calls["originator"][chosen], start, start_ms, rng)

@@ -97,7 +97,7 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
     mobile = home == Home.MOBILE
     person = mobile & (_STRANGERS[profile] < 0.3)
     calls = people.calls * np.where(person & (rng.random(size) < LIGHT), 0.125, 1.0) * np.where(person, 1.7, 1.0)
-    calls[np.isin(_NAMES[profile], ("other_network", "foreign"))] = 0
+    calls[np.isin(_NAMES, ("other_network", "foreign"))[profile]] = 0
     chats = people.chats * np.where(person, 0.04 * np.exp(1.2 * rng.standard_normal(size)), 0.5)
     app_messages = np.where(mobile, 4.7 * (people.app_messages / 2.5) ** 0.9, people.app_messages)
     crooks = rng.permutation(people.slots_of("private"))[: len(crooked)]
@@ -170,7 +170,7 @@ def _stays(rng: np.random.Generator, profile: npt.NDArray[np.uint8], days: int) 
         for column in (0, 1)
     )
     stay = np.maximum(2.0, median * np.exp(spread * rng.standard_normal(len(profile))))
-    new = np.isin(_NAMES[profile], NEWCOMERS)
+    new = np.isin(_NAMES, NEWCOMERS)[profile]
     # Whoever is here at all is as likely to be here on one day as on another.
     begin = np.where(new, rng.random(len(profile)) * days, rng.random(len(profile)) * (stay + days) - stay)
     return days_ms(np.maximum(begin, 0)), days_ms(begin + stay)

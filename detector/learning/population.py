@@ -37,6 +37,9 @@ class Population:
     """Everybody, one slot a person or line; arrays are aligned. Honest all of them."""
 
     numbers: U64s
+    ascending: U64s = field(repr=False)
+    """The same numbers in order, and by `by_number` whose each is."""
+    by_number: I64s = field(repr=False)
     profile: npt.NDArray[np.uint8]
     home: npt.NDArray[np.uint8]
     calls: Floats
@@ -83,6 +86,11 @@ class Population:
         """The slots that live by the named profile."""
         wanted = [profile.name for profile in PROFILES].index(name)
         return np.flatnonzero(self.profile == wanted)
+
+    def holders(self, numbers: U64s) -> I64s:
+        """The slot of each number, -1 where nobody has it."""
+        at = np.minimum(np.searchsorted(self.ascending, numbers), len(self) - 1)
+        return np.where(self.ascending[at] == numbers, self.by_number[at], -1)
 
     def used(
         self, since_ms: int | I64s, until_ms: int | I64s, slots: I64s | slice = _EVERYBODY
@@ -177,9 +185,12 @@ def draw_population(
     popularity = varied("popularity", 0.5)
     hubs = np.flatnonzero(popularity > 0)
     block, block_size, packed = _numbers(rng, home)
+    by_number = np.argsort(packed)
     answered = np.clip(varied("answered", 0.12), 0.05, 0.97)
     return Population(
         numbers=packed,
+        ascending=packed[by_number],
+        by_number=by_number,
         profile=profile,
         home=home,
         calls=varied("calls", each("calls_spread")),

@@ -19,7 +19,7 @@ from detector.learning.ordinary import Ordinary, Practice, crews, recruit
 from detector.learning.population import DAY_MS, Population, draw_population
 from detector.learning.profiles import PROFILES
 from detector.learning.stage import Campaign, Stage
-from detector.records import I64s, NumberKind, U64s, number_kind, number_trunk, pack_number
+from detector.records import NumberKind, U64s, number_kind, number_trunk, pack_number
 
 MONDAY_MS: Final = 1_793_577_600_000
 """2026-11-02 00:00 UTC, a Monday."""
@@ -75,11 +75,6 @@ class Traffic:
     """Numbers of `people` that were got for fraud: nobody honest holds them. Lent ones are not among them."""
 
     @cached_property
-    def _profiles(self) -> tuple[U64s, I64s]:
-        by_number = np.argsort(self.people.numbers)
-        return self.people.numbers[by_number], self.people.profile[by_number].astype(np.int64)
-
-    @cached_property
     def frauds(self) -> dict[int, list[Label]]:
         """The labels of each fraudulent number."""
         found: dict[int, list[Label]] = {}
@@ -94,9 +89,8 @@ class Traffic:
         if number in self.frauds and (number_trunk(number) or not self._is_honest(number)):
             return self.frauds[number][0].type
         bare = pack_number(number_kind(number), number & ((1 << 50) - 1))
-        numbers, profiles = self._profiles
-        at = min(int(np.searchsorted(numbers, np.uint64(bare))), len(numbers) - 1)
-        return PROFILES[profiles[at]].name if int(numbers[at]) == bare else "unknown"
+        slot = int(self.people.holders(np.array([bare], dtype=np.uint64))[0])
+        return PROFILES[self.people.profile[slot]].name if slot >= 0 else "unknown"
 
     def _is_honest(self, number: int) -> bool:
         numbers = self.honest_numbers
@@ -135,7 +129,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
         parts.append(fraud)
         share = WANGIRI_RETURNED if campaign.kind == "wangiri" else 0.08
         calls = fraud[(fraud["campaign"] != HONEST) & (fraud["kind"] == 1)]
-        parts.append(call_backs(people, calls, _slots(people, calls["recipient"]), scenario.start_ms, rng, share))
+        parts.append(call_backs(people, calls, people.holders(calls["recipient"]), scenario.start_ms, rng, share))
     names = [f"{index + 1:02d}-{campaign.name}" for index, campaign in enumerate(campaigns)]
     plans: list[tuple[str, str, str]] = [
         (campaign.kind, campaign.stealth, name) for campaign, name in zip(campaigns, names, strict=True)
@@ -169,10 +163,3 @@ def _dated(campaign: Campaign, days: int) -> Campaign:
     if not 0 <= day < days:
         raise ValueError(f"{campaign.name}: wanted a day of a scenario of {days} days (got {campaign.day})")
     return replace(campaign, day=day)
-
-
-def _slots(people: Population, numbers: U64s) -> I64s:
-    """The slot of each number, -1 where nobody has it."""
-    by_number = np.argsort(people.numbers)
-    at = np.minimum(np.searchsorted(people.numbers[by_number], numbers), len(people) - 1)
-    return np.where(people.numbers[by_number][at] == numbers, by_number[at], -1)
