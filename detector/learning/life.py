@@ -241,7 +241,7 @@ def _between(
     since = times - start_ms
     dead = ~people.used(since, since + 1, to)
     records["outcome"][dead] = Outcome.FAILED if kind == CALL else Outcome.SMS_FAILED
-    alive: Records = records[people.alive_ms[slots] <= since] if kind == SMS else records
+    alive: Records = records[people.used(since, since + 1, slots)] if kind == SMS else records
     return alive
 
 

@@ -19,6 +19,8 @@ OUTSIDERS: Final = 10.0
 """Numbers of other networks for each of ours: enough to be strangers for eight months, even to a courier."""
 OUTSIDE_TIES: Final = 0.65
 """Share of ties to people of other networks."""
+NEAR: Final = 20.0
+"""How many of our own subscribers live between two neighbours who know each other."""
 OURS: Final = 0.05
 """Share of strangers who are ours."""
 UNREACHED: Final = 0.12
@@ -51,7 +53,7 @@ BRIEFLY: Final = Passing(
 )
 """Used for weeks, a little: a second SIM, a visit, a trial."""
 ON_ERRAND: Final = Passing(
-    share=0.022, strangers=(0.6, 1.0), calls=9.0, spread=1.0, incoming=0.2, chats=60, app_messages=1.2, days=(7, 0.9)
+    share=0.019, strangers=(0.6, 1.0), calls=9.0, spread=1.0, incoming=0.2, chats=60, app_messages=1.2, days=(7, 0.9)
 )
 """A flat to sell, a wedding, a poll: strangers, for days, and gone. So an honest number looks where it is most like a
 fraudster's; the share decides how much fraud can be told at one false alarm in a thousand."""
@@ -144,10 +146,11 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
         alive_ms=alive_ms,
         gone_ms=gone_ms,
         changes_ms=np.full(size, NEVER_MS),
+        home_cell=_homes(rng, size, people.cells),
         contacts=_ties(rng, people, known, reachable),
         span=Span(
             renews_ms=renews_ms,
-            incoming=incoming,
+            incoming=incoming * reachable,
             talk_spread=np.clip(1.15 + 0.2 * rng.standard_normal(size), 0.5, 1.8),
             reachable=reachable,
             ours=OURS,
@@ -181,6 +184,12 @@ def days_ms(days: Floats) -> I64s:
     return np.minimum(days * DAY_MS, NEVER_MS).astype(np.int64)
 
 
+def _homes(rng: np.random.Generator, size: int, cells: int) -> npt.NDArray[np.uint32]:
+    """The cell in which everybody lives: those near in slot, who know each other, live near each other."""
+    district = np.arange(size) * cells // size + np.rint(rng.standard_normal(size)).astype(np.int64)
+    return (district % cells + 1).astype(np.uint32)
+
+
 def _renewals(rng: np.random.Generator, size: int, days: int) -> I64s:
     """Time between two devices of each number: most keep theirs for the span, some change it over and over."""
     often = rng.geometric(0.5, size) + 0.4
@@ -202,11 +211,14 @@ def _ties(rng: np.random.Generator, people: Population, calls: Floats, reachable
     strength = np.where(_FLAT[profile[source]], 0.05, (1.0 + rank) ** -steep)
     known_by = np.cumsum(np.maximum(calls[own], 0.02) ** 0.7)
     outside = rng.random(len(source)) < OUTSIDE_TIES
-    target = np.where(
-        outside,
-        outsiders[rng.integers(0, len(outsiders), len(source))],
-        own[np.minimum(np.searchsorted(known_by, rng.random(len(source)) * known_by[-1]), len(own) - 1)],
-    )
+    anybody = own[np.minimum(np.searchsorted(known_by, rng.random(len(source)) * known_by[-1]), len(own) - 1)]
+    # Neighbours know each other, and each other's neighbours; whoever calls little is known to few of them.
+    places = np.searchsorted(own, source) + np.rint(NEAR * rng.standard_normal(len(source))).astype(np.int64)
+    near = own[places % len(own)]
+    met = np.minimum(1.0, calls[near] / np.maximum(calls[source], 0.02)) ** 0.7
+    local = (home[near] == home[source]) & (rng.random(len(source)) < 0.5 * met)
+    target = np.where(local, near, anybody)
+    target = np.where(outside, outsiders[rng.integers(0, len(outsiders), len(source))], target)
     known = source != target
     source, target, strength, outside = source[known], target[known], strength[known], outside[known]
     inside = ~outside
