@@ -17,6 +17,7 @@ from detector.learning.life import originated
 from detector.learning.months import Lives, days_ms
 from detector.learning.population import (
     DAY_MS,
+    HIGH_RISK,
     HOUR_MS,
     NEVER_MS,
     UNALLOCATED,
@@ -37,6 +38,10 @@ class Ordinary:
 
     frauds: float = 0.01
     """Share of the scenario's `numbers` that are fraudulent; the table's own is 0.32."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.frauds <= 0.5:
+            raise ValueError(f"ordinary.frauds: wanted a share from 0 to 0.5 (got {self.frauds})")
 
     @property
     def burden(self) -> float:
@@ -64,7 +69,7 @@ class Trade:
     answered: float
     cancelled: float = 0.08
     talk_s: tuple[float, float]
-    talk_spread: float = 1.25
+    talk_spread: tuple[float, float] = (0.95, 1.6)
     hours: tuple[float, float] = (2.0, 10.0)
     """Length of its working day."""
     devices: float = 1.5
@@ -94,9 +99,9 @@ TRADES: Final = (
     Trade(kind="smishing", share=0.05, days=(3.0, 0.8), calls=(25, 0.9), texts=(22, 1.0), fresh=(0.7, 1.0),
           returned=(0.0, 0.5), answered=0.6, talk_s=(32, 0.5), devices=2.5),
     Trade(kind="wangiri", share=0.05, days=(1.5, 0.6), calls=(500, 0.8), fresh=(0.95, 1.0), returned=(0.05, 0.4),
-          answered=0.1, cancelled=0.8, talk_s=(14, 0.5), talk_spread=0.9),
+          answered=0.1, cancelled=0.8, talk_s=(14, 0.5), talk_spread=(0.7, 1.1)),
     Trade(kind="irsf", share=0.02, days=(2.0, 0.6), calls=(50, 0.7), fresh=(0.05, 0.3), returned=(0.0, 0.0),
-          answered=0.85, talk_s=(200, 0.4), talk_spread=0.5),
+          answered=0.85, talk_s=(200, 0.4), talk_spread=(0.4, 0.6)),
     Trade(kind="vishing", share=0.14, days=(12.0, 0.9), calls=(4, 1.3), texts=(0.12, 1.5), fresh=(0.6, 1.0),
           returned=(0.0, 0.4), answered=0.6, talk_s=(48, 0.5), own=(0.8, 0.3), slack=(1.0, 4.0), kept=(1500, 1.0),
           devices=1.5, codes=(1.1, 0.4)),
@@ -136,13 +141,16 @@ class Crooks:
 def recruit(size: int, days: int, rng: np.random.Generator) -> Crooks:
     """`size` crooks with their trades, for a span of `days`."""
     trade = np.sort(rng.choice(len(TRADES), size, p=_each("share") / _each("share").sum()))
-    crew = np.arange(size) // CREW
+    place = np.arange(size) - np.searchsorted(trade, trade)
+    leads = place % CREW == 0
+    crew = np.cumsum(leads) - 1
+    leader = np.flatnonzero(leads)[crew]
     worked = np.maximum(1.0, np.rint(_around(rng, "days", trade)))
     slack = _between(rng, "slack", trade)
     length = worked * slack
     # One number of a crew follows the other; a span that begins late sees the end of what began before it.
     before = np.cumsum(length) - length
-    turn = before - before[crew * CREW] + (rng.random(size) * days)[crew]
+    turn = before - before[leader] + (rng.random(size) * days)[crew]
     first = 0.5 - length + turn % (days + length - 1.0)
     kept = np.maximum(_around(rng, "kept", trade), length + 1.0)
     begin = first - rng.random(size) * (kept - length)
@@ -195,11 +203,13 @@ class Practice:
         owner, times = self._attempts(volume, rng)
         to, used = self._victims(volume, _between(rng, "fresh", trade), rng)
         back = rng.random(len(owner)) < _between(rng, "returned", trade)[owner]
-        talk_s = _around(rng, "talk_s", trade)
+        talk_s, spread = _around(rng, "talk_s", trade), _between(rng, "talk_spread", trade)
         seen = self._seen(owner, times)
         used &= self.people.used(times - self.start_ms, times - self.start_ms + 1, to)
         mine, theirs = np.flatnonzero(seen & ~back), np.flatnonzero(seen & back & used & self._answering(owner, to))
         made = self._made(CALL, owner[mine], to[mine], times[mine], rng)
+        costly = np.array([one.kind == "irsf" for one in TRADES])[trade[owner[mine]]]
+        made["recipient"][costly] = _costly(crooks.crew[owner[mine]][costly], to[mine][costly])
         _miss(made, ~used[mine], Outcome.FAILED, rng)
         received = originated(
             self.people, CALL, to[theirs], self._numbers(owner[theirs]), times[theirs], self.start_ms, rng
@@ -213,7 +223,7 @@ class Practice:
                 answered=0.75 if returned else _each("answered")[kind],
                 cancelled=0.1 if returned else _each("cancelled")[kind],
                 talk_s=talk_s[owner[which]],
-                spread=_each("talk_spread")[kind],
+                spread=spread[owner[which]],
             )
         return [made, received]
 
@@ -289,6 +299,13 @@ class Practice:
         records["cell"] = np.where(~crooks.lent[owner], near, records["cell"])
         records["roaming"] = False
         return records
+
+
+def _costly(crew: I64s, to: I64s) -> U64s:
+    """The number in a crew's costly range that stands for each victim of its list."""
+    code = np.array(HIGH_RISK, dtype=np.int64)[crew % len(HIGH_RISK)]
+    digits = code * 10**9 + 10**8 + crew * 1_000 % 10**8 + to % 1_000
+    return digits.astype(np.uint64) | E164
 
 
 def _miss(records: Records, wrong: Bools, outcome: Outcome, rng: np.random.Generator) -> None:

@@ -244,8 +244,9 @@ def _numbers(rng: np.random.Generator, home: npt.NDArray[np.uint8]) -> tuple[int
 
 def _distinct(rng: np.random.Generator, width: int, size: int) -> I64s:
     """`size` different integers below `width`."""
-    drawn = np.unique(rng.integers(0, width, size + size // 8 + 16))
-    return rng.permutation(drawn)[:size]
+    # Sorting a million numbers takes a fifth of the time that numpy's `unique` takes.
+    drawn = np.sort(rng.integers(0, width, size + size // 8 + 16))
+    return rng.permutation(drawn[np.append(True, drawn[1:] != drawn[:-1])])[:size]
 
 
 def draw_devices(rng: np.random.Generator, size: int) -> U64s:

@@ -6,9 +6,10 @@ import pytest
 from detector.learning.calibration import SHARE, TABLE, TIMELESS, Calibration, compare, mobile_lifetimes
 from detector.learning.cdr import CALL, HONEST, Outcome
 from detector.learning.ordinary import Ordinary
-from detector.learning.population import HOUR_MS, Span
+from detector.learning.population import HIGH_RISK, HOUR_MS, Span
 from detector.learning.profiles import Home
 from detector.learning.simulate import Scenario, Traffic, simulate
+from detector.records import number_digits
 
 TWO_MONTHS = Scenario(1_500, 60, seed=6, campaigns=(), ordinary=Ordinary(SHARE))
 
@@ -92,3 +93,32 @@ def test_friends_live_near_each_other_more_often_than_strangers(traffic: Traffic
     rng = np.random.default_rng(1)
     anybody = np.abs(people.home_cell[rng.permutation(ours)].astype(int) - people.home_cell[ours])
     assert (apart <= 2).mean() > 1.5 * (anybody <= 2).mean()
+
+
+def test_hacked_lines_ring_costly_ranges(traffic: Traffic) -> None:
+    """IRSF of the ordinary sort goes abroad as the open one does."""
+    index = [i for i, kind in enumerate(_kinds(traffic)) if kind == "irsf"]
+    calls = traffic.records[np.isin(traffic.records["campaign"], index) & (traffic.records["kind"] == CALL)]
+    called = calls["recipient"][calls["outcome"] != Outcome.FAILED]
+    assert len(called) > 20
+    assert {int(number_digits(number)[:3]) for number in called.tolist()} <= set(HIGH_RISK)
+
+
+def _kinds(traffic: Traffic) -> list[str]:
+    """The kind of each crew, by its index in the records."""
+    named = {label.campaign: label.type for label in traffic.labels}
+    return [named.get(name, "") for name in sorted(named, key=lambda name: int(name.split("-")[1]))]
+
+
+@pytest.mark.parametrize(("numbers", "share"), [(20, 0.5), (300, 0.0)])
+def test_a_small_network_and_one_without_crooks_are_networks_too(numbers: int, share: float) -> None:
+    """Half of twenty, and none."""
+    made = simulate(Scenario(numbers, 5, 2, campaigns=(), ordinary=Ordinary(share)))
+    assert len(made.records) > 100
+    assert len(made.frauds) <= round(numbers * share)
+
+
+def test_more_than_half_cannot_be_fraudsters() -> None:
+    """The message says what was wanted."""
+    with pytest.raises(ValueError, match=r"wanted a share from 0 to 0.5 \(got 0.7\)"):
+        Ordinary(0.7)
