@@ -53,7 +53,7 @@ BRIEFLY: Final = Passing(
 )
 """Used for weeks, a little: a second SIM, a visit, a trial."""
 ON_ERRAND: Final = Passing(
-    share=0.019, strangers=(0.6, 1.0), calls=9.0, spread=1.0, incoming=0.2, chats=60, app_messages=1.2, days=(7, 0.9)
+    share=0.024, strangers=(0.6, 1.0), calls=9.0, spread=1.0, incoming=0.2, chats=60, app_messages=1.2, days=(7, 0.9)
 )
 """A flat to sell, a wedding, a poll: strangers, for days, and gone. So an honest number looks where it is most like a
 fraudster's; the share decides how much fraud can be told at one false alarm in a thousand."""
