@@ -69,7 +69,7 @@ class Trade:
     answered: float
     cancelled: float = 0.08
     talk_s: tuple[float, float]
-    talk_spread: tuple[float, float] = (0.95, 1.6)
+    talk_spread: tuple[float, float] = (0.9, 1.55)
     hours: tuple[float, float] = (2.0, 10.0)
     """Length of its working day."""
     devices: float = 1.5
@@ -102,7 +102,7 @@ TRADES: Final = (
           answered=0.1, cancelled=0.8, talk_s=(14, 0.5), talk_spread=(0.7, 1.1)),
     Trade(kind="irsf", share=0.02, days=(2.0, 0.6), calls=(50, 0.7), fresh=(0.05, 0.3), returned=(0.0, 0.0),
           answered=0.85, talk_s=(200, 0.4), talk_spread=(0.4, 0.6)),
-    Trade(kind="vishing", share=0.14, days=(12.0, 0.9), calls=(4, 1.3), texts=(0.12, 1.5), fresh=(0.6, 1.0),
+    Trade(kind="vishing", share=0.15, days=(12.0, 0.9), calls=(4, 1.3), texts=(0.12, 1.5), fresh=(0.6, 1.0),
           returned=(0.0, 0.4), answered=0.6, talk_s=(48, 0.5), own=(0.8, 0.3), slack=(1.0, 4.0), kept=(1500, 1.0),
           devices=1.5, codes=(1.1, 0.4)),
     Trade(kind="simbox", share=0.08, days=(20.0, 0.9), calls=(7, 1.3), texts=(0.12, 1.5), fresh=(0.4, 0.95),
