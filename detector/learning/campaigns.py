@@ -11,10 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from detector.learning.cdr import ACCOUNTS, CALL, INTERNATIONAL, SENDERS, SMS, Outcome, Records, blank, join, settle
-from detector.learning.life import moments
 from detector.learning.population import (
     DAY_MS,
     FIXED,
@@ -22,19 +20,21 @@ from detector.learning.population import (
     HIGH_RISK,
     HOUR_MS,
     UNALLOCATED,
-    draw_devices,
 )
-from detector.learning.profiles import PROFILES, Rhythm
+from detector.learning.profiles import Rhythm
+from detector.learning.schemes import SCHEMES, intercepted_codes
 from detector.learning.stage import Campaign, Stage
-from detector.records import I64s, U64s
+from detector.learning.tactics import as_subscribers, by_owner, in_box, spread_out
+from detector.records import I64s
 
 
 def run(campaign: Campaign, index: int, stage: Stage) -> Records:
     """The campaign's records, unsorted: the fraud, marked `index`, and what its SIMs do besides, not marked."""
-    records = _KINDS[campaign.kind](campaign, stage)
+    records = (_KINDS | SCHEMES)[campaign.kind](campaign, stage)
     records = records[(records["start_ms"] >= stage.start_ms) & (records["start_ms"] < stage.end(campaign))]
     records["campaign"] = index
-    return join([records, _besides(campaign, stage, records)])
+    besides = _besides(campaign, stage, records)
+    return join([records, besides, intercepted_codes(stage, records) if campaign.kind == "takeover" else besides[:0]])
 
 
 def _wangiri(campaign: Campaign, stage: Stage) -> Records:
@@ -59,10 +59,10 @@ def _wangiri(campaign: Campaign, stage: Stage) -> Records:
         life = rng.uniform(1, 3) * HOUR_MS
         records["start_ms"] = begin + shift[owner] + rng.beta(1.3, 1, len(owner)) * life
     else:
-        records["start_ms"] = _spread_out(campaign, stage, Rhythm.SOCIAL, len(owner))
-    records["recipient"], used = _by_owner(stage, owner, volumes, sequential=rng.random() < 0.5)
+        records["start_ms"] = spread_out(campaign, stage, Rhythm.SOCIAL, len(owner))
+    records["recipient"], used = by_owner(stage, owner, volumes, sequential=rng.random() < 0.5)
     if campaign.stealth == "mimic":
-        _as_subscribers(stage, records, slots[owner])
+        as_subscribers(stage, records, slots[owner])
     else:
         records["trunk"] = rng.choice(INTERNATIONAL)
         records["attested"] = rng.random() < 0.15
@@ -88,14 +88,14 @@ def _robocall(campaign: Campaign, stage: Stage) -> Records:
     owner = np.repeat(np.arange(len(numbers)), volumes)
     records = blank(len(owner), CALL)
     records["originator"] = numbers[owner]
-    records["start_ms"] = _spread_out(campaign, stage, Rhythm.OFFICE, len(owner))
-    records["recipient"], used = _by_owner(
+    records["start_ms"] = spread_out(campaign, stage, Rhythm.OFFICE, len(owner))
+    records["recipient"], used = by_owner(
         stage, owner, volumes, sequential=campaign.stealth == "overt" and rng.random() < 0.5
     )
     if campaign.stealth == "mimic":
-        _as_subscribers(stage, records, slots[owner])
+        as_subscribers(stage, records, slots[owner])
     elif campaign.stealth == "low":
-        _in_box(stage, records, owner, devices=max(1, len(numbers) // 3), cells=2)
+        in_box(stage, records, owner, devices=max(1, len(numbers) // 3), cells=2)
     records["outcome"][~used] = Outcome.FAILED
     settle(
         rng,
@@ -122,18 +122,18 @@ def _simbox(campaign: Campaign, stage: Stage) -> Records:
     owner = np.repeat(np.arange(len(numbers)), volumes)
     records = blank(len(owner), CALL)
     records["originator"] = numbers[owner]
-    records["start_ms"] = _spread_out(campaign, stage, Rhythm.ROUND if overt else Rhythm.SOCIAL, len(owner))
-    records["recipient"], used = _by_owner(stage, owner, volumes, sequential=False)
+    records["start_ms"] = spread_out(campaign, stage, Rhythm.ROUND if overt else Rhythm.SOCIAL, len(owner))
+    records["recipient"], used = by_owner(stage, owner, volumes, sequential=False)
     # Whoever is called from abroad is called again, sometimes through the same SIM.
     again = rng.random(len(owner)) < {"overt": 0.08, "low": 0.12, "mimic": 0.2}[campaign.stealth]
     again[1:] &= owner[1:] == owner[:-1]
-    again[0] = False
+    again[:1] = False
     earlier = np.maximum.accumulate(np.where(again, 0, np.arange(len(owner))))
     records["recipient"] = records["recipient"][earlier]
     if campaign.stealth == "mimic":
-        _as_subscribers(stage, records, slots[owner])
+        as_subscribers(stage, records, slots[owner])
     else:
-        _in_box(stage, records, owner, devices=max(2, len(numbers) // 12), cells=2 if overt else 3)
+        in_box(stage, records, owner, devices=max(2, len(numbers) // 12), cells=2 if overt else 3)
     records["outcome"][~used[earlier]] = Outcome.FAILED
     settle(rng, records, answered=0.62, cancelled=0.12, talk_s=70, spread=1.1, ring_s=12)
     return records
@@ -156,7 +156,7 @@ def _irsf(campaign: Campaign, stage: Stage) -> Records:
     base = code * 10**9 + 10**8 + int(rng.integers(0, 8 * 10**8))
     ranges = stage.new_numbers(int(rng.integers(3, 20)), base, 500)
     records["recipient"] = ranges[rng.integers(0, len(ranges), len(owner))]
-    _as_subscribers(stage, records, slots[owner])
+    as_subscribers(stage, records, slots[owner])
     talk = {"overt": 480, "low": 300, "mimic": 700}[campaign.stealth]
     settle(rng, records, answered=0.88, cancelled=0.03, talk_s=talk, spread=0.35, ring_s=3)
     return records
@@ -179,14 +179,14 @@ def _smishing(campaign: Campaign, stage: Stage) -> Records:
         begin = stage.onset(campaign, 8, 18) + rng.uniform(0, 2 * HOUR_MS, len(numbers))
         records["start_ms"] = begin[owner] + rng.random(len(owner)) * rng.uniform(1, 4) * HOUR_MS
     else:
-        records["start_ms"] = _spread_out(campaign, stage, Rhythm.SOCIAL, len(owner))
-    records["recipient"], used = _by_owner(
+        records["start_ms"] = spread_out(campaign, stage, Rhythm.SOCIAL, len(owner))
+    records["recipient"], used = by_owner(
         stage, owner, volumes, sequential=campaign.stealth == "overt" and rng.random() < 0.5
     )
     if campaign.stealth == "mimic":
-        _as_subscribers(stage, records, slots[owner])
+        as_subscribers(stage, records, slots[owner])
     else:
-        _in_box(stage, records, owner, devices=max(1, len(numbers) // 3), cells=1)
+        in_box(stage, records, owner, devices=max(1, len(numbers) // 3), cells=1)
     records["outcome"] = np.where(used, Outcome.SENT, Outcome.SMS_FAILED)
     records["end_ms"] = records["start_ms"]
     return records
@@ -197,16 +197,15 @@ def _spoofing(campaign: Campaign, stage: Stage) -> Records:
     rng = stage.rng
     lines = stage.new_numbers(int(rng.integers(4, 10)), FIXED, 10**7)
     nobody = stage.new_numbers(int(rng.integers(2, 6)), UNALLOCATED, 10**8)
-    mobiles = stage.people.numbers[
-        rng.choice(stage.people.slots_of("private"), int(rng.integers(4, 10)), replace=False)
-    ]
+    private = stage.people.slots_of("private")
+    mobiles = stage.people.numbers[rng.choice(private, min(int(rng.integers(4, 10)), len(private)), replace=False)]
     numbers = np.concatenate([lines, nobody, mobiles])
     volumes = stage.heavy(len(numbers), {"overt": 40, "low": 8, "mimic": 8}[campaign.stealth], 0.6)
     owner = np.repeat(np.arange(len(numbers)), volumes)
     records = blank(len(owner), CALL)
     records["originator"] = numbers[owner]
-    records["start_ms"] = _spread_out(campaign, stage, Rhythm.OFFICE, len(owner))
-    records["recipient"], used = _by_owner(stage, owner, volumes, sequential=False)
+    records["start_ms"] = spread_out(campaign, stage, Rhythm.OFFICE, len(owner))
+    records["recipient"], used = by_owner(stage, owner, volumes, sequential=False)
     records["trunk"] = rng.choice(INTERNATIONAL)
     records["attested"] = False
     records["outcome"][~used] = Outcome.FAILED
@@ -223,46 +222,9 @@ _KINDS: Final[dict[str, Callable[[Campaign, Stage], Records]]] = {
     "spoofing": _spoofing,
 }
 KINDS: Final = tuple(_KINDS)
-
-
-def _spread_out(campaign: Campaign, stage: Stage, rhythm: Rhythm, size: int) -> I64s:
-    """Times over the campaign's days by `rhythm`, none before its onset; slow at first, then faster."""
-    profile = next(i for i, one in enumerate(PROFILES) if one.rhythm == rhythm)
-    begin, end = stage.onset(campaign, 6, 13), stage.end(campaign)
-    last = max(1, (end - stage.start_ms) // DAY_MS - campaign.day)
-    day = np.minimum((last * stage.rng.beta(1.4, 1, size)).astype(np.int64), last - 1)
-    times = moments(np.full(size, profile, dtype=np.uint8), 0, stage.rng)
-    times += stage.start_ms + (campaign.day + day) * DAY_MS
-    early = times < begin
-    times[early] = begin + (stage.rng.beta(1.4, 1, int(early.sum())) * 8 * HOUR_MS).astype(np.int64)
-    return times
-
-
-def _by_owner(stage: Stage, owner: I64s, volumes: I64s, sequential: bool) -> tuple[U64s, npt.NDArray[np.bool_]]:
-    """Whom each owner tries, and whether that number is in use."""
-    drawn = [stage.victims(int(volume), sequential) for volume in volumes]
-    return np.concatenate([numbers for numbers, _ in drawn]), np.concatenate([used for _, used in drawn])
-
-
-def _as_subscribers(stage: Stage, records: Records, slots: I64s) -> None:
-    """The records come from these subscribers' own phones, where they are."""
-    people, rng = stage.people, stage.rng
-    records["originator"] = people.numbers[slots]
-    records["device"] = people.device[slots]
-    out = rng.random(len(slots)) < 0.2
-    cells = np.where(out, people.work_cell[slots], people.home_cell[slots])
-    records["cell"] = np.where(people.device[slots] > 0, cells, 0)
-
-
-def _in_box(stage: Stage, records: Records, owner: I64s, devices: int, cells: int) -> None:
-    """The SIMs sit in a box: few devices that they move between, few cells."""
-    rng, count = stage.rng, int(owner.max()) + 1
-    box = draw_devices(rng, devices)
-    seat = rng.integers(0, devices, count)
-    moved = (rng.random(len(owner)) < 0.15) * rng.integers(0, devices, len(owner))
-    records["device"] = box[(seat[owner] + moved) % devices]
-    near = int(rng.integers(1, stage.people.cells + 1))
-    records["cell"] = (near + rng.integers(0, cells, len(owner))) % stage.people.cells + 1
+"""What the demo shows and the shipped model is fitted on."""
+ALL_KINDS: Final = KINDS + tuple(SCHEMES)
+"""Every kind that a campaign may be of."""
 
 
 def _besides(campaign: Campaign, stage: Stage, records: Records) -> Records:
@@ -274,7 +236,7 @@ def _besides(campaign: Campaign, stage: Stage, records: Records) -> Records:
     rng, people = stage.rng, stage.people
     ours = records[records["trunk"] == 0]
     numbers, at, volumes = np.unique(ours["originator"], return_index=True, return_counts=True)
-    own = ~np.isin(numbers, people.numbers)
+    own = people.holders(numbers) < 0
     numbers, at, volumes = numbers[own], at[own], volumes[own]
     begin = ours["start_ms"][at] - (rng.uniform(0, 6, len(numbers)) * DAY_MS).astype(np.int64)
     begin = np.maximum(begin, stage.start_ms)

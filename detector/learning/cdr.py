@@ -154,9 +154,20 @@ def _whole_s(records: Records) -> I64s:
 
 def order(records: Records) -> Records:
     """The records in the order in which a switch publishes them: when they end."""
-    return records[np.argsort(records["end_ms"], kind="stable")]
+    by_end = np.argsort(records["end_ms"], kind="stable")
+    return _of_words(np.take(_words(records), by_end, axis=0))
 
 
 def join(parts: list[Any]) -> Records:
     """One array of all `parts`."""
-    return np.concatenate(parts) if parts else blank(0, CALL)
+    return _of_words(np.concatenate([_words(part) for part in parts])) if parts else blank(0, CALL)
+
+
+def _words(records: Records) -> U64s:
+    """The records as rows of eight words: numpy moves those at three times the speed at which it moves fields."""
+    words: U64s = np.ascontiguousarray(records).view(np.uint64).reshape(-1, CDR.itemsize // 8)
+    return words
+
+
+def _of_words(words: U64s) -> Records:
+    return words.view(CDR).reshape(-1)

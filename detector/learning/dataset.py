@@ -35,7 +35,7 @@ class Dataset:
 def training_set(traffic: Traffic, floor: int) -> Dataset:
     """A few vectors of each number-day that somebody may be judged on, with what the number was then."""
     records, numbers = traffic.records, subjects(traffic.records)
-    truth = Truth(traffic.labels, traffic.people.numbers).of(numbers, records["end_ms"])
+    truth = Truth(traffic.labels, traffic.honest_numbers).of(numbers, records["end_ms"])
     eligible = np.flatnonzero((day_of(traffic, records["end_ms"]) >= FIRST_DAY) & (truth != NEITHER))
     days = number_days_of(numbers[eligible], day_of(traffic, records["end_ms"][eligible]))
     rng = np.random.default_rng(traffic.scenario.seed)

@@ -35,8 +35,8 @@ def encode(records: Records, first_id: int = 0) -> list[bytes]:
 
 
 def _encode_chunk(records: Records, first_id: int) -> list[bytes]:
-    originators = _looked_up(records["originator"], _text)
-    recipients = _looked_up(records["recipient"], _text)
+    originators = _looked_up(records["originator"], number_of)
+    recipients = _looked_up(records["recipient"], number_of)
     outcomes = [_OUTCOME[Outcome(code)] for code in range(len(Outcome))]
     tails = _tails(records)
     values: list[bytes] = []
@@ -75,7 +75,8 @@ def _looked_up(numbers: U64s, text: Any) -> list[str]:
     return [rendered[i] for i in inverse.tolist()]
 
 
-def _text(number: int) -> str:
+def number_of(number: int) -> str:
+    """A packed number as a switch writes it: with its plus, as a short code, or as a sender id."""
     kind = number_kind(number)
     if kind is NumberKind.E164:
         return f"+{number_digits(number)}"

@@ -13,7 +13,10 @@ from detector.learning.population import DAY_MS, HOUR_MS, Floats, Population
 from detector.learning.profiles import PROFILES, RHYTHMS, Home
 from detector.records import I64s, NumberKind, pack_digits
 
-HOUR_CDF: Final = np.cumsum(RHYTHMS / RHYTHMS.sum(axis=1, keepdims=True), axis=1)
+_HOURS: Final = (
+    np.cumsum(RHYTHMS / RHYTHMS.sum(axis=1, keepdims=True), axis=1) + np.arange(len(RHYTHMS))[:, None]
+).ravel()
+"""The rhythms' running shares, one after the other: rhythm r lies in r to r + 1."""
 EMERGENCY: Final = pack_digits(NumberKind.SHORT, "112")
 
 CALL_BACK: Final = 0.3
@@ -21,7 +24,6 @@ CALL_BACK: Final = 0.3
 FESTIVAL_SHARE: Final = 0.06
 """Of the people are at the festival."""
 
-_RHYTHM: Final = np.array([profile.rhythm for profile in PROFILES])
 _WEEKEND: Final = np.array([profile.weekend for profile in PROFILES])
 _WORKING: Final = np.array([profile.working_days for profile in PROFILES])
 _STRANGERS: Final = np.array([profile.strangers for profile in PROFILES])
@@ -38,7 +40,7 @@ def honest_day(people: Population, day_ms: int, start_ms: int, festival: bool, r
     weekday = int((day_ms // DAY_MS + 3) % 7)
     factor = np.where(weekday >= 5, _WEEKEND, 1.0)[people.profile]
     factor *= rng.random(len(people)) < _WORKING[people.profile]
-    factor *= start_ms + people.alive_ms < day_ms + DAY_MS
+    factor *= people.used(day_ms - start_ms, day_ms - start_ms + DAY_MS)
     calls, recipients = _calls(people, day_ms, start_ms, factor, rng)
     parts = [calls, call_backs(people, calls, recipients, start_ms, rng)]
     parts.append(_chats(people, day_ms, start_ms, factor, rng))
@@ -51,25 +53,35 @@ def honest_day(people: Population, day_ms: int, start_ms: int, festival: bool, r
     return join(parts)
 
 
-def moments(profile: npt.NDArray[np.uint8], day_ms: int, rng: np.random.Generator) -> I64s:
-    """A time of the day for each event of somebody with `profile`, by that life's rhythm."""
-    hours = (rng.random(len(profile))[:, None] > HOUR_CDF[_RHYTHM[profile]]).sum(axis=1)
-    times: I64s = day_ms + ((np.minimum(hours, 23) + rng.random(len(profile))) * HOUR_MS).astype(np.int64)
+def moments(rhythm: npt.NDArray[np.uint8], day_ms: int, rng: np.random.Generator) -> I64s:
+    """A time of the day for each event of somebody who lives by `rhythm`."""
+    hours = np.searchsorted(_HOURS, rhythm + rng.random(len(rhythm))) - 24 * rhythm.astype(np.int64)
+    times: I64s = day_ms + ((np.clip(hours, 0, 23) + rng.random(len(rhythm))) * HOUR_MS).astype(np.int64)
     return times
+
+
+def _begun(people: Population, rate: Floats, evenness: float, rng: np.random.Generator) -> I64s:
+    """The slots that begin something today, once for each time. `evenness`: how little rates vary from day to day."""
+    if people.span is None:
+        return np.repeat(
+            np.arange(len(people)), rng.poisson(rate * rng.standard_gamma(evenness, len(people)) / evenness)
+        )
+    # Most slots of a long span are outsiders, who begin nothing.
+    some = np.flatnonzero(rate > 0)
+    return np.repeat(some, rng.poisson(rate[some] * rng.standard_gamma(evenness, len(some)) / evenness))
 
 
 def _calls(
     people: Population, day_ms: int, start_ms: int, factor: Floats, rng: np.random.Generator
 ) -> tuple[Records, I64s]:
     """The day's calls, and the slot of each one's recipient (-1 for an emergency code)."""
-    rate = people.calls * factor * rng.standard_gamma(3, len(people)) / 3
-    slots = np.repeat(np.arange(len(people)), rng.poisson(rate))
+    slots = _begun(people, people.calls * factor, 3, rng)
     profile = people.profile[slots]
     recipients = people.contacts.draw(slots, rng.random(len(slots)))
     u = rng.random(len(slots))
     strange = (u < people.strangers[slots]) | (recipients < 0)
     anybody = np.where(
-        rng.random(len(slots)) < 0.75,
+        rng.random(len(slots)) < (people.span.ours if people.span else 0.75),
         people.own[rng.integers(0, len(people.own), len(slots))],
         rng.integers(0, len(people), len(slots)),
     )
@@ -81,16 +93,23 @@ def _calls(
     # What we see of two outsiders' calls is nothing.
     outside = np.isin(people.home, (Home.OTHER, Home.FOREIGN))
     seen = (recipients != slots) & ~(outside[slots] & outside[recipients])
-    slots, recipients, profile = slots[seen], recipients[seen], profile[seen]
-    records = _between(people, CALL, slots, recipients, moments(profile, day_ms, rng), start_ms, rng)
-    strange = strange[seen]
+    if people.span:
+        seen &= people.span.reachable[recipients]
+    slots, recipients, strange = slots[seen], recipients[seen], strange[seen]
+    times = moments(people.rhythm[slots], day_ms, rng)
+    talk_s, spread = people.talk_s[slots], np.full(len(slots), 1.2)
+    if people.span:
+        spread = people.span.talk_spread[slots]
+        back = outside[recipients] & (rng.random(len(slots)) < people.span.incoming[slots])
+        slots, recipients = np.where(back, recipients, slots), np.where(back, slots, recipients)
+    records = _between(people, CALL, slots, recipients, times, start_ms, rng)
     settle(
         rng,
         records,
         answered=people.answered[slots] - 0.06 * strange,
         cancelled=people.cancelled[slots],
-        talk_s=people.talk_s[slots] * np.where(strange, 0.8, 1.0),
-        spread=1.2,
+        talk_s=talk_s * np.where(strange, 0.8, 1.0),
+        spread=spread,
     )
     emergency = rng.random(len(records)) < 1e-4
     records["recipient"][emergency] = EMERGENCY
@@ -112,9 +131,13 @@ def call_backs(
     missed = np.isin(calls["outcome"], (Outcome.NO_ANSWER, Outcome.CANCELLED, Outcome.BUSY)) & (recipients >= 0)
     person = _STRANGERS[people.profile[np.maximum(recipients, 0)]] < 0.3
     chosen = missed & person & ~calls["restricted"] & (rng.random(len(calls)) < share)
+    if people.span:
+        callers = people.holders(calls["originator"])
+        # A foreign number that nobody has, as a Wangiri's, is called back like any other.
+        chosen &= (callers < 0) | people.span.reachable[callers]
     slots = recipients[chosen]
     start = calls["end_ms"][chosen] + (rng.exponential(1500, len(slots)) * 1000).astype(np.int64) + 5_000
-    back = _from(people, CALL, slots, calls["originator"][chosen], start, start_ms, rng)
+    back = originated(people, CALL, slots, calls["originator"][chosen], start, start_ms, rng)
     settle(
         rng,
         back,
@@ -128,15 +151,14 @@ def call_backs(
 
 def _chats(people: Population, day_ms: int, start_ms: int, factor: Floats, rng: np.random.Generator) -> Records:
     """Conversations: several messages between two people, mostly in turn, a minute or so apart."""
-    rate = people.chats * factor * rng.standard_gamma(2, len(people)) / 2
-    slots = np.repeat(np.arange(len(people)), rng.poisson(rate))
+    slots = _begun(people, people.chats * factor, 2, rng)
     partners = people.contacts.draw(slots, rng.random(len(slots)))
     outside = np.isin(people.home, (Home.OTHER, Home.FOREIGN))
     real = (partners >= 0) & ~(outside[slots] & outside[partners])
     slots, partners = slots[real], partners[real]
     mean = _LENGTH[people.profile[slots]]
     length = np.minimum(1 + (mean - 1) * rng.standard_gamma(0.6, len(slots)) / 0.6, 80).astype(np.int64)
-    begin = moments(people.profile[slots], day_ms, rng)
+    begin = moments(people.rhythm[slots], day_ms, rng)
     which = np.repeat(np.arange(len(slots)), length)
     gaps = 60_000 * np.exp(1.1 * rng.standard_normal(len(which)))
     elapsed = np.cumsum(gaps)
@@ -152,12 +174,12 @@ def _notes(people: Population, day_ms: int, start_ms: int, factor: Floats, rng: 
     """Single messages to people one does not know: a courier at the door."""
     slots = np.repeat(np.arange(len(people)), rng.poisson(_NOTES[people.profile] * factor))
     to = people.own[rng.integers(0, len(people.own), len(slots))]
-    return _between(people, SMS, slots, to, moments(people.profile[slots], day_ms, rng), start_ms, rng)
+    return _between(people, SMS, slots, to, moments(people.rhythm[slots], day_ms, rng), start_ms, rng)
 
 
 def _app_messages(people: Population, day_ms: int, start_ms: int, rng: np.random.Generator) -> Records:
     """One-time codes, banks and shops: what most messages are."""
-    alive = start_ms + people.alive_ms < day_ms + DAY_MS
+    alive = people.used(day_ms - start_ms, day_ms - start_ms + DAY_MS)
     first_day = alive & (start_ms + people.alive_ms >= day_ms) & (people.alive_ms > 0)
     rate = people.app_messages * alive * np.where(first_day, 3, 1) * np.isin(people.home, (Home.MOBILE, Home.ROAMER))
     to = np.repeat(np.arange(len(people)), rng.poisson(rate))
@@ -166,14 +188,14 @@ def _app_messages(people: Population, day_ms: int, start_ms: int, rng: np.random
     records["originator"] = SENDERS[sender]
     records["trunk"] = np.array(ACCOUNTS, dtype=np.uint8)[sender % len(ACCOUNTS)]
     records["recipient"] = people.numbers[to]
-    records["start_ms"] = records["end_ms"] = moments(people.profile[to], day_ms, rng)
+    records["start_ms"] = records["end_ms"] = moments(people.rhythm[to], day_ms, rng)
     return records
 
 
 def _notices(people: Population, day_ms: int, start_ms: int, rng: np.random.Generator) -> list[Records]:
     """A school or club writes to everybody on its list within minutes; a few answer."""
     parts = []
-    alive = start_ms + people.alive_ms < day_ms
+    alive = people.used(day_ms - start_ms + DAY_MS, day_ms - start_ms)
     for slot in np.flatnonzero(alive & (rng.random(len(people)) < _NOTICES[people.profile])).tolist():
         to = rng.permutation(people.contacts.of(slot))
         begin = day_ms + int(rng.integers(8, 20)) * HOUR_MS
@@ -190,6 +212,7 @@ def _notices(people: Population, day_ms: int, start_ms: int, rng: np.random.Gene
 def _festival(people: Population, day_ms: int, start_ms: int, rng: np.random.Generator) -> list[Records]:
     """One evening everybody at the same place calls and greets at once; many calls find no free line."""
     there = np.flatnonzero((people.home == Home.MOBILE) & (people.calls > 0.5) & (people.alive_ms == 0))
+    there = there[people.gone_ms[there] > day_ms - start_ms + DAY_MS]
     there = there[rng.random(len(there)) < FESTIVAL_SHARE]
     cell = int(rng.integers(1, people.cells + 1))
     parts = []
@@ -214,14 +237,15 @@ def _between(
     people: Population, kind: int, slots: I64s, to: I64s, times: I64s, start_ms: int, rng: np.random.Generator
 ) -> Records:
     """Records from slot to slot; one to a number that is not in use yet fails."""
-    records = _from(people, kind, slots, people.numbers[to], times, start_ms, rng)
-    dead = start_ms + people.alive_ms[to] > times
+    records = originated(people, kind, slots, people.numbers[to], times, start_ms, rng)
+    since = times - start_ms
+    dead = ~people.used(since, since + 1, to)
     records["outcome"][dead] = Outcome.FAILED if kind == CALL else Outcome.SMS_FAILED
-    alive: Records = records[start_ms + people.alive_ms[slots] <= times] if kind == SMS else records
+    alive: Records = records[people.used(since, since + 1, slots)] if kind == SMS else records
     return alive
 
 
-def _from(
+def originated(
     people: Population,
     kind: int,
     slots: I64s,
@@ -236,7 +260,7 @@ def _from(
     records["recipient"] = numbers
     records["start_ms"] = records["end_ms"] = times
     since = times - start_ms
-    records["device"] = np.where(since >= people.changes_ms[slots], people.second_device[slots], people.device[slots])
+    records["device"] = people.devices_at(slots, since)
     records["cell"] = _cells(people, slots, times, rng)
     roaming = _ROAMING[people.profile[slots]] & ((since // DAY_MS + slots) % 8 < 5)
     records["trunk"] = np.where(roaming, 3, people.trunk[slots])

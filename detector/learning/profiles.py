@@ -20,6 +20,8 @@ class Rhythm(IntEnum):
     ROUND = 2
     EVENING = 3
     DELIVERY = 4
+    WAKING = 5
+    """As `SOCIAL`, with hardly anybody awake at night: over months the few night calls are what tells hours apart."""
 
 
 def _hours(text: str) -> list[int]:
@@ -33,6 +35,7 @@ RHYTHMS: Final = np.array(
         _hours("544333445566666666666665"),
         _hours("000000000011111368996100"),
         _hours("000000038999877898631000"),
+        [0.05, 0.02, 0.02, 0.01, 0.02, 0.03, 0.1, 0.5, 3.0, 7, 8, 8, 7, 6, 6.5, 7, 7, 8, 8, 7.5, 5, 1.5, 0.3, 0.1],
     ],
     dtype=np.float64,
 )

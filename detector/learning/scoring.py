@@ -55,7 +55,7 @@ def score(traffic: Traffic, scorer: Scorer, floor: int, progress: Progress | Non
         event_ms=event_ms,
         days=day_of(traffic, event_ms),
         margins=np.concatenate([part for _, part in taken]),
-        truth=Truth(traffic.labels, traffic.people.numbers).of(numbers[index], event_ms).astype(np.int64),
+        truth=Truth(traffic.labels, traffic.honest_numbers).of(numbers[index], event_ms).astype(np.int64),
     )
 
 

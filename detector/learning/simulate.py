@@ -11,13 +11,15 @@ from typing import Final
 import numpy as np
 
 from detector.learning.campaigns import KINDS, run
-from detector.learning.cdr import HONEST, Records, join, order, subjects
+from detector.learning.cdr import HONEST, SENDERS, Records, join, order, subjects
 from detector.learning.labels import Label, labels_of
 from detector.learning.life import call_backs, honest_day
+from detector.learning.months import draw_months
+from detector.learning.ordinary import Ordinary, Practice, crews, recruit
 from detector.learning.population import DAY_MS, Population, draw_population
 from detector.learning.profiles import PROFILES
 from detector.learning.stage import Campaign, Stage
-from detector.records import I64s, NumberKind, U64s, number_kind, number_trunk, pack_number
+from detector.records import NumberKind, U64s, number_kind, number_trunk, pack_number
 
 MONDAY_MS: Final = 1_793_577_600_000
 """2026-11-02 00:00 UTC, a Monday."""
@@ -56,6 +58,8 @@ class Scenario:
     campaigns: tuple[Campaign, ...] = DEMO_CAMPAIGNS
     festival_day: int | None = 5
     """The day on whose evening everybody greets everybody; none = no festival."""
+    ordinary: Ordinary | None = None
+    """Lives of months and ordinary fraud as in CALIBRATION, instead of the demo's people. Campaigns go on top."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,8 @@ class Traffic:
     labels: list[Label] = field(repr=False)
     """One a fraudulent number and campaign."""
     people: Population = field(repr=False)
-
-    @cached_property
-    def _profiles(self) -> tuple[U64s, I64s]:
-        by_number = np.argsort(self.people.numbers)
-        return self.people.numbers[by_number], self.people.profile[by_number].astype(np.int64)
+    bought: U64s = field(repr=False)
+    """Numbers of `people` that were got for fraud: nobody honest holds them. Lent ones are not among them."""
 
     @cached_property
     def frauds(self) -> dict[int, list[Label]]:
@@ -83,27 +84,35 @@ class Traffic:
 
     def profile_of(self, number: int) -> str:
         """How the holder of `number` lives: a profile's name, `application`, a fraud's kind, or `unknown`."""
-        if number in self.frauds and (number_trunk(number) or not self._is_honest(number)):
-            return self.frauds[number][0].type
         if number_kind(number) is NumberKind.SENDER:
             return "application"
+        if number in self.frauds and (number_trunk(number) or not self._is_honest(number)):
+            return self.frauds[number][0].type
         bare = pack_number(number_kind(number), number & ((1 << 50) - 1))
-        numbers, profiles = self._profiles
-        at = min(int(np.searchsorted(numbers, np.uint64(bare))), len(numbers) - 1)
-        return PROFILES[profiles[at]].name if int(numbers[at]) == bare else "unknown"
+        slot = int(self.people.holders(np.array([bare], dtype=np.uint64))[0])
+        return PROFILES[self.people.profile[slot]].name if slot >= 0 else "unknown"
 
     def _is_honest(self, number: int) -> bool:
-        numbers, _ = self._profiles
+        numbers = self.honest_numbers
         at = min(int(np.searchsorted(numbers, np.uint64(number))), len(numbers) - 1)
         return int(numbers[at]) == number
+
+    @cached_property
+    def honest_numbers(self) -> U64s:
+        """The numbers that honest people and applications hold, ascending; some of them are lent or taken over."""
+        return np.setdiff1d(np.concatenate([self.people.numbers, SENDERS]), self.bought)
 
 
 def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
     """The scenario's traffic. Memory: 64 bytes a record, three times that while sorting."""
     campaigns = [_dated(campaign, scenario.days) for campaign in scenario.campaigns]
-    streams = np.random.SeedSequence(scenario.seed).spawn(scenario.days + len(scenario.campaigns) + 1)
+    streams = np.random.SeedSequence(scenario.seed).spawn(scenario.days + len(scenario.campaigns) + 2)
     generators = [np.random.Generator(np.random.PCG64(stream)) for stream in streams]
-    people = draw_population(generators[0], scenario.numbers, scenario.days)
+    if scenario.ordinary is None:
+        crooks, people = None, draw_population(generators[0], scenario.numbers, scenario.days)
+    else:
+        crooks = recruit(round(scenario.ordinary.frauds * scenario.numbers), scenario.days, generators[-1])
+        people = draw_months(generators[0], scenario.numbers, scenario.days, crooks.lives)
     parts: list[Records] = []
     for day in range(scenario.days):
         begin = scenario.start_ms + day * DAY_MS
@@ -112,19 +121,41 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
         if progress:
             progress((day + 1) / scenario.days)
     taken: set[int] = set()
+    silenced: dict[int, int] = {}
     for index, campaign in enumerate(campaigns):
         rng = generators[1 + scenario.days + index]
-        stage = Stage(people, scenario.start_ms, scenario.days, rng, taken)
+        stage = Stage(people, scenario.start_ms, scenario.days, rng, taken, silenced)
         fraud = run(campaign, index, stage)
         parts.append(fraud)
         share = WANGIRI_RETURNED if campaign.kind == "wangiri" else 0.08
         calls = fraud[(fraud["campaign"] != HONEST) & (fraud["kind"] == 1)]
-        parts.append(call_backs(people, calls, _slots(people, calls["recipient"]), scenario.start_ms, rng, share))
-    records = order(join(parts))
+        parts.append(call_backs(people, calls, people.holders(calls["recipient"]), scenario.start_ms, rng, share))
     names = [f"{index + 1:02d}-{campaign.name}" for index, campaign in enumerate(campaigns)]
-    plans = [(campaign.kind, campaign.stealth, name) for campaign, name in zip(campaigns, names, strict=True)]
+    plans: list[tuple[str, str, str]] = [
+        (campaign.kind, campaign.stealth, name) for campaign, name in zip(campaigns, names, strict=True)
+    ]
+    bought = np.empty(0, dtype=np.uint64)
+    if crooks and people.span and scenario.ordinary:
+        burden = scenario.ordinary.burden
+        practice = Practice(people, people.span, crooks, scenario.start_ms, scenario.days, len(plans), burden)
+        parts.append(practice.records(generators[-1]))
+        plans += crews(crooks)
+        bought = people.numbers[people.span.crooks[~crooks.lent]]
+    records = order(_without(join(parts), silenced))
     labels = labels_of(records, subjects(records), plans)
-    return Traffic(scenario, records, labels, people)
+    return Traffic(scenario, records, labels, people, bought)
+
+
+def _without(records: Records, silenced: dict[int, int]) -> Records:
+    """`records` without what honest holders did from the moment on at which their number was `silenced`."""
+    if not silenced:
+        return records
+    numbers = np.array(sorted(silenced), dtype=np.uint64)
+    since = np.array([silenced[number] for number in sorted(silenced)], dtype=np.int64)
+    at = np.minimum(np.searchsorted(numbers, records["originator"]), len(numbers) - 1)
+    gone = (numbers[at] == records["originator"]) & (records["start_ms"] >= since[at])
+    kept: Records = records[~gone | (records["campaign"] != HONEST)]
+    return kept
 
 
 def _dated(campaign: Campaign, days: int) -> Campaign:
@@ -132,10 +163,3 @@ def _dated(campaign: Campaign, days: int) -> Campaign:
     if not 0 <= day < days:
         raise ValueError(f"{campaign.name}: wanted a day of a scenario of {days} days (got {campaign.day})")
     return replace(campaign, day=day)
-
-
-def _slots(people: Population, numbers: U64s) -> I64s:
-    """The slot of each number, -1 where nobody has it."""
-    by_number = np.argsort(people.numbers)
-    at = np.minimum(np.searchsorted(people.numbers[by_number], numbers), len(people) - 1)
-    return np.where(people.numbers[by_number][at] == numbers, by_number[at], -1)

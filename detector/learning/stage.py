@@ -1,6 +1,6 @@
 """What a campaign acts on: the people around it, their numbers, and the days it has."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -38,6 +38,8 @@ class Stage:
     days: int
     rng: np.random.Generator
     taken: set[int]
+    silenced: dict[int, int] = field(default_factory=dict)
+    """Numbers whose holders cannot call or write any more, and from when: somebody else has their SIM."""
 
     def subscribers(self, count: int, profile: str = "private") -> I64s:
         """`count` honest subscribers of `profile` who will be rented or hijacked; never the same twice."""
@@ -50,7 +52,7 @@ class Stage:
     def new_numbers(self, count: int, base: int, width: int) -> U64s:
         """`count` numbers in `[base, base + width)` that nobody honest has."""
         drawn = np.unique(base + self.rng.integers(0, width, 4 * count + 64)).astype(np.uint64) | E164
-        free = drawn[~np.isin(drawn, self.people.numbers)]
+        free = drawn[self.people.holders(drawn) < 0]
         return self.rng.permutation(free)[:count]
 
     def new_sims(self, count: int) -> U64s:
@@ -63,12 +65,12 @@ class Stage:
         if sequential:
             digits = people.mobile_block + (rng.integers(0, people.block_size) + np.arange(count)) % people.block_size
             numbers = digits.astype(np.uint64) | E164
-            return numbers, np.isin(numbers, people.numbers)
+            return numbers, people.holders(numbers) >= 0
         numbers = people.numbers[people.own[rng.integers(0, len(people.own), count)]]
         stale = rng.random(count) < rng.uniform(0.0, 0.06)
         wrong = (people.mobile_block + rng.integers(0, people.block_size, count)).astype(np.uint64) | E164
         numbers = np.where(stale, wrong, numbers)
-        return numbers, np.isin(numbers, people.numbers)
+        return numbers, people.holders(numbers) >= 0
 
     def onset(self, campaign: Campaign, earliest: float = 8, latest: float = 15) -> int:
         """When the campaign starts on its first day."""

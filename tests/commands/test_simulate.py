@@ -59,3 +59,20 @@ def test_a_file_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     """`--to jsonl` without `--out` says so, and exits with 2."""
     assert main(["simulate", "--to", "jsonl", *SMALL]) == 2
     assert capsys.readouterr().err == "detector: --to jsonl: wanted --out FILE (got none)\n"
+
+
+def test_ordinary_fraudsters_are_wished_for_by_their_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are labelled as the others are; a share beyond a half is refused."""
+    path = tmp_path / "labels.jsonl"
+    arguments = ["simulate", "--to", "parquet", "--out", str(tmp_path / "r"), "--labels", str(path), *SMALL]
+    assert main([*arguments, "--ordinary", "0.2"]) == 0
+    assert sum("ordinary" in json.loads(line)["campaign"] for line in path.read_bytes().splitlines()) > 5
+    with pytest.raises(SystemExit):
+        main([*arguments, "--ordinary", "0.7"])
+    assert "wanted a share from 0 to 0.5 (got 0.7)" in capsys.readouterr().err
+
+
+def test_a_file_of_columns_is_written_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rate makes no sense for parquet, and is refused rather than ignored."""
+    assert main(["simulate", "--to", "parquet", "--out", str(tmp_path / "r"), "--rate", "9", *SMALL]) == 2
+    assert "got --to parquet" in capsys.readouterr().err

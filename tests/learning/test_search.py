@@ -9,7 +9,7 @@ import pytest
 from detector.errors import ConfigError
 from detector.learning import search as searching
 from detector.learning.estimators import recipe
-from detector.learning.numberdays import numbers_of_table
+from detector.learning.greatest import numbers_of_table
 from detector.learning.rates import average_precision
 from detector.learning.search import PATIENCE, SPACES, cross_margins, fold_scores, search
 from detector.learning.splits import folds_of

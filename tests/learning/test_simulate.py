@@ -105,3 +105,11 @@ def test_honest_and_fraudulent_volumes_overlap(traffic: Traffic) -> None:
     volumes = np.array([label.events for label in traffic.labels])
     assert np.sort(honest)[-5] > np.median(volumes)
     assert np.median(volumes) < 100
+
+
+@pytest.mark.parametrize("numbers", [1, 20, 60])
+def test_a_handful_of_subscribers_is_a_network_too(numbers: int) -> None:
+    """Campaigns that find no subscriber left to hijack do not happen; the others do."""
+    made = simulate(Scenario(numbers=numbers, days=2, seed=3))
+    assert len(made.records) > 100
+    assert {"wangiri", "smishing"} <= {label.type for label in made.labels}
