@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from detector.errors import ConfigError
-from detector.learning.estimators import LARGE_TREES, SMALL, Recipe, averaged, drawn_rows, recipe
+from detector.learning.estimators import LARGE_TREES, SMALL, Recipe, add_forest, averaged, drawn_rows, recipe
 from detector.records import Bools
 from detector.verdict.modelfile import dump_estimator, load_estimator
 from detector.verdict.nodes import take_nodes
@@ -80,6 +80,18 @@ def test_an_average_of_models_has_the_mean_of_their_margins() -> None:
     assert averaged(models[:1]).decision_function(vectors).tolist() == models[0].decision_function(vectors).tolist()
 
 
+def test_a_forest_adds_its_probability_to_the_margin() -> None:
+    """Its trees are the sum's: to rounding, for values known and not known."""
+    vectors, fraud = drawn()
+    vectors = vectors.astype(np.float32).astype(np.float64)  # a forest compares as float32
+    whole = HistGradientBoostingClassifier(max_iter=5, random_state=1).fit(vectors, fraud)
+    forest = ExtraTreesClassifier(20, max_leaf_nodes=31, random_state=1).fit(vectors, fraud)
+    wanted = whole.decision_function(vectors) + 8 * (forest.predict_proba(vectors)[:, 1] - 0.5)
+    add_forest(whole, forest, 8.0)
+    assert whole.decision_function(vectors) == pytest.approx(wanted, abs=1e-9)
+    assert recipe("trees", 500, FEATURES, {"a": 1}).parameters["forest_trees"] == 0
+
+
 def test_the_default_of_a_small_table_is_trees_for_the_kernel_and_a_file_to_the_bit() -> None:
     """Eight models' trees summed are still trees: the bundle and its kernel give the estimator's own margins."""
     vectors, fraud = drawn()
@@ -87,7 +99,10 @@ def test_the_default_of_a_small_table_is_trees_for_the_kernel_and_a_file_to_the_
     fitted = made.fit(vectors, fraud, np.ones(len(fraud)), np.arange(len(fraud)), 3)
     nodes = take_nodes(fitted)
     assert nodes is not None
-    assert len(nodes.roots) - 1 == made.parameters["models"] * made.parameters["max_iter"]
+    assert (
+        len(nodes.roots) - 1
+        == made.parameters["models"] * made.parameters["max_iter"] + made.parameters["forest_trees"]
+    )
     margins = fitted.decision_function(vectors)
     assert flatten(nodes).margins(vectors).tobytes() == margins.tobytes()
     assert load_estimator(dump_estimator(fitted), "x").decision_function(vectors).tobytes() == margins.tobytes()
