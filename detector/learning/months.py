@@ -25,7 +25,7 @@ OURS: Final = 0.05
 """Share of strangers who are ours."""
 UNREACHED: Final = 0.12
 """Share of numbers that nobody calls (the table's p90 of the outgoing share is 1)."""
-LIGHT: Final = 0.09
+LIGHT: Final = 0.12
 """Share of people who call an eighth of what the others do: the table's counts lean to the low side."""
 OWLS: Final = 0.08
 """Share of people who are up at night; the others sleep."""
@@ -49,11 +49,11 @@ class Passing:
 
 
 BRIEFLY: Final = Passing(
-    share=0.05, strangers=(0.02, 0.45), calls=0.5, spread=0.6, incoming=0.7, chats=5, app_messages=2, days=(25, 1.1)
+    share=0.03, strangers=(0.02, 0.35), calls=0.5, spread=0.6, incoming=0.7, chats=5, app_messages=2, days=(25, 1.1)
 )
 """Used for weeks, a little: a second SIM, a visit, a trial."""
 ON_ERRAND: Final = Passing(
-    share=0.028, strangers=(0.6, 1.0), calls=9.0, spread=1.0, incoming=0.2, chats=80, app_messages=1.2, days=(7, 0.9)
+    share=0.04, strangers=(0.6, 1.0), calls=11.0, spread=1.0, incoming=0.2, chats=80, app_messages=2.2, days=(4, 0.9)
 )
 """A flat to sell, a wedding, a poll: strangers, for days, and gone. So an honest number looks where it is most like a
 fraudster's; the share decides how much fraud can be told at one false alarm in a thousand."""
@@ -218,7 +218,7 @@ def _ties(rng: np.random.Generator, people: Population, calls: Floats, reachable
     ours = np.isin(home, (Home.MOBILE, Home.FIXED, Home.ROAMER))
     outsiders = np.flatnonzero(~ours)
     inner = np.flatnonzero(ours)
-    many = 9 * np.maximum(calls[inner], 0.02) ** 0.8 * _CONTACTS[profile[inner]] / 8
+    many = 8 * np.maximum(calls[inner], 0.02) ** 0.8 * _CONTACTS[profile[inner]] / 8
     many = np.where(_FLAT[profile[inner]], _CONTACTS[profile[inner]], many)
     degree = np.clip(many * np.exp(0.45 * rng.standard_normal(len(inner))), 2, 400).astype(np.int64)
     source = np.repeat(inner, degree)

@@ -92,7 +92,7 @@ class Trade:
 TRADES: Final = (
     Trade(kind="robocall", share=0.12, days=(1.8, 0.8), calls=(330, 1.3), fresh=(0.85, 1.0), returned=(0.0, 0.35),
           answered=0.45, talk_s=(28, 0.5), devices=1.2),
-    Trade(kind="vishing", share=0.30, days=(2.2, 0.9), calls=(150, 1.25), fresh=(0.5, 1.0), returned=(0.0, 0.7),
+    Trade(kind="vishing", share=0.30, days=(2.2, 0.9), calls=(160, 1.25), fresh=(0.55, 1.0), returned=(0.0, 0.7),
           answered=0.6, talk_s=(52, 0.5), devices=2.2),
     Trade(kind="simbox", share=0.18, days=(5.0, 1.2), calls=(240, 1.25), fresh=(0.25, 0.95), returned=(0.0, 0.4),
           answered=0.65, talk_s=(50, 0.45), hours=(8.0, 20.0), devices=6.0),
@@ -102,13 +102,13 @@ TRADES: Final = (
           answered=0.1, cancelled=0.8, talk_s=(14, 0.5), talk_spread=(0.7, 1.1)),
     Trade(kind="irsf", share=0.02, days=(2.0, 0.6), calls=(50, 0.7), fresh=(0.05, 0.3), returned=(0.0, 0.0),
           answered=0.85, talk_s=(200, 0.4), talk_spread=(0.4, 0.6)),
-    Trade(kind="vishing", share=0.15, days=(12.0, 0.9), calls=(4, 1.3), texts=(0.12, 1.5), fresh=(0.6, 1.0),
+    Trade(kind="vishing", share=0.165, days=(12.0, 0.9), calls=(4, 1.3), texts=(0.12, 1.5), fresh=(0.6, 1.0),
           returned=(0.0, 0.4), answered=0.6, talk_s=(48, 0.5), own=(0.8, 0.3), slack=(1.0, 4.0), kept=(1500, 1.0),
           devices=1.5, codes=(1.1, 0.4)),
-    Trade(kind="simbox", share=0.08, days=(20.0, 0.9), calls=(7, 1.3), texts=(0.12, 1.5), fresh=(0.4, 0.95),
+    Trade(kind="simbox", share=0.09, days=(20.0, 0.9), calls=(7, 1.3), texts=(0.12, 1.5), fresh=(0.4, 0.95),
           returned=(0.0, 0.3), answered=0.65, talk_s=(48, 0.5), own=(0.8, 0.3), slack=(1.0, 3.0), kept=(1500, 1.0),
           hours=(6.0, 14.0), devices=3.0, codes=(1.1, 0.4)),
-    Trade(kind="smishing", share=0.03, days=(6.0, 0.8), calls=(2, 0.7), texts=(2, 1.3), fresh=(0.8, 1.0), answered=0.6,
+    Trade(kind="smishing", share=0.035, days=(6.0, 0.8), calls=(2, 0.7), texts=(2, 1.3), fresh=(0.8, 1.0), answered=0.6,
           talk_s=(32, 0.4), own=(0.8, 0.3), slack=(1.0, 4.0), kept=(1500, 1.0), codes=(1.1, 0.4), devices=1.5),
 )  # fmt: skip
 """The last three are lent or taken over: low and slow, among an honest life."""
