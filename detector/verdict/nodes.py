@@ -42,6 +42,10 @@ _THEIRS: Final = {
 """The names of scikit-learn's predictors."""
 
 
+DEEPEST: Final = 500
+"""Levels of a tree: trees of 31 leaves have 30 at most, and Python walks down half as many again as this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Nodes:
     """The trees of one estimator, in the order in which their leaves are added."""
@@ -93,6 +97,24 @@ class Nodes:
                 f"{where}: nodes[{wrong[0]}]: wanted two children behind it in its tree and a feature below "
                 f"{self.features} (got {nodes[wrong[0]]})"
             )
+        self._check_shape(where)
+
+    def _check_shape(self, where: str) -> None:
+        """Raises `SnapshotError` unless every node but the roots has one parent, and none lies too deep."""
+        inner = ~self.nodes["leaf"]
+        base = np.repeat(self.roots[:-1], np.diff(self.roots))
+        below = [self.nodes[side] + base for side in ("left", "right")]
+        parents = np.bincount(np.concatenate([side[inner] for side in below]).astype(np.int64), minlength=len(inner))
+        parents[self.roots[:-1]] += 1
+        if (wrong := np.flatnonzero(parents != 1)).size:
+            raise SnapshotError(f"{where}: nodes[{wrong[0]}]: wanted one parent (got {parents[wrong[0]]})")
+        level = self.roots[:-1]
+        for _ in range(DEEPEST):
+            level = level[inner[level]]
+            level = np.concatenate([side[level] for side in below]).astype(np.int64)
+            if not len(level):
+                return
+        raise SnapshotError(f"{where}: nodes[{level[0]}]: wanted at most {DEEPEST} nodes above it (got more)")
 
 
 def take_nodes(estimator: Any) -> Nodes | None:

@@ -9,7 +9,7 @@ import pytest
 
 from detector.errors import SnapshotError
 from detector.verdict.archive import archive, npy
-from detector.verdict.nodes import Nodes, take_nodes
+from detector.verdict.nodes import DEEPEST, NODE, Nodes, take_nodes
 from detector.verdict.trees import flatten
 from tests.verdict import models
 
@@ -58,9 +58,34 @@ def _set(field: str, value: float, at: int = 0) -> Callable[[Nodes], Nodes]:
     return change
 
 
+def chain(splits: int) -> Nodes:
+    """One tree of so many splits, each the right child of the one before."""
+    nodes = np.zeros(2 * splits + 1, NODE)
+    at = np.arange(splits)
+    nodes["left"][2 * at], nodes["right"][2 * at] = 2 * at + 1, 2 * at + 2
+    nodes["leaf"] = True
+    nodes["leaf"][2 * at] = False
+    return Nodes(nodes, np.array([0, len(nodes)], np.int64), 0.0, 60)
+
+
+def shared() -> Nodes:
+    """Both sides of a split lead to one node: such a tree of a few nodes has any number of leaves."""
+    nodes = chain(2).nodes
+    nodes["left"][0] = 2
+    return Nodes(nodes, np.array([0, len(nodes)], np.int64), 0.0, 60)
+
+
+def test_a_tree_as_deep_as_may_be_is_scored() -> None:
+    """Every leaf but the last is reached."""
+    deep = Nodes.load(chain(DEEPEST - 1).dump(), "here")
+    assert (flatten(deep).margins(np.zeros((1, 60))) == 0).all()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda _: chain(DEEPEST + 1), r"nodes\[\d+\]: wanted at most 500 nodes above it"),
+        (lambda _: shared(), r"nodes\[1\]: wanted one parent \(got 0\)"),
         (_set("left", 0), r"nodes\[0\]: wanted two children behind it"),
         (_set("right", -1), r"nodes\[0\]: wanted two children behind it"),
         (_set("right", 13), r"nodes\[0\]: wanted two children behind it"),
