@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from detector.learning.moments import Plan
 
 DELAY_DAYS: Final = 14.0
+WARM_DAYS: Final = 7.0
+"""The longest window."""
 """Until fraud has usually been complained of or found in the bills; what a carrier's own sources take, it knows."""
 DAY_MS: Final = 86_400_000
 
@@ -58,6 +60,13 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         type=int,
         metavar="N",
         help="no vector at events of numbers that began fewer in 24 h (default: the configured model's)",
+    )
+    parser.add_argument(
+        "--warm-days",
+        type=float,
+        default=WARM_DAYS,
+        metavar="D",
+        help=f"no vector in the log's first days: while windows fill everybody is new (default: {WARM_DAYS:g})",
     )
     parser.add_argument("--labels", nargs="+", type=Path, metavar="FILE", help=".parquet, .csv or .jsonl")
     parser.add_argument("--known-by", type=place, metavar="TIME", help="labels that became known later are not there")
@@ -137,6 +146,12 @@ def _floor(settings: Settings, arguments: argparse.Namespace) -> int:
     return int(arguments.floor)
 
 
+def _warm_ms(arguments: argparse.Namespace) -> int:
+    if not arguments.warm_days >= 0:
+        raise ConfigError(f"--warm-days: wanted at least 0 (got {arguments.warm_days})")
+    return int(arguments.warm_days * DAY_MS)
+
+
 def _from_files(
     settings: Settings, arguments: argparse.Namespace, plan: "Plan", floor: int, tally: "Tally", tell: "Tell"
 ) -> "Iterator[Taken]":
@@ -149,7 +164,7 @@ def _from_files(
     if arguments.source is None:
         raise ConfigError("--source: wanted the name of the source that reads the files (got none)")
     source = source_named(settings, arguments.source)
-    return from_files(settings, source, arguments.input, plan.of, floor, tally, tell)
+    return from_files(settings, source, arguments.input, plan.of, floor, tally, tell, _warm_ms(arguments))
 
 
 def _from_topic(
@@ -192,7 +207,16 @@ def _from_topic(
         if start >= stop:
             continue
         stood = restorer.stand(at, low, start, Memory(), Memory())
-        taker = Taker(stood.part.state, plan.of(q), floor, tally, stood.part.coverage.newest_ms)
+        covered = stood.part.coverage
+        taker = Taker(
+            stood.part.state,
+            plan.of(q),
+            floor,
+            tally,
+            covered.newest_ms,
+            _warm_ms(arguments),
+            int(covered.span[0]),
+        )
         messages = broker.read(at, stood.start, stop)
         entries = (Entry(each.offset(), each.value(), each.headers() or []) for each in messages)
         yield from from_log(entries, taker, start, tally)
@@ -239,11 +263,12 @@ def _summary(path: Path, what: str, tally: "Tally", written: "Written", plan: "P
     outside = f"; labels' moments before the records: {plan.missed:,}, after them: {plan.waiting:,}"
     behind = f"; events more than a day behind the clock that hours go by: {plan.behind:,}"
     said = (outside if plan.missed or plan.waiting else "") + (behind if plan.behind else "")
+    early = f"; left out, while windows filled: {tally.early:,}" if tally.early else ""
     silent = f"; left out, for silent numbers: {tally.silent:,}" if tally.silent else ""
     return (
         f"{what}: {tally.records:,}; rejected: {_counted(tally.rejected)}; skipped: {_counted(tally.skipped)}; "
         f"rows: {_counted(tally.statuses)}\n"
-        f"{path}: {written.vectors:,} vectors{labels}{silent}{said}"
+        f"{path}: {written.vectors:,} vectors{labels}{early}{silent}{said}"
     )
 
 

@@ -52,6 +52,8 @@ class Tally:
     """Records left out on purpose, by why."""
     statuses: Counter[str] = field(default_factory=Counter)
     """Rows by what the state made of them."""
+    early: int = 0
+    """Vectors that were wanted while windows filled, and are not given."""
     silent: int = 0
     """Vectors that were wanted of numbers that nothing had been heard of for a week: they say nothing, and are not
     given."""
@@ -89,24 +91,40 @@ def joined(parts: Sequence[Taken]) -> Taken:
 class Taker:
     """Counts the rows of one partition, and takes vectors at its moments."""
 
-    def __init__(self, state: State, moments: Moments, floor: int, tally: Tally, newest_ms: int = 0) -> None:
-        """`newest_ms`: the newest event time of the rows that `state` has seen."""
+    def __init__(
+        self,
+        state: State,
+        moments: Moments,
+        floor: int,
+        tally: Tally,
+        newest_ms: int = 0,
+        warm_ms: int = 0,
+        since_ms: int = 0,
+    ) -> None:
+        """`newest_ms`, `since_ms`: the newest and the first event time of the rows that `state` has seen; 0 of none.
+
+        No vector is given before `warm_ms` after the first.
+        """
         self._state = state
         self._moments = moments
         self._floor = floor
         self._tally = tally
+        self._warm_ms = warm_ms
+        self._since_ms = since_ms
         self.clock_ms = newest_ms
         """The newest event time of traffic. An operator's command is dated by the wall clock and moves nothing."""
 
     def count(self, rows: Rows) -> None:
         """Rows before those that vectors are wanted of: they change the state only."""
         if len(rows):
+            self._begin(rows)
             self._note(self._state.update(rows).status)
             self.clock_ms = int(self._clock(rows)[-1])
 
     def take(self, rows: Rows, places: I64s) -> list[Taken]:
         """Count `rows`; the vectors at the moments among them. `places`: the index of each row, ascending."""
         taken: list[Taken] = []
+        self._begin(rows)
         clock = self._clock(rows)
         start = 0
         while start < len(rows):
@@ -138,6 +156,9 @@ class Taker:
         self._note(updated.status)
         at = updated.scored
         chosen = self._moments.chosen(rows["number"][at], updated.as_of_ms[at])
+        early = chosen & (updated.as_of_ms[at] < self._since_ms + self._warm_ms)
+        self._tally.early += int(early.sum())
+        chosen &= ~early
         at = at[chosen]
         return Taken(
             places=2 * places[at] + 1,
@@ -151,6 +172,9 @@ class Taker:
 
     def _as_of(self, moment: Moment, place: int) -> Taken:
         """Vectors between two rows, of the numbers that anything has been heard of within the week."""
+        if moment.ms < self._since_ms + self._warm_ms:
+            self._tally.early += len(moment.numbers)
+            moment = Moment(moment.ms, moment.numbers[:0])
         vectors = self._state.vectors(moment.numbers, moment.ms)
         alive = (vectors[:, _LIVES] > 0).any(axis=1)
         numbers, vectors = moment.numbers[alive], vectors[alive]
@@ -158,6 +182,12 @@ class Taker:
         nowhere = np.full(len(numbers), NOWHERE, np.int64)
         times = np.full(len(numbers), moment.ms, np.int64)
         return Taken(np.full(len(numbers), place, np.int64), numbers, times, nowhere, nowhere, nowhere, vectors)
+
+    def _begin(self, rows: Rows) -> None:
+        """The first traffic says when the windows begin to fill."""
+        traffic = rows["event_ms"][rows["kind"] != Kind.COMMAND]
+        if not self._since_ms and len(traffic):
+            self._since_ms = int(traffic.min())
 
     def _note(self, statuses: npt.NDArray[np.uint8]) -> None:
         for status, count in enumerate(np.bincount(statuses, minlength=len(Status)).tolist()):
@@ -172,6 +202,7 @@ def from_files(
     floor: int,
     tally: Tally,
     tell: Tell = lambda offset, rejected, value: None,
+    warm_ms: int = 0,
 ) -> Iterator[Taken]:
     """The vectors of the records of `files`, one log in the order of the files, in that order.
 
@@ -181,7 +212,7 @@ def from_files(
     source = msgspec.structs.replace(source, max_future_s=None)
     reader = open_source(settings, source)
     partitions = settings.topics.partitions
-    takers = [Taker(fresh_state(settings), moments(q), floor, tally) for q in range(partitions)]
+    takers = [Taker(fresh_state(settings), moments(q), floor, tally, warm_ms=warm_ms) for q in range(partitions)]
     first = 0
     for values in message_blocks(files, reader.decoder, reader.mapping.codec, CHUNK):
         size = len(values)

@@ -83,8 +83,11 @@ def vectors_of_rows(
     moments: Callable[[int], Moments],
     floor: int,
     known: Known | None = None,
+    warm_ms: int = 0,
 ) -> DataFrame:
     """The table of vectors of `rows`, in log order: its columns as `learning.vectors` has them. `moments`: `Plan.of`.
+
+    None is given of a partition's first `warm_ms`.
 
     `rows` are read more than once: persist them where they come out of a long computation.
     """
@@ -106,7 +109,7 @@ def vectors_of_rows(
 
     def take(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for q, runs in groupby(_runs(batches), key=lambda run: run[0]):
-            taker = Taker(fresh_state(settings), moments(q), floor, Tally())
+            taker = Taker(fresh_state(settings), moments(q), floor, Tally(), warm_ms=warm_ms)
             for _, batch in runs:
                 log = np.frombuffer(b"".join(batch.column("row").to_pylist()), ROW)
                 positions, places = batch.column("position").to_numpy(), batch.column("place").to_numpy()

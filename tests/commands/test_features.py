@@ -45,8 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def features(*arguments: object) -> int:
-    """The command, with the demo's configuration."""
-    return main(["features", *DEMO, *map(str, arguments)])
+    """The command, with the demo's configuration, from the first record on."""
+    return main(["features", *DEMO, "--warm-days", "0", *map(str, arguments)])
 
 
 def test_parquet_gives_the_table_that_json_lines_give(folder: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_csv_goes_through_the_sources_own_codec_and_mapping(tmp_path: Path, caps
     config, file, out = tmp_path / "study.yaml", tmp_path / "a.csv", tmp_path / "v.parquet"
     config.write_text(STUDY.format(root=ROOT))
     file.write_text("source,target,timestamp\n1,2,0\n1,3,60\n2,1,7200\nx,y\n")
-    common = ["--config", str(config), "--source", "study", "--floor", "0", "--out", str(out)]
+    common = ["--config", str(config), "--source", "study", "--floor", "0", "--warm-days", "0", "--out", str(out)]
     assert main(["features", "--input", str(file), "--at", "hour", *common]) == 0
     assert "records: 5; rejected: 1 wrong_shape; skipped: 1 header; rows: 6 counted" in capsys.readouterr().out
     with VectorTable(out) as table:
@@ -192,7 +192,8 @@ class Lived(NamedTuple):
     def features(self, out: Path, *arguments: object) -> dict[tuple[str, int], tuple[int, bytes]]:
         """The content of the table that the command writes."""
         config = self.file.with_name("small.yaml")
-        assert main(["features", "--config", str(config), "--out", str(out), *map(str, arguments)]) == 0
+        common = ["--config", str(config), "--warm-days", "0", "--out", str(out)]
+        assert main(["features", *common, *map(str, arguments)]) == 0
         return content(out)
 
 
@@ -277,6 +278,28 @@ def test_what_only_files_have_is_refused_with_a_topic(
     assert "--partition: wanted 0 to 3 (got 4)" in capsys.readouterr().err
 
 
+def test_the_days_in_which_windows_fill_give_no_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless they are asked for: those that are left are the same, and the summary counts the others."""
+    records = tmp_path / "r.jsonl"
+    with records.open("wb") as file:
+        file.writelines(days(2))
+    found: dict[str, dict[tuple[str, int], tuple[int, bytes]]] = {}
+    for warm in ("0", "1.5", "7"):
+        out = tmp_path / f"{warm}.parquet"
+        common = ["--input", str(records), "--floor", "0", "--warm-days", warm, "--out", str(out)]
+        assert main(["features", *DEMO, *common]) == 0
+        found[warm] = content(out)
+        assert (
+            f"left out, while windows filled: {40_000 - len(found[warm]):,}" in capsys.readouterr().out or warm == "0"
+        )
+    first_ms = min(event_ms for event_ms, _ in found["0"].values())
+    late = {place: held for place, held in found["0"].items() if held[0] >= first_ms + 1.5 * DAY_MS}
+    assert [len(found["0"]), len(found["7"])] == [40_000, 0]
+    assert 0 < len(late) < 20_000
+    assert abs(len(found["1.5"]) - len(late)) <= 12
+    assert found["1.5"].items() <= found["0"].items()
+
+
 def days(many: int) -> Iterator[bytes]:
     """Days of traffic among a hundred numbers, each alike."""
     for i in range(many * 20_000):
@@ -310,7 +333,8 @@ def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
         path, out = tmp_path / f"{many}.jsonl", tmp_path / f"{many}.parquet"
         with path.open("wb") as file:
             file.writelines(days(many))
-        arguments = [*DEMO, "--input", path, "--out", out, "--floor", 0, "--labels", labels, "--known-by", "2026-12-31"]
+        arguments = [*DEMO, "--input", path, "--out", out, "--floor", 0, "--warm-days", 0]
+        arguments += ["--labels", labels, "--known-by", "2026-12-31"]
         command = [sys.executable, "-c", MEASURED, "features", *map(str, arguments)]
         ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
         peaks_mb.append(int(ran.stdout.splitlines()[-1]))
