@@ -35,7 +35,7 @@ from detector.records import Bools, I64s
 from detector.verdict.modelfile import dump_estimator
 from detector.verdict.trees import Vectors
 
-SMALL: Final = 50_000
+SMALL: Final = 20_000
 """Rows up to which several models are averaged."""
 SMALL_TREES: Final[Mapping[str, Any]] = {
     "models": 8,
