@@ -227,7 +227,7 @@ def _table(entries: Sequence[Entry]) -> pa.Table:
         values.append(entry.value or b"")
         offsets.append(np.full(len(rows), entry.offset, np.int64))
         indices.append(np.arange(len(rows), dtype=np.int32))
-        names = orjson.loads(headers.get("names", b"{}"))
+        names = _names(headers.get("names", b"{}"))
         for name, column in texts.items():
             column += [names.get(str(number)) for number in rows[name].tolist()] if names else [None] * len(rows)
         commands += [headers.get("command"), *[None] * (len(rows) - 1)]
@@ -241,6 +241,14 @@ def _table(entries: Sequence[Entry]) -> pa.Table:
         "command": commands,
     }
     return pa.table(columns, schema=SCHEMA)
+
+
+def _names(content: bytes) -> Mapping[str, str]:
+    """Sender ids by number; a header that is not what ingest writes names nobody."""
+    try:
+        return {str(number): str(text) for number, text in orjson.loads(content).items()}
+    except (orjson.JSONDecodeError, AttributeError):
+        return {}
 
 
 def _entries(paths: Sequence[Path]) -> Iterator[Entry]:

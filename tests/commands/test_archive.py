@@ -140,6 +140,22 @@ def test_a_command_is_kept_with_its_row(tmp_path: Path, broker: MemoryBroker) ->
     assert (last.value, last.headers) == (rows.tobytes(), headers)
 
 
+def test_headers_that_ingest_does_not_write_stop_nothing(tmp_path: Path, broker: MemoryBroker) -> None:
+    """Names that cannot be read name nobody, and what is no message of rows has no rows: detect takes them so too."""
+    producer = broker.producer("strange")
+    producer.begin()
+    for names in (b"\xff", b"[1]", b'{"x": "y"}'):
+        producer.send(EVENTS, 0, some_rows(500, 7).tobytes(), headers=[("schema", SCHEMA_ID), ("names", names)])
+    producer.commit({}, None)
+    there = in_log(broker, 0)
+    producer.begin()
+    producer.send(EVENTS, 0, b"no rows", headers=[("schema", SCHEMA_ID)])
+    producer.send(EVENTS, 0, some_rows(600, 7).tobytes(), headers=[])
+    producer.commit({}, None)
+    archived(tmp_path, broker)
+    assert in_archive(tmp_path, 0) == there
+
+
 class Killed(BaseException):
     """The process died here."""
 
