@@ -12,6 +12,7 @@ from typing import Final
 
 from detector import __version__
 from detector.commands import (
+    archive,
     audit,
     backtest,
     check,
@@ -45,6 +46,7 @@ COMMANDS: Final = (
     check,
     plan_memory,
     replay,
+    archive,
     features,
     fit,
     evaluate,

@@ -49,6 +49,7 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--input", nargs="+", type=Path, metavar="FILE", help="files of records: .parquet, or what the source writes"
     )
     given.add_argument("--from-topic", action="store_true", help="take the rows that ingest published")
+    given.add_argument("--archive", type=Path, metavar="DIR", help="take those that `detector archive` kept of them")
     parser.add_argument("--source", metavar="NAME", help="the configured source that reads the files")
     what = "an offset, or the time of publication: ISO or UTC milliseconds"
     parser.add_argument("--from", dest="start", type=place, metavar="FROM", help=f"{what} (default: the log's start)")
@@ -102,15 +103,18 @@ def _features(arguments: argparse.Namespace) -> int:
     )
     tally = Tally()
     with ExitStack() as stack:
-        if arguments.from_topic:
-            if arguments.rejects is not None:
-                raise ConfigError("--rejects: wanted --input with it (got --from-topic: ingest has rejected already)")
+        if arguments.input is None and arguments.rejects is not None:
+            got = "--from-topic" if arguments.from_topic else "--archive"
+            raise ConfigError(f"--rejects: wanted --input with it (got {got}: ingest has rejected already)")
+        if arguments.archive is not None:
+            taken = _from_archive(settings, arguments, plan, floor, tally)
+        elif arguments.from_topic:
             taken = _from_topic(settings, stack.enter_context(open_kafka(settings)), arguments, plan, floor, tally)
         else:
             taken = _from_files(settings, arguments, plan, floor, tally, _tell(stack, arguments.rejects))
         sources = {source.id: source.name for source in settings.sources}
         written = write_vectors(arguments.out, heading, _told(taken, tally), sources, known)
-    what = "messages" if arguments.from_topic else "records"
+    what = "records" if arguments.input else "messages"
     out(_summary(arguments.out, what, tally, written, plan))
     return 0
 
@@ -183,9 +187,7 @@ def _from_topic(
     from detector.verdict.model import Model
     from detector.verdict.policy import Policy
 
-    partitions = range(settings.topics.partitions)
-    if arguments.partition is not None and arguments.partition not in partitions:
-        raise ConfigError(f"--partition: wanted 0 to {len(partitions) - 1} (got {arguments.partition})")
+    wanted = _partitions(settings, arguments)
     model = Model.load(settings.path(settings.model.bundle))
     policy = Policy.load(settings.path(settings.verdict.policy))
     judge = Judge(policy, model, ZoneTable.load(settings.path(settings.home.zones)), settings)
@@ -198,7 +200,7 @@ def _from_topic(
             return default
         return auditor.offset_at(partition, wanted.time_ms) if wanted.time_ms is not None else wanted.offset or 0
 
-    for q in partitions if arguments.partition is None else [arguments.partition]:
+    for q in wanted:
         at = TopicPartition(settings.topics.events, q)
         low, high = broker.watermarks(at)
         start, stop = offset(q, arguments.start, low), min(high, offset(q, arguments.stop, high))
@@ -219,6 +221,44 @@ def _from_topic(
         )
         messages = broker.read(at, stood.start, stop)
         entries = (Entry(each.offset(), each.value(), each.headers() or []) for each in messages)
+        yield from from_log(entries, taker, start, tally)
+
+
+def _partitions(settings: Settings, arguments: argparse.Namespace) -> list[int]:
+    """Those that are asked for."""
+    there = range(settings.topics.partitions)
+    if arguments.partition is None:
+        return list(there)
+    if arguments.partition not in there:
+        raise ConfigError(f"--partition: wanted 0 to {len(there) - 1} (got {arguments.partition})")
+    return [arguments.partition]
+
+
+def _from_archive(
+    settings: Settings, arguments: argparse.Namespace, plan: "Plan", floor: int, tally: "Tally"
+) -> "Iterator[Taken]":
+    """Partition by partition; the state from the archive's first row on."""
+    from detector.learning.archive import Archive
+    from detector.learning.features import Taker, fresh_state, from_log
+
+    for flag, end in (("--from", arguments.start), ("--to", arguments.stop)):
+        if end is not None and end.time_ms is not None:
+            raise ConfigError(f"{flag}: wanted an offset with --archive (got a time: it does not say when published)")
+    archive = Archive(arguments.archive)
+    progress = archive.progress()
+    if not progress or max(progress) >= settings.topics.partitions:
+        got = f"partition {max(progress)}" if progress else "none"
+        most = settings.topics.partitions
+        raise ConfigError(f"{archive.root}: wanted what `detector archive` wrote of {most} partitions (got {got})")
+    start = arguments.start.offset if arguments.start else 0
+    for q in _partitions(settings, arguments):
+        if q not in progress:
+            continue
+        for first, behind in progress[q].gaps:
+            say(f"{archive.root}: partition {q}: the offsets {first} to {behind - 1} were never archived")
+        stop = min(progress[q].next, arguments.stop.offset) if arguments.stop else progress[q].next
+        taker = Taker(fresh_state(settings), plan.of(q), floor, tally)
+        entries = (entry for entry in archive.entries(q, progress[q].next) if entry.offset < stop)
         yield from from_log(entries, taker, start, tally)
 
 

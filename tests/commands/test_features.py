@@ -219,7 +219,8 @@ def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lived:
         drain(*roles)
         for role in roles:
             role.close()
-    monkeypatch.setattr("detector.commands.features.open_kafka", lambda settings: nullcontext(broker))
+    for module in ("features", "archive"):
+        monkeypatch.setattr(f"detector.commands.{module}.open_kafka", lambda settings: nullcontext(broker))
     return Lived(file, broker, 3_000, half_ms, starts)
 
 
@@ -265,6 +266,25 @@ def test_the_state_before_a_range_comes_from_a_snapshot_where_the_log_is_gone(
     assert main([*command, "--from", "0"]) == 2
     assert f"starts at offset {lived.starts[0]}: wanted one from there on (got 0)" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_an_archive_gives_the_table_of_the_topic(lived: Lived, tmp_path: Path) -> None:
+    """To the byte, at events and at hours; also when the topic has forgotten, and from an offset on."""
+    config, root, out = str(tmp_path / "small.yaml"), str(tmp_path / "archive"), tmp_path / "v.parquet"
+    assert main(["archive", "--config", config, "--dir", root, "--once"]) == 0
+    for moments in ("every:1", "hour"):
+        whole = lived.features(out, "--from-topic", "--at", moments)
+        table = out.read_bytes()
+        with VectorTable(out) as vectors:
+            assert len(vectors) > 500
+        assert lived.features(out, "--archive", root, "--at", moments) == whole
+        assert out.read_bytes() == table
+    start = lived.starts[2]
+    second = lived.features(out, "--from-topic", "--partition", 2, "--from", start)
+    for q, offset in lived.starts.items():
+        lived.broker.truncate(TopicPartition("events.by-number", q), offset)
+    assert lived.features(out, "--archive", root, "--partition", 2, "--from", start) == second
+    assert main(["features", "--config", config, "--archive", root, "--out", "v", "--from", "2026-11-03"]) == 2
 
 
 def test_what_only_files_have_is_refused_with_a_topic(

@@ -1,0 +1,124 @@
+"""`archive`: the rows of the log are kept for as long as labels take, and what must be forgotten is."""
+
+import argparse
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from detector.commands.common import (
+    Commands,
+    add_command,
+    add_config,
+    open_kafka,
+    out,
+    positive,
+    say,
+    settings_of,
+)
+from detector.errors import ConfigError, Recoverable
+
+if TYPE_CHECKING:
+    from detector.learning.archive import Archive
+    from detector.learning.archiving import Archiver
+
+PAUSE_S: Final = 600
+"""Between two looks at the log: each leaves a file of every partition and day, and a few large ones read faster than
+many small ones. Retention of topics is days."""
+
+
+def add(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """Declare the commands."""
+    parser = add_command(
+        commands,
+        "archive",
+        _archive,
+        "keep the rows that ingest publishes, as parquet by the day of their event",
+        "Each row is there once, wherever the process dies: where to read on stands in the folder itself. It runs\n"
+        "until SIGTERM or Ctrl-C; with --once it ends at the log's present end. One process at a time writes to a\n"
+        "folder; `features --archive` and `archive erase` may run beside it.",
+    )
+    add_config(parser)
+    parser.add_argument("--dir", type=Path, metavar="DIR", help="the folder of the archive (required)")
+    parser.add_argument("--once", action="store_true", help="end at the log's present end, as a cron job does")
+    parser.add_argument(
+        "--keep-days", type=positive, metavar="N", help="remove days older than the newest less N (default: keep all)"
+    )
+    parser.add_argument(
+        "--pause-s", type=positive, default=PAUSE_S, metavar="S", help=f"between two looks (default: {PAUSE_S})"
+    )
+    parser.add_argument(
+        "--accept-gaps", action="store_true", help="go on where retention has taken rows that are not archived yet"
+    )
+    erase = add_command(
+        parser.add_subparsers(metavar="COMMAND"),
+        "erase",
+        _erase,
+        "forget a number: its rows are removed from every file",
+        "In rows of those whom it called or wrote to it is as if withheld. An E.164 number without a trunk is\n"
+        "erased behind every trunk. What the topic still holds and is not archived yet is archived later: ask again.",
+    )
+    # Given before or behind `erase`: what is left out here must not hide what stands there.
+    erase.add_argument("--dir", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="the folder of the archive")
+    erase.add_argument(
+        "--number", required=True, metavar="NUMBER", help="as decisions write it: +E164, sender:NAME@3, …"
+    )
+
+
+def _folder(arguments: argparse.Namespace) -> "Archive":
+    from detector.learning.archive import Archive
+
+    if arguments.dir is None:
+        raise ConfigError("--dir: wanted the folder of the archive (got none)")
+    return Archive(arguments.dir)
+
+
+def _archive(arguments: argparse.Namespace) -> int:
+    from detector.learning.archiving import Archiver
+    from detector.supervisor import stop_on_signals, until_told_or_alone
+
+    archive = _folder(arguments)
+    settings = settings_of(arguments)
+    stop = threading.Event()
+    if not arguments.once:
+        stop_on_signals(stop.set, stop.set)
+    stopped = until_told_or_alone(stop.is_set)
+    with archive.writing(), open_kafka(settings) as broker:
+        archiver = Archiver(archive, broker, settings.topics.events, accept_gaps=arguments.accept_gaps)
+        while True:
+            try:
+                _look(archive, archiver, settings.topics.partitions, arguments.keep_days, stopped)
+            except Recoverable as error:
+                if arguments.once:
+                    raise
+                say(f"trying again in {arguments.pause_s} s: {error}")
+            if arguments.once or stop.wait(arguments.pause_s) or stopped():
+                return 0
+
+
+def _look(
+    archive: "Archive", archiver: "Archiver", partitions: int, keep_days: int | None, stopped: Callable[[], bool]
+) -> None:
+    """Every partition is archived up to its present end, and what is too old is gone."""
+    rows = 0
+    for q in range(partitions):
+        if stopped():
+            break
+        rows += archiver.step(q, stopped)
+    gone = archive.keep(keep_days) if keep_days is not None else 0
+    out(f"{archive.root}: {rows:,} rows archived" + (f"; {gone:,} days removed" if gone else ""))
+
+
+def _erase(arguments: argparse.Namespace) -> int:
+    from detector.records import parse_number
+
+    archive = _folder(arguments)
+    try:
+        number = parse_number(arguments.number)
+    except ValueError as error:
+        raise ConfigError(f"--number: {error}") from error
+    if not archive.progress():
+        raise ConfigError(f"{archive.root}: wanted what `detector archive` wrote (got none of it)")
+    rows, files = archive.erase(number)
+    out(f"{archive.root}: {rows:,} rows of {arguments.number} removed; {files:,} files written anew")
+    return 0
