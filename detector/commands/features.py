@@ -257,7 +257,7 @@ def _from_archive(
         for first, behind in progress[q].gaps:
             say(f"{archive.root}: partition {q}: the offsets {first} to {behind - 1} were never archived")
         stop = min(progress[q].next, arguments.stop.offset) if arguments.stop else progress[q].next
-        taker = Taker(fresh_state(settings), plan.of(q), floor, tally)
+        taker = Taker(fresh_state(settings), plan.of(q), floor, tally, warm_ms=_warm_ms(arguments))
         entries = (entry for entry in archive.entries(q, progress[q].next) if entry.offset < stop)
         yield from from_log(entries, taker, start, tally)
 
