@@ -117,8 +117,7 @@ class Detector:
 
     def fresh(self, number: int, memory: Memory, shadow: Memory, committed: int = 0) -> Part:
         """A partition that has seen nothing."""
-        state = State(self._settings.detect.capacity, self._settings.home.utc_offset_minutes, self.most_numbers)
-        return Part(number, state, Coverage(), memory, shadow, committed)
+        return Part(number, fresh_state(self._settings), Coverage(), memory, shadow, committed)
 
     def check(self, arrays: Arrays) -> None:
         """A snapshot's arrays are of use under these settings; `SnapshotError` where another limit made its state."""
@@ -180,6 +179,11 @@ class Detector:
         if len(drawn):
             counts = model.drift.counts(updated.vectors[drawn], moment.margins[drawn])
             outcome.drawn = counts if outcome.drawn is None else outcome.drawn + counts
+
+
+def fresh_state(settings: Settings) -> State:
+    """The state of a partition that has seen nothing."""
+    return State(settings.detect.capacity, settings.home.utc_offset_minutes, settings.detect.most_numbers or 0)
 
 
 @dataclass(slots=True)

@@ -176,23 +176,17 @@ def _from_topic(
 ) -> "Iterator[Taken]":
     """Partition by partition; the state from the newest snapshot at or before the range, else from the log's start."""
     from detector.broker import TopicPartition
-    from detector.ingest.zones import ZoneTable
     from detector.learning.features import Taker, from_log
-    from detector.pipeline import Detector, Entry
+    from detector.pipeline import Entry
     from detector.service.audit import Auditor
     from detector.service.restore import Restorer
+    from detector.service.rules import Rules
     from detector.snapshot import open_store
-    from detector.verdict.judge import Judge
     from detector.verdict.memory import Memory
-    from detector.verdict.model import Model
-    from detector.verdict.policy import Policy
 
     wanted = _partitions(settings, arguments)
-    model = Model.load(settings.path(settings.model.bundle))
-    policy = Policy.load(settings.path(settings.verdict.policy))
-    judge = Judge(policy, model, ZoneTable.load(settings.path(settings.home.zones)), settings)
     store = open_store(settings, broker.identity(settings.topics.events))
-    restorer = Restorer(settings, broker, Detector(settings, judge, model), store)
+    restorer = Restorer(settings, broker, Rules.load(settings).detector, store)
     auditor = Auditor(settings, broker, store)
 
     def offset(partition: int, wanted: Place | None, default: int) -> int:
@@ -239,7 +233,8 @@ def _from_archive(
 ) -> "Iterator[Taken]":
     """Partition by partition; the state from the archive's first row on."""
     from detector.learning.archive import Archive
-    from detector.learning.features import Taker, fresh_state, from_log
+    from detector.learning.features import Taker, from_log
+    from detector.pipeline import fresh_state
 
     for flag, end in (("--from", arguments.start), ("--to", arguments.stop)):
         if end is not None and end.time_ms is not None:

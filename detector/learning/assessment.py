@@ -39,11 +39,10 @@ from detector.learning.rates import (
 )
 from detector.learning.table import Table
 from detector.learning.thresholds import FEWEST, SHARES, choose_thresholds, logit
-from detector.verdict.manifest import Calibration, Thresholds
+from detector.verdict.manifest import LEVELS, Calibration, Thresholds
 from detector.verdict.trees import Margins
 
 FORMAT: Final = "evaluation-1"
-LEVELS: Final = ("watch", "flag", "block")
 READ_OFF: Final = ("watch", "flag")
 """Levels whose shares of honest number-days, 0.1 % and 0.01 %, models are compared at."""
 PREVALENCES: Final = (1e-4, 1e-3, 1e-2)

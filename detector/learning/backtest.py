@@ -23,6 +23,7 @@ from detector.pipeline import Detector, Entry, Part
 from detector.records import I64s, U64s, parse_number
 from detector.verdict.decisions import SEVERITY, Action, Decision
 from detector.verdict.judge import Judge, Moment
+from detector.verdict.manifest import LEVELS
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
@@ -33,7 +34,6 @@ HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
 AGAINST: Final = frozenset({"flag", "warn", "block"})
 """Actions that touch a number; release and allow are in its favour."""
-LEVELS: Final = ("watch", "flag", "block")
 PENDING: Final = 1_000_000
 """Margins held before they are merged: 24 MB."""
 

@@ -7,7 +7,6 @@ path, from the first warm day on. Margins alone are judged here: no rules, lists
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
@@ -16,9 +15,7 @@ from detector.learning.population import DAY_MS
 from detector.learning.scoring import Scorer, Scores, number_days, score
 from detector.learning.seeds import FIRST_DAY
 from detector.learning.simulate import Traffic
-from detector.verdict.manifest import Thresholds
-
-LEVELS: Final = ("watch", "flag", "block")
+from detector.verdict.manifest import LEVELS, Thresholds
 
 
 @dataclass(frozen=True, slots=True)

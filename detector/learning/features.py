@@ -25,7 +25,7 @@ from detector.features.status import Status
 from detector.ingest.rows import Raw, open_source, unpack_message
 from detector.learning.moments import Moment, Moments
 from detector.learning.recordfiles import message_blocks
-from detector.pipeline import Entry
+from detector.pipeline import Entry, fresh_state
 from detector.records import ROW, I64s, Kind, Role, Rows, U64s, partition_of
 from detector.verdict.trees import Vectors
 
@@ -246,11 +246,6 @@ def from_log(entries: Iterable[Entry], taker: Taker, start: int, tally: Tally) -
         else:
             yield from taker.take(rows, np.arange(len(rows)))
     yield from taker.rest(taker.clock_ms)
-
-
-def fresh_state(settings: Settings) -> State:
-    """The state of a partition that has seen nothing, as detect makes it."""
-    return State(settings.detect.capacity, settings.home.utc_offset_minutes, settings.detect.most_numbers or 0)
 
 
 def _runs(entries: Iterable[Entry], start: int, tally: Tally) -> Iterator[tuple[bool, Rows]]:

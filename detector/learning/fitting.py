@@ -21,7 +21,7 @@ import numpy as np
 
 from detector.errors import ConfigError
 from detector.features.catalogue import NAMES
-from detector.learning.assessment import LEVELS, Judged, assess, flat
+from detector.learning.assessment import Judged, assess, flat
 from detector.learning.card import CARD
 from detector.learning.estimators import Recipe
 from detector.learning.estimators import recipe as recipe_of
@@ -37,7 +37,7 @@ from detector.learning.training import ACTIVITY_FLOOR
 from detector.records import Bools, I64s
 from detector.verdict.bundle import save_bundle
 from detector.verdict.drift import Reference
-from detector.verdict.manifest import Data, Fit, Manifest, Prevalence, Thresholds
+from detector.verdict.manifest import LEVELS, Data, Fit, Manifest, Prevalence, Thresholds
 from detector.verdict.trees import Margins, Vectors
 
 GOLDEN: Final = 32

@@ -10,6 +10,7 @@ from typing import Any, Final
 from detector.learning import plots
 from detector.learning.plots import Line
 from detector.learning.tablecard import percent, shown
+from detector.verdict.manifest import LEVELS
 
 TOP_FEATURES: Final = 15
 _STYLE: Final = """
@@ -159,7 +160,7 @@ def _share_of_numbers(evaluation: Mapping[str, Any]) -> float:
 
 
 def _types(types: Sequence[Mapping[str, Any]]) -> str:
-    head = ["type", "numbers", "watch", "flag", "block", "median delay, s", "median victims"]
+    head = ["type", "numbers", *LEVELS, "median delay, s", "median victims"]
     rows = []
     for kind in types:
         delay = kind["delay"] or {}
@@ -167,7 +168,7 @@ def _types(types: Sequence[Mapping[str, Any]]) -> str:
             [
                 kind["type"],
                 f"{kind['numbers']:,}",
-                *(percent(kind["recall"][level], 0) for level in ("watch", "flag", "block")),
+                *(percent(kind["recall"][level], 0) for level in LEVELS),
                 _said(delay.get("seconds", {}).get("median")) if delay else "-",
                 _said(delay["victims"]["median"]) if "victims" in delay else "-",
             ]
@@ -180,7 +181,7 @@ def _hard(profiles: Sequence[Mapping[str, Any]]) -> str:
         [
             one["profile"],
             f"{one['number_days']:,}",
-            *(f"{one['reached'][level]:,}" for level in ("watch", "flag", "block")),
+            *(f"{one['reached'][level]:,}" for level in LEVELS),
         ]
         for one in sorted(profiles, key=lambda one: (-one["reached"]["watch"], -one["reached"]["flag"], one["profile"]))
     ]

@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 
-INK: Final = "#24292f"
 FAINT: Final = "#d8dee4"
 BLUE: Final = "#0072b2"
 ORANGE: Final = "#d55e00"

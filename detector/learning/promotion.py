@@ -16,20 +16,10 @@ from typing import Final, Literal
 import msgspec
 
 from detector.errors import ConfigError
+from detector.learning.rates import UNKNOWN, Interval
 
 OVERT: Final = ("wangiri", "robocall", "smishing", "irsf")
 """Types that nobody forgives a detector for missing; the others' recall is reported and not held against a model."""
-
-
-class Interval(msgspec.Struct, frozen=True):
-    """A figure between the bounds of its 95 %; null: not known."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-UNKNOWN: Final = Interval(None, None, None)
 
 
 class Level(msgspec.Struct, frozen=True):

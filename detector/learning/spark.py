@@ -24,11 +24,12 @@ import pyarrow as pa
 from detector.config import Settings, Source
 from detector.features.catalogue import NAMES
 from detector.ingest.rows import Raw, open_source
-from detector.learning.features import Taken, Taker, Tally, fresh_state
+from detector.learning.features import Taken, Taker, Tally
 from detector.learning.known import Known
 from detector.learning.labelling import columns_of, label_columns_of
 from detector.learning.moments import Moments
 from detector.learning.vectors import LABEL, MINUTE_MS, PLACE
+from detector.pipeline import fresh_state
 from detector.records import ROW, I64s, Kind, partition_of
 
 DataFrame = Any

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from detector.learning.thresholds import SHARES
-from detector.verdict.manifest import Fit, Manifest
+from detector.verdict.manifest import LEVELS, Fit, Manifest
 
 _SIMULATED: Final = """**Fitted on simulated traffic only.** No real call or message has been seen by this model. It may
 flag; it does not block unless the configuration accepts a simulated model (`model.accept_simulated`).
@@ -72,7 +72,7 @@ def figures(evaluation: Mapping[str, Any]) -> Iterator[str]:
     if evaluation["types"]:
         yield "\n| type | numbers | watch | flag | block |\n| --- | ---: | ---: | ---: | ---: |"
         for kind in evaluation["types"]:
-            recalls = " | ".join(percent(kind["recall"][level]) for level in ("watch", "flag", "block"))
+            recalls = " | ".join(percent(kind["recall"][level]) for level in LEVELS)
             yield f"| {kind['type']} | {kind['numbers']} | {recalls} |"
     yield ""
     for note in table["notes"]:

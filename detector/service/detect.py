@@ -23,8 +23,9 @@ from detector.service.rules import Rules, Watch
 from detector.service.saving import Saver
 from detector.service.taking import THREADS, Taking
 from detector.snapshot import open_store
-from detector.verdict.challenge import LEVELS, WHO
+from detector.verdict.challenge import WHO
 from detector.verdict.decisions import Decision
+from detector.verdict.manifest import LEVELS
 
 ROLE = "detect"
 DRIFT_EVERY_S: Final = 10.0

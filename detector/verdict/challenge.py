@@ -10,11 +10,10 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from detector.records import I64s
-from detector.verdict.manifest import Thresholds
+from detector.verdict.manifest import LEVELS, Thresholds
 from detector.verdict.model import Model
 from detector.verdict.trees import Margins, Vectors
 
-LEVELS: Final = ("watch", "flag", "block")
 Who = Literal["both", "champion", "challenger"]
 WHO: Final[tuple[Who, ...]] = get_args(Who)
 """Whose threshold a row reaches; rows that reach neither are not counted."""

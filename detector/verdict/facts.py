@@ -32,13 +32,12 @@ from detector.records import (
 from detector.verdict import expression
 from detector.verdict.expression import NUMBER, YES_NO, Column
 from detector.verdict.lists import NO_TRUNK, NumberList
-from detector.verdict.manifest import Thresholds
+from detector.verdict.manifest import LEVELS, Thresholds
 from detector.verdict.trees import Margins
 
 Positions = npt.NDArray[np.intp]
 
-THRESHOLDS: Final = ("watch", "flag", "block")
-_NUMBERS: Final = ("margin", *THRESHOLDS, "duration_s", "ring_s", "cause", "trunk")
+_NUMBERS: Final = ("margin", *LEVELS, "duration_s", "ring_s", "cause", "trunk")
 _FLAGS: Final = {
     name.lower(): int(flag)
     for name, flag in Flag.__members__.items()
@@ -65,7 +64,7 @@ switch; the row's `kind`; the subject's `number_kind` and `own_zone_class`; the 
 
 SCORED: Final = frozenset(INDEX) | {"margin"}
 """Facts that only a row with a vector has."""
-MODELLED: Final = frozenset({"margin", *THRESHOLDS})
+MODELLED: Final = frozenset({"margin", *LEVELS})
 """Facts that come from the model."""
 
 
@@ -142,7 +141,7 @@ class MomentFacts:
             return column
         if name == "margin":
             return self.moment.margins[self.slots[self.at]]
-        if name in THRESHOLDS:
+        if name in LEVELS:
             thresholds = self.surroundings.thresholds
             return np.array(getattr(thresholds, name) if thresholds else np.nan, np.float64)
         if name in _FLAGS:

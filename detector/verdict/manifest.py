@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -25,6 +25,10 @@ class Thresholds(Part, frozen=True):
     watch: float
     flag: float
     block: float
+
+
+LEVELS: Final[tuple[str, ...]] = Thresholds.__struct_fields__
+"""Watch, flag, block."""
 
 
 class Calibration(Part, frozen=True):

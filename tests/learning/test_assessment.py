@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.learning.assessment import LEVELS, MILLION, Judged, assess, flat
+from detector.learning.assessment import MILLION, Judged, assess, flat
 from detector.learning.table import Table, read_table
-from detector.verdict.manifest import Calibration, Thresholds
+from detector.verdict.manifest import LEVELS, Calibration, Thresholds
 from tests.learning import labelled
 
 BARS = Thresholds(watch=14.0, flag=22.0, block=30.0)

@@ -21,7 +21,7 @@ from detector.learning.features import NOWHERE, Taken, Taker, Tally, from_files,
 from detector.learning.moments import HOUR_MS, AtLabels, EveryNth, Hourly, Moments
 from detector.learning.replay import learning_settings
 from detector.learning.simulate import Scenario, simulate
-from detector.pipeline import Detector, Entry
+from detector.pipeline import Detector, Entry, fresh_state
 from detector.records import ROW, SCHEMA_ID, Flag, I64s, Kind, Role, Rows, partition_of
 from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge, Moment
@@ -302,7 +302,7 @@ def test_vectors_are_the_bytes_that_detect_scores(
         mine = taken.vectors[homes == q]
         assert [vector.tobytes() for vector in mine] == wanted.vectors
         assert model.margins(mine).tolist() == wanted.margins
-        taker = Taker(features.fresh_state(settings), EveryNth(1), floor, Tally())
+        taker = Taker(fresh_state(settings), EveryNth(1), floor, Tally())
         from_the_log = joined(list(from_log(log, taker, 0, Tally())))
         assert [vector.tobytes() for vector in from_the_log.vectors] == wanted.vectors
         assert from_the_log.offsets.tolist() == taken.offsets[homes == q].tolist()
@@ -314,8 +314,8 @@ def test_a_range_of_the_log_has_the_state_of_all_that_came_before(records: list[
     _, logs = detected(records, settings, model)
     log = logs[0]
     start = len(log) // 2
-    whole = list(from_log(log, Taker(features.fresh_state(settings), EveryNth(1), 0, Tally()), 0, Tally()))
-    part = list(from_log(log, Taker(features.fresh_state(settings), EveryNth(1), 0, Tally()), start, Tally()))
+    whole = list(from_log(log, Taker(fresh_state(settings), EveryNth(1), 0, Tally()), 0, Tally()))
+    part = list(from_log(log, Taker(fresh_state(settings), EveryNth(1), 0, Tally()), start, Tally()))
     assert 0 < sum(map(len, part)) < sum(map(len, whole))
     assert [line[1:] for line in lines(part)] == [line[1:] for line in lines(whole)][-sum(map(len, part)) :]
 
@@ -326,7 +326,7 @@ def test_a_broken_message_of_the_log_is_counted_and_passed_over(records: list[by
     _, logs = detected(records[:2000], settings, model)
     tally = Tally()
     broken = [Entry(0, b"?", [("schema", SCHEMA_ID)]), *(replace(entry, offset=entry.offset + 1) for entry in logs[0])]
-    taken = list(from_log(broken, Taker(features.fresh_state(settings), EveryNth(1), 0, tally), 0, tally))
+    taken = list(from_log(broken, Taker(fresh_state(settings), EveryNth(1), 0, tally), 0, tally))
     assert tally.rejected == {"wrong_shape": 1}
     assert sum(map(len, taken)) > 0
 

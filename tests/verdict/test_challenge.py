@@ -11,7 +11,8 @@ from detector.cli import main
 from detector.config import ROOT, load
 from detector.metrics import Metrics
 from detector.replay import Replay
-from detector.verdict.challenge import LEVELS, WHO, Challenge
+from detector.verdict.challenge import WHO, Challenge
+from detector.verdict.manifest import LEVELS
 from detector.verdict.model import Model
 from tests.service.harness import RECORDS, settings_for, traffic
 from tests.verdict import models
