@@ -43,7 +43,7 @@ def test_handles_and_threads_of_those_that_are_killed_count_too(held: Vitals) ->
 @pytest.mark.parametrize(
     ("held", "words"),
     [
-        (Vitals(307 * MB, 25, 15), "detect: memory grew from 300 to 307 MB"),
+        (Vitals(307 * MB, 25, 15), "detect: memory beyond state grew from 300 to 307 MB"),
         (Vitals(300 * MB, 34, 15), "detect: handles grew from 25 to 34"),
         (Vitals(300 * MB, 25, 24), "detect: threads grew from 15 to 24"),
     ],
@@ -54,6 +54,14 @@ def test_one_process_that_holds_more_afterwards_is_growth(held: Vitals, words: s
     assert made.unmet() == []
     made.samples.append(Sample(1_100.0, "detect", 0, held))
     assert [sentence.startswith(words) for sentence in made.unmet()] == [True]
+
+
+def test_memory_that_went_into_the_state_is_no_growth() -> None:
+    """Numbers that become usual ones hold more; what is held beside them must not grow."""
+    made = soak()
+    made.samples.append(Sample(1_100.0, "detect", 0, Vitals(330 * MB, 25, 15), state_bytes=30 * MB))
+    assert made.unmet() == []
+    assert "| detect | its state, MB | 0 | 30 | +30 |" in table(made)
 
 
 def test_a_role_without_samples_after_the_settling_time_is_not_flat() -> None:
