@@ -65,8 +65,27 @@ from numba.extending import intrinsic  # noqa: E402
 
 
 def kernel(function: F) -> F:
-    """Compile `function` on first call: one naked loop, arrays in, nothing allocated."""
-    compiled: F = numba.njit(nogil=True, cache=True, fastmath=False, error_model="numpy")(function)
+    """Compile `function` on first call: one naked loop, arrays in, nothing allocated.
+
+    Nothing is allocated, so that nothing need be counted: with numba's reference counts, two atomic steps for each
+    array that is taken from a tuple or a record, counting and scoring a row took half as long again. A kernel that
+    makes an array does not compile.
+    """
+    return _compiled(function, inline="never")
+
+
+def inlined(function: F) -> F:
+    """A kernel that becomes part of those that call it, where the shape of the array it is given is a constant.
+
+    For loops over a ring or a tile: called as they are they know no shape, and run a counter at a time.
+    """
+    return _compiled(function, inline="always")
+
+
+def _compiled(function: F, inline: str) -> F:
+    compiled: F = numba.njit(nogil=True, cache=True, fastmath=False, error_model="numpy", inline=inline, _nrt=False)(
+        function
+    )
     return compiled
 
 

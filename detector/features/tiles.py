@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from detector.jit import kernel
+from detector.jit import inlined
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
@@ -93,7 +93,7 @@ Tiles = npt.NDArray[Any]
 """The ring of one number: u8, u16 or u32[tiles, columns]."""
 
 
-@kernel
+@inlined
 def clear_opened(tiles: Tiles, opened: int, newest: int) -> None:
     """Empty the last `opened` tiles (mutated) of the ring up to tile `newest`, all at most.
 
@@ -106,14 +106,14 @@ def clear_opened(tiles: Tiles, opened: int, newest: int) -> None:
         at = at - 1 if at > 0 else len(tiles) - 1
 
 
-@kernel
+@inlined
 def add_steps(tile: Tiles, most: int, steps: Tiles) -> None:
     """Add i64 `steps` to the first columns of the tile (mutated), saturating at `most`."""
     for c in range(len(tile)):
         tile[c] = min(i64(tile[c]) + steps[c], most)
 
 
-@kernel
+@inlined
 def sum_window(tiles: Tiles, newest: int, at: int, first: int, out: Tiles) -> None:
     """out[c] (i64, written) = sum of column c over the tiles of the epochs from `first` to `newest`, tile `at`.
 
