@@ -73,6 +73,8 @@ from detector.features.tiles import (
     SPAN_7D,
     SPAN_24H,
     TALK_O,
+    TILES_7D,
+    TILES_24H,
     UNATTESTED_O,
     i64,
 )
@@ -203,9 +205,10 @@ def write_rhythm(past: Past, as_of_ms: int, out: Vectors) -> None:
     hours = past["tiles_24h"]
     newest = newest_ms // HOP_24H
     active, busiest, total = 0, 0, 0
-    for epoch in range(max((as_of_ms - SPAN_24H) // HOP_24H, newest - len(hours) + 1), newest + 1):
-        tile = hours[epoch % len(hours)]
-        outgoing = i64(tile[BEGAN_O]) + i64(tile[SMS_O])
+    at = newest % TILES_24H
+    for _ in range(max((as_of_ms - SPAN_24H) // HOP_24H, newest - TILES_24H + 1), newest + 1):
+        outgoing = i64(hours[at, BEGAN_O]) + i64(hours[at, SMS_O])
+        at = at - 1 if at > 0 else TILES_24H - 1
         active += outgoing > 0
         busiest = max(busiest, outgoing)
         total += outgoing
@@ -214,10 +217,11 @@ def write_rhythm(past: Past, as_of_ms: int, out: Vectors) -> None:
     days = past["tiles_7d"]
     newest = newest_ms // HOP_7D
     active, hours_seen = 0, 0
-    for epoch in range(max((as_of_ms - SPAN_7D) // HOP_7D, newest - len(days) + 1), newest + 1):
-        tile_7d = days[epoch % len(days)]
-        active += i64(tile_7d[DAY_BEGAN_O]) + i64(tile_7d[DAY_SMS_O]) > 0
-        hours_seen |= i64(past["day_hours"][epoch % len(days)])
+    at = newest % TILES_7D
+    for _ in range(max((as_of_ms - SPAN_7D) // HOP_7D, newest - TILES_7D + 1), newest + 1):
+        active += i64(days[at, DAY_BEGAN_O]) + i64(days[at, DAY_SMS_O]) > 0
+        hours_seen |= i64(past["day_hours"][at])
+        at = at - 1 if at > 0 else TILES_7D - 1
     out[ACTIVE_DAYS_7D] = min(active, SPAN_7D // HOP_7D)
     hours_of_day = 0
     for hour in range(24):
