@@ -15,26 +15,22 @@ from detector.errors import SnapshotError
 from detector.features.catalogue import FEATURES
 from detector.features.index import ABSENT, Index
 from detector.features.line import STANDING, form_line, no_line
-from detector.features.past import FORMS
-from detector.features.pool import FREE, MARKS, USED, Pool
-from detector.features.status import Status as Status
-from detector.features.tiles import MINUTE_MS
-from detector.features.update import (
+from detector.features.memory import (
     CLOCK,
     EVICTED,
     FORGOTTEN,
     MOST_HELD,
-    NEXT_ROW,
-    PROGRESS,
-    TAKEN,
     Memory,
-    apply_rows,
     blank_scratch,
     memory_of,
     place_at,
-    sum_own_blocks,
-    take_vectors,
 )
+from detector.features.past import FORMS
+from detector.features.pool import FREE, MARKS, USED, Pool
+from detector.features.reading import sum_own_blocks, take_vectors
+from detector.features.status import Status as Status
+from detector.features.tiles import MINUTE_MS
+from detector.features.update import NEXT_ROW, PROGRESS, TAKEN, apply_rows
 from detector.features.vectors import Vectors
 from detector.records import NO_NUMBER, Arrays, Bools, Flag, I64s, Kind, Rows, U64s
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 from detector.errors import ConfigError
-from detector.features.update import SILENT_MS
+from detector.features.holding import SILENT_MS
 from detector.records import Bools, I64s, U64s, partition_of
 
 HOUR_MS: Final = 3_600_000

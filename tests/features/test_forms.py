@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from detector.features.catalogue import INDEX
+from detector.features.holding import SILENT_MS
 from detector.features.past import FORMS, QUIET_EVENTS, SEEN_MOST
 from detector.features.state import State, Status
-from detector.features.update import SILENT_MS
 from detector.records import ROW, UNKNOWN_DURATION, Flag, Kind, NumberKind, Role, Rows, pack_digits
 from tests.features.test_state import assert_equal_features, every, same_bytes
 from tests.naive import NaiveState, rows_of
