@@ -66,6 +66,7 @@ class Topics(Part, frozen=True):
     commands: str = "commands"
     control: str = "control"
     rejects: str = "rejects"
+    heartbeats: str = "heartbeats"
     partitions: Annotated[Positive, Meta(le=4096), _help("P, fixed for life: 12, or 48 for a national network")] = 12
     replication: Annotated[Positive, _help("replication factor; 3 in production")] = 1
 
@@ -106,6 +107,13 @@ class Ingest(Part, frozen=True):
     batch_records: Annotated[Positive, _help("records in one transaction at most")] = 50_000
     wait_ms: Annotated[Positive, _help("how long an idle poll waits")] = 100
     rows_per_message: Annotated[Positive, Meta(le=8192), _help("rows packed in one internal message at most")] = 4_096
+    # Off unless asked for: it takes a topic more, which `detector topics create` makes.
+    heartbeat_s: Annotated[
+        Positive | None,
+        _help(
+            "seconds between two heartbeats of a partition, which travel from a topic to detect's commit; null = none"
+        ),
+    ] = None
 
 
 class Detect(Part, frozen=True):

@@ -41,6 +41,15 @@ LATENCY_BUCKETS_S: Final = (
 """Edges at the objectives, so that no interpolation decides whether one is met: p50 of 40 ms,
 p99 of 100 ms, and 10 s, where the broker ends a transaction."""
 
+HEARTBEAT_BUCKETS_S: Final = (*LATENCY_BUCKETS_S, 30, 60)
+"""The same, and where a heartbeat is half lost, and lost."""
+
+RECEIVE_BUCKETS_S: Final = (0.5, 1, 2, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400)
+"""From a start record that comes with the first ring to a file sent once a day; the shortest window is 300 s."""
+
+SCORE_BUCKETS: Final = (-10, -8, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8)
+"""Margins: an honest number's lie far below 0, and every unit more is 2.7 times the odds."""
+
 BATCH_BUCKETS: Final = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000)
 """Records or rows of one batch; the configured limit of ingest, 50,000, is an edge."""
 
@@ -115,6 +124,15 @@ METRICS: Final[tuple[Metric, ...]] = (
         "rows that ingest has published",
         "far below two a record: originators are withheld, or a side is undeclared in the mapping",
     ),
+    _histogram(
+        "receive_seconds",
+        ("source", "phase"),
+        "seconds",
+        "from an event to its record standing in the source's topic, by the phase it reports (began, answered, "
+        "interim, ended, complete); some records of each batch, none of a source with max_future_s off",
+        "began above 5 s: decisions come as much later; look at the switch's exporter, or its clock",
+        RECEIVE_BUCKETS_S,
+    ),
     _counter(
         "names",
         (),
@@ -144,6 +162,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         "rows whose number was scored by the model",
         "zero while rows grow: no model is loaded, or its activity floor is above all traffic",
     ),
+    _histogram(
+        "score",
+        (),
+        "margin",
+        "margins of some of the rows scored, 32 of a batch's 16,384 rows",
+        "a hump that moves: compare feature_drift of score, and with the week before",
+        SCORE_BUCKETS,
+    ),
     _counter(
         "decisions",
         ("action", "rule", "service"),
@@ -157,6 +183,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "decisions",
         "blocks that became flags, by what held them back",
         "budget: an attack or a bad rule, decide which; source_silent: mend the feed; warm_up: wait a week",
+    ),
+    _gauge(
+        "in_force",
+        ("partition", "action"),
+        "decisions",
+        "decisions that hold at the partition's newest event time; each partition is counted in turn, one a second",
+        "block rising beyond what analysts can read: look at decisions by rule, and release what is wrong",
     ),
     _gauge(
         "blocks_budget_left",
@@ -248,6 +281,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 1),
     ),
     _gauge(
+        "snapshot_bytes",
+        (),
+        "bytes",
+        "size of the last snapshot written",
+        "twelve of them and the kept ones must fit into detect.snapshots; it grows with numbers",
+    ),
+    _gauge(
         "unsaved_rows",
         (),
         "rows",
@@ -269,6 +309,37 @@ METRICS: Final[tuple[Metric, ...]] = (
         "seconds",
         "now less the newest event time committed by the role",
         "above 60 s and rising: the role is too slow (add workers) or its sources are late (compare the roles)",
+    ),
+    _gauge(
+        "lag_records",
+        ("role", "topic", "partition"),
+        "messages",
+        "messages that stand in a partition and no poll has given the role yet, as librdkafka knows",
+        "rising on all partitions: add workers; on one alone: see committed_offset, and the log of its holder",
+    ),
+    _gauge(
+        "committed_offset",
+        ("partition",),
+        "offset",
+        "the next internal offset that detect will work through in a partition it holds",
+        "still while lag_records of the partition is above 0: it is stuck; restart its holder",
+    ),
+    _histogram(
+        "heartbeat_seconds",
+        (),
+        "seconds",
+        "from a heartbeat standing in its topic, through ingest, to detect's commit of the batch that it went through",
+        "above 1: see latency_seconds of both roles for which of them is slow",
+        HEARTBEAT_BUCKETS_S,
+    ),
+    _gauge(
+        "heartbeat_timestamp",
+        ("partition",),
+        "unix seconds",
+        "when a heartbeat of the partition last came through, or when the partition was taken; none where "
+        "ingest.heartbeat_s is off",
+        "older than three of ingest.heartbeat_s: nothing gets through; see assigned of both roles and broker_up",
+        "heartbeat_timestamp_seconds",
     ),
     _histogram(
         "latency_seconds",
@@ -309,6 +380,28 @@ METRICS: Final[tuple[Metric, ...]] = (
         "transactions by outcome: committed, aborted",
         "aborted without a rebalance or a restart near it: read the role's log for the broker's error",
     ),
+    _counter(
+        "rebalances",
+        ("role", "what"),
+        "rebalances",
+        "times that the group has given partitions, asked for some back (revoked), or given them to another (lost)",
+        "lost: the process was away for longer than its session of 6 s (paused, starved, cut off); see its log",
+    ),
+    # What the Kafka clients say.
+    _gauge(
+        "client_queue_messages",
+        ("client",),
+        "messages",
+        "messages inside librdkafka: fetched and not polled yet (consumer), sent and not stored yet (producer)",
+        "consumer at its limit: the role is behind, not the broker; producer above 10,000: the broker stores slowly",
+    ),
+    _gauge(
+        "broker_round_trip_seconds",
+        ("client", "broker", "stat"),
+        "seconds",
+        "how long a broker's answers took in the last 5 s, mean and p99; a fetch waits up to 0.05 for records",
+        "producer p99 above 0.05: the broker or the way to it is slow; compare its nodes",
+    ),
     # Who we are and whether we live.
     _gauge(
         "broker_up",
@@ -346,6 +439,35 @@ METRICS: Final[tuple[Metric, ...]] = (
         "failed: the log says which file is wrong and where; mend it, and it is tried again",
     ),
     _gauge(
+        "reload_timestamp",
+        (),
+        "unix seconds",
+        "when the rules in force were taken: at the start, or when their files had changed",
+        "older than a change of yours: the process has not seen it; is the file where its configuration looks?",
+        "reload_timestamp_seconds",
+    ),
+    _gauge(
+        "reload_success",
+        (),
+        "0 or 1",
+        "whether the last attempt to take model, policy, lists and zones succeeded",
+        "0: the old ones decide; the log says which file is wrong and where",
+    ),
+    _gauge(
+        "config_info",
+        ("version",),
+        "1",
+        "the configuration in force, as a hash of all but the host's name and folder",
+        "versions that differ between processes: a rollout is half done",
+    ),
+    _gauge(
+        "partitions",
+        (),
+        "partitions",
+        "topics.partitions, which detect's workers hold together",
+        "another number in one process: it is configured for another deployment",
+    ),
+    _gauge(
         "challenger_info",
         ("version", "simulated"),
         "1",
@@ -378,12 +500,15 @@ class Metrics:
     rejects: Counter
     skipped: Counter
     rows_out: Counter
+    receive_seconds: Histogram
     names: Counter
     messages: Counter
     rows: Counter
     scored: Counter
+    score: Histogram
     decisions: Counter
     held_back: Counter
+    in_force: Gauge
     blocks_budget_left: Gauge
     challenger: Counter
     feature_drift: Gauge
@@ -396,19 +521,31 @@ class Metrics:
     snapshots: Counter
     snapshot_seconds: Histogram
     snapshot_pause_seconds: Histogram
+    snapshot_bytes: Gauge
     unsaved_rows: Gauge
     snapshot_age: Gauge
     lag_seconds: Gauge
+    lag_records: Gauge
+    committed_offset: Gauge
+    heartbeat_seconds: Histogram
+    heartbeat_timestamp: Gauge
     latency_seconds: Histogram
     batch_size: Histogram
     stage_seconds: Histogram
     transaction_seconds: Histogram
     transactions: Counter
+    rebalances: Counter
+    client_queue_messages: Gauge
+    broker_round_trip_seconds: Gauge
     broker_up: Gauge
     assigned: Gauge
     replaying: Gauge
     model_info: Gauge
     reloads: Counter
+    reload_timestamp: Gauge
+    reload_success: Gauge
+    config_info: Gauge
+    partitions: Gauge
     challenger_info: Gauge
     policy_info: Gauge
     last_step_timestamp: Gauge

@@ -9,7 +9,7 @@ into batches.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,10 @@ from detector.verdict.model import Model
 
 CHUNK_ROWS = 16_384
 """Rows taken through the core at once: their vectors (480 bytes each) stay near the cache."""
+SHOWN: Final = 32
+"""Margins of a chunk that are looked at: metrics take them one by one, at 1 us each."""
+LONGEST_BEAT: Final = 15
+"""Digits of a time in milliseconds that a float holds exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,10 @@ class Outcome:
     """i64[levels, who] of `Challenge.compare`; None where there is no challenger."""
     drawn: Counts | None = None
     """How the vectors that were drawn lie in the bins of the model's reference; None where none was drawn."""
+    margins: list[float] = field(default_factory=list)
+    """Of a few of the rows scored, to look at."""
+    beats: list[int] = field(default_factory=list)
+    """When each heartbeat among the messages stood in its topic, UTC milliseconds."""
 
 
 class Detector:
@@ -165,6 +173,7 @@ class Detector:
         )
         if self.model:
             self._draw(moment, self.model, outcome)
+            outcome.margins += margins[:: -(-len(margins) // SHOWN) or 1].tolist()
         if self._challenge:
             compared = self._challenge.compare(updated.vectors, margins)
             outcome.compared = compared if outcome.compared is None else outcome.compared + compared
@@ -219,6 +228,8 @@ def _chunks(entries: Sequence[Entry], outcome: Outcome) -> Iterator[_Chunk]:
         for name, content in entry.headers:
             if name == "names":
                 chunk.names |= _names(content)
+            elif name == "beat":
+                outcome.beats += _beat(content)
             elif name == "command":
                 command = read_command(content)
                 if isinstance(command, Rejected):
@@ -242,3 +253,8 @@ def _names(content: bytes) -> Mapping[int, str]:
         return {int(number): str(text) for number, text in orjson.loads(content).items()}
     except (orjson.JSONDecodeError, AttributeError, ValueError):
         return {}
+
+
+def _beat(content: bytes) -> list[int]:
+    """When a heartbeat stood in its topic; a header that is not what ingest writes says nothing."""
+    return [int(content)] if content.isdigit() and len(content) <= LONGEST_BEAT else []

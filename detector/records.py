@@ -45,7 +45,9 @@ zone of the call's destination, in both roles. `cause`: ITU-T Q.850 below 128, S
 300. `ring_ds`: tenths of a second. `device`, `cell`: hashes, 0 = not given."""
 
 SCHEMA_ID: Final = b"row-1"
-"""Value of the `schema` header of every message of the internal topic."""
+"""Value of the `schema` header of every message of the internal topic that carries rows."""
+BEAT_ID: Final = b"beat-1"
+"""The same of a heartbeat, which carries none: a `beat` header says when it stood in its topic, in UTC milliseconds."""
 
 UNKNOWN_DURATION: Final = 0xFFFF_FFFF
 UNKNOWN_RING: Final = 0xFFFF

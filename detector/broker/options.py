@@ -78,6 +78,10 @@ TRANSACTIONS: Final[Options] = {
     # 100 ms unless told. From 5 ms on the pause doubles, to a second.
     "retry.backoff.ms": 5,
 }
+TOLD: Final[Options] = {
+    # What a client says of itself, some 20 KB of JSON for a dozen partitions: a millisecond every five seconds.
+    "statistics.interval.ms": 5_000,
+}
 READ: Final[Options] = {
     # Required by librdkafka; a reader assigns partitions itself and never joins.
     "group.id": "detector-reader",

@@ -21,6 +21,8 @@ REJECTS_KEPT_MS: Final = 14 * DAY_MS
 COMPACTION_LAG_MS: Final = 2 * HOUR_MS
 """What is superseded stays readable this long, for enforcement that was away and for the block budget's hours."""
 COMPACTED_WITHIN_MS: Final = DAY_MS
+BEATS_KEPT_MS: Final = HOUR_MS
+"""What a heartbeat tells is told when it arrives."""
 
 _OURS: Final[Mapping[str, str]] = {
     # Publication time by the broker's clock, so that one host's wrong clock cannot shorten what is kept.
@@ -42,7 +44,7 @@ def _in_force() -> dict[str, str]:
 
 
 def topic_specs(settings: Settings, source_partitions: int | None = None) -> list[TopicSpec]:
-    """Our seven topics, then those of the sources, for where they do not exist yet.
+    """Our seven topics, the heartbeats' if there are any, then those of the sources, for where they do not exist yet.
 
     `source_partitions` is for the sources' topics only: as many as ours unless given. How long
     those keep their records is the carrier's choice, and so the cluster's default.
@@ -57,6 +59,8 @@ def topic_specs(settings: Settings, source_partitions: int | None = None) -> lis
         topics.control: (1, {**_OURS, "cleanup.policy": "compact"}),
         topics.rejects: (topics.partitions, _kept(REJECTS_KEPT_MS)),
     }
+    if settings.ingest.heartbeat_s:
+        ours[topics.heartbeats] = (topics.partitions, _kept(BEATS_KEPT_MS))
     # With three replicas one may be away and acks=all still means two.
     safe = {"min.insync.replicas": str(max(1, topics.replication - 1))}
     specs = [TopicSpec(name, count, topics.replication, config | safe) for name, (count, config) in ours.items()]
@@ -72,7 +76,7 @@ def check_topics(broker: Broker, settings: Settings) -> None:
     """
     found = broker.partitions()
     topics = settings.topics
-    numbered = (topics.events, topics.decisions, topics.history, topics.shadow)
+    numbered = (topics.events, topics.decisions, topics.history, topics.shadow, topics.heartbeats)
     missing, wrong = [], []
     for spec in topic_specs(settings):
         partitions = found.get(spec.name)

@@ -13,6 +13,7 @@ from detector.errors import ConfigError, Recoverable
 
 if TYPE_CHECKING:
     from detector.broker import Broker
+    from detector.broker.statistics import Statistics
 
 Handler = Callable[[argparse.Namespace], int]
 Commands = argparse._SubParsersAction
@@ -52,11 +53,14 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 @contextmanager
-def open_kafka(settings: Settings) -> Iterator["Broker"]:
-    """The configured Kafka; nothing is sent before it is used. Its address stands in what is raised."""
+def open_kafka(settings: Settings, told: "Callable[[Statistics], None] | None" = None) -> Iterator["Broker"]:
+    """The configured Kafka; nothing is sent before it is used. Its address stands in what is raised.
+
+    `told` is given what its clients say of themselves.
+    """
     from detector.broker.kafka import KafkaBroker
 
-    broker = KafkaBroker(settings.kafka)
+    broker = KafkaBroker(settings.kafka, told)
     try:
         yield broker
     except Recoverable as error:

@@ -71,6 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _role(arguments: argparse.Namespace) -> int:
     from detector.admin import AdminServer, Probe
     from detector.service import run
+    from detector.service.telling import Clients
     from detector.supervisor import stop_on_signals, until_told_or_alone
 
     settings = settings_of(arguments)
@@ -94,7 +95,7 @@ def _role(arguments: argparse.Namespace) -> int:
     with AdminServer(settings.admin.host, admin_port(settings, role, ordinal), probe) as admin:
         log = logging.getLogger("detector")
         log.info("%s: /metrics, /health and /ready at %s", name, admin.url)
-        with open_kafka(settings) as broker:
+        with open_kafka(settings, Clients(metrics, role).tell) as broker:
             build = _builder(role, settings, broker, metrics, f"{settings.instance}-{ordinal}")
             run(build, until_told_or_alone(stop.is_set), metrics, leave.is_set)
         log.info("%s: drained", name)

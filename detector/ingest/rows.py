@@ -28,6 +28,7 @@ from detector.ingest.scattering import count_rows, place_rows
 from detector.ingest.sound import are_sound
 from detector.ingest.zones import ZoneClass, ZoneTable
 from detector.records import (
+    BEAT_ID,
     BODY_BITS,
     MAX_TRUNK,
     ROW,
@@ -314,11 +315,13 @@ def pack_message(rows: Rows) -> bytes:
 
 
 def unpack_message(value: bytes | None, headers: Sequence[tuple[str, bytes]] | None) -> Rows | Rejected:
-    """The rows of an internal message, read-only; `Rejected` when its schema or size, or a row, cannot be ours.
+    """The rows of an internal message, read-only: none of a heartbeat; `Rejected` when it, or a row, cannot be ours.
 
     Ingest writes no others, but what does must not stop detect, nor put its clocks forward for good.
     """
     schema = dict(headers or ()).get("schema")
+    if schema == BEAT_ID and not value:
+        return np.zeros(0, ROW)
     if schema != SCHEMA_ID:
         got = schema[:40] if schema else schema
         return Rejected(Reason.WRONG_SHAPE, f"header schema: wanted {SCHEMA_ID!r} (got {got!r})")

@@ -230,7 +230,7 @@ def _table(entries: Sequence[Entry]) -> pa.Table:
         names = _names(headers.get("names", b"{}"))
         for name, column in texts.items():
             column += [names.get(str(number)) for number in rows[name].tolist()] if names else [None] * len(rows)
-        commands += [headers.get("command"), *[None] * (len(rows) - 1)]
+        commands += [headers.get("command"), *[None] * (len(rows) - 1)] if len(rows) else []
     rows = np.frombuffer(b"".join(values), ROW)
     columns: dict[str, object] = {
         "log_offset": np.concatenate([np.zeros(0, np.int64), *offsets]),

@@ -22,14 +22,17 @@ from detector.service.restore import Restorer
 from detector.service.rules import Rules, Watch
 from detector.service.saving import Saver
 from detector.service.taking import THREADS, Taking
+from detector.service.telling import begin_at_zero, tell_settings
 from detector.snapshot import open_store
 from detector.verdict.challenge import WHO
-from detector.verdict.decisions import Decision
+from detector.verdict.decisions import SEVERITY, Decision
 from detector.verdict.manifest import LEVELS
 
 ROLE = "detect"
 DRIFT_EVERY_S: Final = 10.0
 """Between two looks at drift, which moves by the hour: each sets sixty gauges."""
+CASES_EVERY_S: Final = 1.0
+"""Between two partitions whose decisions in force are counted: 10,000 of them take a millisecond."""
 
 
 class DetectRole:
@@ -54,16 +57,26 @@ class DetectRole:
         self._consumer.subscribe([settings.topics.events], self)
         self._rules = Rules.load(settings)
         self._rules.tell(metrics)
+        tell_settings(metrics, settings)
+        begin_at_zero(metrics)
         self._watch = Watch(settings, self._rules, executor(1, "rules"), metrics)
         self._drifting = Drifting(self._rules.model)
-        self._drift_told_s = 0.0
+        self._drift_told_s = self._cases_told_s = 0.0
+        self._cases_told = -1
+        """The partition whose decisions in force were counted last."""
         store = open_store(settings, broker.identity(settings.topics.events))
         self._taking = Taking(Restorer(settings, broker, self._rules.detector, store), executor(THREADS, "restore"))
         self._held: dict[int, Held] = {}
         self._carried: list[Message] = []
         """Polled while an aborted transaction settled, for the next step."""
         self._wait_s = settings.detect.wait_ms / 1000
-        self._gauges = (metrics.state_bytes, metrics.restore_seconds, metrics.blocks_budget_left)
+        self._gauges = (
+            metrics.state_bytes,
+            metrics.restore_seconds,
+            metrics.blocks_budget_left,
+            metrics.committed_offset,
+            metrics.heartbeat_timestamp,
+        )
         self._saver = Saver(store, settings.detect, metrics, clock, executor(1, "snapshot"))
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
 
@@ -71,6 +84,7 @@ class DetectRole:
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, None]:
         """Each partition begins to be restored; none is read until it is."""
+        self._metrics.rebalances.labels(ROLE, "assigned").inc()
         for at in partitions:
             self._taking.begin(at.partition)
         self._count()
@@ -81,10 +95,15 @@ class DetectRole:
         for at in partitions:
             if at.partition in self._held:
                 self._saver.hand_over(self._held[at.partition])
-        self.lost(partitions)
+        self._metrics.rebalances.labels(ROLE, "revoked").inc()
+        self._let_go(partitions)
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
         """Arrays and outputs of these partitions are gone: they are another worker's."""
+        self._metrics.rebalances.labels(ROLE, "lost").inc()
+        self._let_go(partitions)
+
+    def _let_go(self, partitions: Sequence[TopicPartition]) -> None:
         gone = {at.partition for at in partitions}
         self._carried = [message for message in self._carried if message.partition() not in gone]
         for at in partitions:
@@ -94,6 +113,8 @@ class DetectRole:
                 gauge.remove(str(at.partition))
             for form in FORMS:
                 self._metrics.numbers.remove(str(at.partition), form)
+            for action in SEVERITY:
+                self._metrics.in_force.remove(str(at.partition), action)
         self._count()
 
     def _count(self) -> None:
@@ -154,6 +175,9 @@ class DetectRole:
             self._held[part.number] = held
             starts[TopicPartition(self._settings.topics.events, part.number)] = taken.position
             self._metrics.restore_seconds.labels(str(part.number)).set(taken.seconds)
+            self._metrics.committed_offset.labels(str(part.number)).set(part.committed)
+            if self._settings.ingest.heartbeat_s:  # one that never comes is missed too
+                self._metrics.heartbeat_timestamp.labels(str(part.number)).set(self._clock())
             self._metrics.messages.inc(taken.messages)
             self._count_rows(taken.statuses)
         if starts:
@@ -181,6 +205,7 @@ class DetectRole:
         for decision in outcome.decisions:
             held.outputs += self._decided(decision, held.part.number)
         held.decisions += outcome.decisions
+        held.beats += outcome.beats
         held.position = entries[-1].offset + 1
         held.rows_since_snapshot += sum(outcome.statuses)
         return outcome
@@ -220,9 +245,18 @@ class DetectRole:
                 continue
             published = [decision for held in ready.values() for decision in held.decisions]
             for held in ready.values():
-                held.outputs, held.decisions, held.committed = [], [], held.position
+                self._hear(held)
+                held.outputs, held.decisions, held.beats, held.committed = [], [], [], held.position
             return published
         return []
+
+    def _hear(self, held: Held) -> None:
+        """Its heartbeats have come from their topic to a commit: how long each took."""
+        partition, now = str(held.part.number), self._clock()
+        self._metrics.committed_offset.labels(partition).set(held.position)
+        for beat_ms in held.beats:
+            self._metrics.heartbeat_seconds.observe(max(0.0, now - beat_ms / 1000))
+            self._metrics.heartbeat_timestamp.labels(partition).set(now)
 
     def _settle(self, seconds: float) -> None:
         """Poll for so long. What the polls give is carried to the next step, a batch of it at most.
@@ -256,9 +290,12 @@ class DetectRole:
     ) -> None:
         metrics, now = self._metrics, self._clock()
         metrics.messages.inc(len(messages))
-        metrics.batch_size.labels(ROLE).observe(len(messages))
-        metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
+        if len(messages) > sum(len(outcome.beats) for outcome in outcomes):
+            metrics.batch_size.labels(ROLE).observe(len(messages))
+            metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
         for outcome in outcomes:
+            for margin in outcome.margins:
+                metrics.score.observe(margin)
             metrics.scored.inc(outcome.scored)
             metrics.forgotten.inc(outcome.forgotten)
             metrics.evicted.inc(outcome.evicted)
@@ -288,6 +325,9 @@ class DetectRole:
         if not 0 <= now - self._drift_told_s < DRIFT_EVERY_S:
             self._drift_told_s = now
             self._tell_drift()
+        if not 0 <= now - self._cases_told_s < CASES_EVERY_S:
+            self._cases_told_s = now
+            self._tell_cases()
         began, polled, worked, done = at
         for stage, seconds in (("poll", polled - began), ("detect", worked - polled), ("publish", done - worked)):
             metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
@@ -300,6 +340,17 @@ class DetectRole:
             metrics.feature_drift.clear()
         for name, index in found.items():
             metrics.feature_drift.labels(name).set(index)
+
+    def _tell_cases(self) -> None:
+        """What is in force in the next of the partitions held, at its newest event time."""
+        if not self._held:
+            return
+        self._cases_told = min((q for q in self._held if q > self._cases_told), default=min(self._held))
+        part = self._held[self._cases_told].part
+        memory = part.shadow if self._settings.verdict.mode == "shadow" else part.memory
+        counts = memory.count_in_force(part.coverage.newest_ms)
+        for action in SEVERITY:
+            self._metrics.in_force.labels(str(part.number), action).set(counts[action])
 
     def _count_rows(self, statuses: Sequence[int]) -> None:
         for status, count in zip(Status, statuses, strict=True):

@@ -18,6 +18,8 @@ class Held:
     """The group's offset: it never goes back."""
     outputs: list[Output] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+    beats: list[int] = field(default_factory=list)
+    """When the heartbeats among them stood in their topic, UTC milliseconds."""
     rows_since_snapshot: int = 0
     """What whoever restores it from there has to replay."""
     snapshot_at: float = 0.0

@@ -15,12 +15,15 @@ from detector.errors import Abort, Fatal, Rejected
 from detector.ingest.commands import command_row, read_command
 from detector.ingest.rows import Ingested, Raw, SourceReader, open_source, pack_message, scatter
 from detector.metrics import Metrics
-from detector.records import SCHEMA_ID, I64s, NumberKind, Rows
+from detector.records import BEAT_ID, SCHEMA_ID, I64s, NumberKind, Rows
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
+from detector.service.receiving import tell_delays
 from detector.service.rejects import reject_output
+from detector.service.telling import tell_settings
 
 ROLE = "ingest"
 SCHEMA_HEADER = ("schema", SCHEMA_ID)
+BEAT_HEADER = ("schema", BEAT_ID)
 MOST_MESSAGE_BYTES = 700_000
 """Rows and headers of an internal message: below the 1,000,000 bytes that clients and brokers take unless told."""
 
@@ -54,22 +57,37 @@ class IngestRole:
         self._aborted = 0
         self._rewind: dict[TopicPartition, int] = {}
         """Where to read on after an aborted transaction, until that is done."""
-        self._consumer.subscribe([*self._sources, settings.topics.commands], self)
+        self._beat_s = settings.ingest.heartbeat_s
+        self._beaten_s = 0.0
+        """When this worker last sent heartbeats."""
+        tell_settings(metrics, settings)
+        for source in settings.sources:
+            metrics.records.labels(source.name)  # a source that is silent from the start is seen to be
+        beats = [settings.topics.heartbeats] if self._beat_s else []
+        self._consumer.subscribe([*self._sources, settings.topics.commands, *beats], self)
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Every partition starts at its committed offset."""
         self._held.update(partitions)
+        self._metrics.rebalances.labels(ROLE, "assigned").inc()
         self._metrics.assigned.labels(ROLE).set(len(self._held))
         return {}
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Each step has committed what it did; where to go back is another worker's business now."""
+        self._metrics.rebalances.labels(ROLE, "revoked").inc()
+        self._let_go(partitions)
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """The same, without having been asked."""
+        self._metrics.rebalances.labels(ROLE, "lost").inc()
+        self._let_go(partitions)
+
+    def _let_go(self, partitions: Sequence[TopicPartition]) -> None:
         self._held.difference_update(partitions)
         for at in partitions:
             self._rewind.pop(at, None)
         self._metrics.assigned.labels(ROLE).set(len(self._held))
-
-    lost = revoked
 
     def step(self) -> int:
         """One batch of records is rows on the internal topic, or rejects, with its offsets committed."""
@@ -78,13 +96,13 @@ class IngestRole:
         began = time.perf_counter()
         messages = self._consumer.poll(self._settings.ingest.batch_records, self._settings.ingest.wait_ms / 1000)
         metadata = self._consumer.group_metadata()
-        if not messages:
+        outputs = self._beats_due()
+        if not messages and not outputs:
             return 0
         polled = time.perf_counter()
         by_topic = _by_topic(messages)
         starts: dict[TopicPartition, int] = {}
         ends: dict[TopicPartition, int] = {}
-        outputs: list[Output] = []
         ingested: list[tuple[Source, Raw, Ingested]] = []
         for topic, batch in by_topic.items():
             partitions = np.fromiter([message.partition() for message in batch], np.int64, len(batch))
@@ -100,6 +118,8 @@ class IngestRole:
             [result.rows for *_, result in ingested], {k: v for *_, r in ingested for k, v in r.names.items()}
         )
         outputs += self._commands(by_topic.get(self._settings.topics.commands, []))
+        beats = by_topic.get(self._settings.topics.heartbeats, [])
+        outputs += self._beats(beats)
         worked = time.perf_counter()
         try:
             self._outbox.publish(outputs, ends, metadata)
@@ -110,7 +130,8 @@ class IngestRole:
             self._rewind = {at: offset for at, offset in starts.items() if at in self._held}
             return len(messages)
         self._aborted = 0
-        self._observe(messages, ingested, (began, polled, worked, time.perf_counter()))
+        if len(messages) > len(beats):
+            self._observe(messages, ingested, (began, polled, worked, time.perf_counter()))
         return len(messages)
 
     def _go_back(self) -> None:
@@ -183,6 +204,27 @@ class IngestRole:
                 outputs.append(Output(topics.events, partition, pack_message(rows), headers=headers))
         return outputs
 
+    def _beats_due(self) -> list[Output]:
+        """A heartbeat for each partition of their topic that this worker holds, once their interval has passed.
+
+        Whoever holds a partition of it sends there and reads it back: nobody else has to be agreed with.
+        """
+        topic, now = self._settings.topics.heartbeats, self._clock()
+        if not self._beat_s or 0 <= now - self._beaten_s < self._beat_s:
+            return []
+        due = [Output(topic, at.partition, b"") for at in self._held if at.topic == topic]
+        if due:
+            self._beaten_s = now
+        return due
+
+    def _beats(self, batch: Sequence[Message]) -> list[Output]:
+        """Heartbeats go on to the partition of the internal topic that has their number, with the rows."""
+        events = self._settings.topics.events
+        return [
+            Output(events, message.partition(), b"", headers=[BEAT_HEADER, ("beat", b"%d" % message.timestamp()[1])])
+            for message in batch
+        ]
+
     def _observe(
         self,
         messages: Sequence[Message],
@@ -201,6 +243,7 @@ class IngestRole:
                 metrics.skipped.labels(source.name, why).inc(count)
             metrics.names.inc(len(result.names))
             if len(result.rows):
+                tell_delays(metrics.receive_seconds, source.name, raw, result.rows)
                 newest_ms = max(newest_ms, int(result.rows["event_ms"].max()))
         metrics.batch_size.labels(ROLE).observe(len(messages))
         metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
@@ -223,6 +266,8 @@ class IngestRole:
 
 def _by_topic(messages: Sequence[Message]) -> dict[str, Sequence[Message]]:
     """The messages of each topic, in the order they were polled."""
+    if not messages:
+        return {}
     topics = [message.topic() or "" for message in messages]
     # A backlog comes a topic at a time, and comparing texts costs less than looking each up.
     if topics.count(topics[0]) == len(topics):

@@ -66,6 +66,8 @@ class Rules:
             if model is not None:
                 gauge.labels(model.version, str(model.simulated).lower()).set(1)
         metrics.policy_info.labels(self.policy.version, self.mode).set(1)
+        metrics.reload_timestamp.set_to_current_time()
+        metrics.reload_success.set(1)
 
 
 class Watch:
@@ -101,6 +103,7 @@ class Watch:
         except DetectorError as error:
             log.error("the rules in force stay (%s): %s", self._told(self._rules), error)
             self._metrics.reloads.labels("failed").inc()
+            self._metrics.reload_success.set(0)
             return None
         log.info("from now on %s decide, until now %s", self._told(rules), self._told(self._rules))
         self._metrics.reloads.labels("taken").inc()

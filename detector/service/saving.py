@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import NamedTuple
 
 from detector.config import Detect
 from detector.metrics import Metrics
@@ -17,6 +18,14 @@ from detector.service.held import Held
 from detector.snapshot import Store
 
 log = logging.getLogger(__name__)
+
+
+class _Written(NamedTuple):
+    """What a snapshot took."""
+
+    seconds: float
+    size: int
+    """Bytes."""
 
 
 class Saver:
@@ -36,7 +45,7 @@ class Saver:
         self._clock = clock
         self._executor = Aside(1, "snapshot") if executor is None else executor
         self._copies = Copies()
-        self._writing: list[Future[float | None]] = []
+        self._writing: list[Future[_Written | None]] = []
         """In the order in which they are written."""
 
     def save_one(self, held: Sequence[Held]) -> None:
@@ -100,23 +109,24 @@ class Saver:
         """Taking memory costs more than copying into it: so it is done aside."""
         self._copies.make_room(size)
 
-    def _write(self, partition: int, offset: int, arrays: Arrays) -> float:
+    def _write(self, partition: int, offset: int, arrays: Arrays) -> _Written:
         began = time.perf_counter()
         self._store.save(partition, offset, arrays)
-        return time.perf_counter() - began
+        return _Written(time.perf_counter() - began, sum(array.nbytes for array in arrays.values()))
 
     def _count_finished(self) -> None:
         while self._writing and self._writing[0].done():
             self._finish(self._writing.pop(0))
 
-    def _finish(self, writing: "Future[float | None]") -> None:
+    def _finish(self, writing: "Future[_Written | None]") -> None:
         """Wait for a snapshot and count what became of it."""
         try:
-            seconds = writing.result()
+            written = writing.result()
         except OSError as error:
             self._metrics.snapshots.labels("failed").inc()
             log.warning("snapshot failed, the last one stays: %s", error)
         else:
-            if seconds is not None:
-                self._metrics.snapshot_seconds.observe(seconds)
+            if written is not None:
+                self._metrics.snapshot_seconds.observe(written.seconds)
+                self._metrics.snapshot_bytes.set(written.size)
                 self._metrics.snapshots.labels("written").inc()

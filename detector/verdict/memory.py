@@ -98,6 +98,10 @@ class Memory:
         decision = self._cases.get(case)
         return decision if decision and decision.expires_at > as_of_ms else None
 
+    def count_in_force(self, as_of_ms: int) -> Counter[str]:
+        """How many decisions of each action hold. All cases are looked at."""
+        return Counter(decision.action for decision in self._cases.values() if decision.expires_at > as_of_ms)
+
     def protected(self, case: Case, as_of_ms: int) -> bool:
         """Whether a release or an allow of the case, or of all scopes, keeps analytics rules away."""
         return any(

@@ -25,7 +25,8 @@ from detector.broker.kafka.answers import (
 )
 from detector.broker.kafka.consumer import KafkaConsumer
 from detector.broker.kafka.producer import KafkaProducer, queue
-from detector.broker.options import CLIENT, FETCH, READ, SEND, TRANSACTIONS, Options, check, member_options
+from detector.broker.options import CLIENT, FETCH, READ, SEND, TOLD, TRANSACTIONS, Options, check, member_options
+from detector.broker.statistics import Statistics, read_statistics
 from detector.config import KafkaOptions
 from detector.errors import ConfigError, Recoverable
 
@@ -38,11 +39,15 @@ T = TypeVar("T")
 
 
 class KafkaBroker:
-    """The way to Kafka; see `detector.broker.Broker`. Raises `ConfigError` for settings that cannot be."""
+    """The way to Kafka; see `detector.broker.Broker`. Raises `ConfigError` for settings that cannot be.
 
-    def __init__(self, options: KafkaOptions) -> None:
+    `told` is given what members and transactional producers say of themselves, within their polls and begins.
+    """
+
+    def __init__(self, options: KafkaOptions, told: Callable[[Statistics], None] | None = None) -> None:
         check(options)
         self._options = options
+        self._told = told
         self._health = Health()
         self._admin: AdminClient = self._client(AdminClient, {})
         self._plain: ck.Producer | None = None
@@ -54,9 +59,14 @@ class KafkaBroker:
     def reachable(self) -> bool:
         return self._health.reachable
 
-    def _client(self, kind: Callable[..., T], *layers: Options) -> T:
-        """A client of librdkafka with our settings, then the user's, then the last layer's."""
+    def _client(self, kind: Callable[..., T], *layers: Options, at_work: bool = False) -> T:
+        """A client of librdkafka with our settings, then the user's, then the last layer's.
+
+        One `at_work`, for as long as its process, tells of itself.
+        """
         settings: dict[str, Any] = dict(CLIENT)
+        if at_work and (told := self._told) is not None:
+            settings |= {**TOLD, "stats_cb": lambda text: told(read_statistics(text))}
         for layer in layers[:-1]:
             settings |= layer
         settings |= self._options
@@ -69,12 +79,14 @@ class KafkaBroker:
     def consumer(self, group: str, instance: str, *, earliest: bool = False) -> KafkaConsumer:
         identity = {"group.id": group, "group.instance.id": instance}
         return KafkaConsumer(
-            self._client(ck.Consumer, FETCH, member_options(self._options), identity), self._health, earliest
+            self._client(ck.Consumer, FETCH, member_options(self._options), identity, at_work=True),
+            self._health,
+            earliest,
         )
 
     def producer(self, transactional_id: str) -> KafkaProducer:
         identity = {"transactional.id": transactional_id}
-        producer = self._client(ck.Producer, SEND, TRANSACTIONS, identity)
+        producer = self._client(ck.Producer, SEND, TRANSACTIONS, identity, at_work=True)
         return KafkaProducer(producer, self._health)
 
     def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
