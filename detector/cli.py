@@ -22,6 +22,8 @@ from detector.commands import (
     evaluate,
     features,
     fit,
+    listing,
+    mode,
     operator,
     plan_memory,
     promote,
@@ -30,6 +32,7 @@ from detector.commands import (
     simulate,
     snapshots,
     tables,
+    token,
     topics,
 )
 from detector.errors import ConfigError, DetectorError
@@ -41,6 +44,9 @@ COMMANDS: Final = (
     simulate,
     decisions,
     operator,
+    mode,
+    listing,
+    token,
     audit,
     snapshots,
     check,
