@@ -4,10 +4,10 @@ import argparse
 import sys
 
 from detector.errors import DetectorError
-from loadtest import bench, faults, fuzz, ingest, latency, rebalance, recovery, soak, start, state, throughput
+from loadtest import bench, faults, fuzz, ingest, latency, rebalance, recovery, release, soak, start, state, throughput
 from loadtest.peers import command as peers
 
-COMMANDS = (throughput, latency, peers, ingest, state, bench, faults, recovery, rebalance, start, soak, fuzz)
+COMMANDS = (throughput, latency, peers, ingest, state, bench, faults, recovery, rebalance, start, release, soak, fuzz)
 
 
 def main() -> int:
