@@ -23,6 +23,8 @@ from detector.commands import (
     features,
     fit,
     kernels,
+    listing,
+    mode,
     operator,
     plan_memory,
     promote,
@@ -31,6 +33,7 @@ from detector.commands import (
     simulate,
     snapshots,
     tables,
+    token,
     topics,
 )
 from detector.errors import ConfigError, DetectorError
@@ -42,6 +45,9 @@ COMMANDS: Final = (
     simulate,
     decisions,
     operator,
+    mode,
+    listing,
+    token,
     audit,
     snapshots,
     check,

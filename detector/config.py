@@ -167,10 +167,14 @@ class Verdict(Part, frozen=True):
 
 
 class Admin(Part, frozen=True):
-    """Health, readiness and metrics over HTTP."""
+    """Health, readiness and metrics over HTTP; with tokens, looking at numbers and giving orders."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535), _help("of the first process; each further one takes the next")] = 9108
+    tokens: Annotated[
+        str | None,
+        _help("file of names, roles and hashes of tokens; null = who is on this machine may look, nobody may order"),
+    ] = None
 
 
 class Settings(Part, frozen=True):

@@ -4,10 +4,27 @@ import argparse
 import sys
 
 from detector.errors import DetectorError
-from loadtest import bench, faults, fetching, fuzz, ingest, latency, rebalance, recovery, soak, start, state, throughput
+from loadtest import (
+    bench,
+    faults,
+    fetching,
+    fuzz,
+    ingest,
+    latency,
+    rebalance,
+    recovery,
+    release,
+    soak,
+    start,
+    state,
+    throughput,
+)
 from loadtest.peers import command as peers
 
-COMMANDS = (throughput, latency, peers, ingest, state, bench, faults, recovery, rebalance, start, soak, fuzz, fetching)
+COMMANDS = (
+    *(throughput, latency, peers, ingest, state, fetching, bench),
+    *(faults, recovery, rebalance, start, release, soak, fuzz),
+)
 
 
 def main() -> int:

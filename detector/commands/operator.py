@@ -1,13 +1,22 @@
-"""`release`, `allow`, `block`: what an operator decides about a number, with a name and a reason."""
+"""`release`, `allow`, `block`: what an operator decides about a number, or about many, with a name and a reason."""
 
 import argparse
 import getpass
 import re
+import sys
 import time
-from typing import Final
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
-from detector.commands.common import Commands, add_command, add_config, open_kafka, out, settings_of
+from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, say, settings_of
 from detector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from detector.broker import Broker
+    from detector.config import Settings
+    from detector.service.release import Where
+    from detector.verdict.decisions import Decision
 
 ACTIONS: Final = {
     "release": "end what is in force against a number; for 7 days (or --ttl) no model rule acts on it",
@@ -15,6 +24,18 @@ ACTIONS: Final = {
     "block": "block a number on an operator's word, whatever the model says",
 }
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+LOOK_S: Final = 0.5
+"""Between two looks at what has become of a mass release."""
+WRITTEN: Final = (
+    "NUMBER is written as decisions write it: +4479…, +4479…@7 (as it arrives on trunk group 7), short:611,\n"
+    "local:1001@3 or sender:ACME@3. The command is a record of its own on the commands topic."
+)
+MANY: Final = (
+    "\n\nWith --where in place of NUMBER, every decision in force that the words describe is released, counted first:\n"
+    "rule=, model=, policy=, service=, action=, scope=, basis=, since=, until= (90m, 2h, 7d, an ISO time),\n"
+    "range=+99971*; by commas, all must hold. What operators and courts decided is let be unless basis= names\n"
+    "it. It may be repeated."
+)
 
 
 def add(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -25,11 +46,12 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
             action,
             _command,
             what,
-            "NUMBER is written as decisions write it: +4479…, +4479…@7 (as it arrives on trunk group 7), short:611,\n"
-            "local:1001@3 or sender:ACME@3. The command is a record of its own on the commands topic.",
+            WRITTEN + (MANY if action == "release" else ""),
         )
         add_config(parser)
-        parser.add_argument("number", metavar="NUMBER")
+        parser.add_argument("number", metavar="NUMBER", nargs="?" if action == "release" else None)
+        if action == "release":
+            _add_many(parser)
         parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the audit")
         parser.add_argument("--actor", default=getpass.getuser(), help="who (default: the user of this machine)")
         parser.add_argument("--service", choices=("voice", "sms", "all"), default="all", help="default: all")
@@ -40,6 +62,19 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
             "--ttl", type=seconds, metavar="TIME", help="how long it holds, e.g. 90m, 12h, 30d (default: by the policy)"
         )
         parser.set_defaults(action=action)
+
+
+def _add_many(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--where", metavar="WORDS", help="release all that these describe, in place of one number")
+    parser.add_argument("--dry-run", action="store_true", help="with --where: count, and release nobody")
+    parser.add_argument("--yes", action="store_true", help="with --where: do not ask before releasing")
+    parser.add_argument(
+        "--wait",
+        type=positive,
+        default=120,
+        metavar="SECONDS",
+        help="with --where: how long to wait until all are released (default: 120)",
+    )
 
 
 def seconds(text: str) -> int:
@@ -57,8 +92,16 @@ def _command(arguments: argparse.Namespace) -> int:
 
     from detector.errors import Rejected
     from detector.ingest.commands import Command, read_command
+    from detector.service.orders import Orders
 
     settings = settings_of(arguments)
+    where = getattr(arguments, "where", None)
+    if (where is None) == (arguments.number is None):
+        raise ConfigError(
+            f"{arguments.action}: wanted a number or --where (got {'neither' if where is None else 'both'})"
+        )
+    if where is not None:
+        return _release_many(arguments, settings)
     wanted = Command(
         action=arguments.action,
         number=arguments.number,
@@ -74,7 +117,66 @@ def _command(arguments: argparse.Namespace) -> int:
     if isinstance(command, Rejected):
         raise ConfigError(f"{arguments.action}: {command.detail}")
     with open_kafka(settings) as broker:
-        broker.publish(settings.topics.commands, [(command.number.encode(), value)])
+        Orders(broker, settings.topics).give([command])
     case = f"{command.number} ({command.service}, {command.covers})"
     out(f"{command.action} {case} by {command.actor}: published as {command.id}")
     return 0
+
+
+def _release_many(arguments: argparse.Namespace, settings: "Settings") -> int:
+    """1 where some are not released in time: detect has not come so far. To repeat it does no harm."""
+    from detector.service.release import Where, in_force
+
+    if arguments.service != "all" or arguments.scope is not None:
+        raise ConfigError(
+            "release: with --where, wanted service= and scope= among its words (got --service or --scope)"
+        )
+    now_ms = time.time_ns() // 1_000_000
+    where = Where.read(arguments.where, now_ms)
+    with open_kafka(settings) as broker:
+        found = [decision for decision in in_force(broker, settings, now_ms) if where.holds(decision)]
+        for line in _counted(found):
+            out(line)
+        if not found or arguments.dry_run or not (arguments.yes or _agreed(len(found))):
+            return 0
+        return _release(arguments, settings, broker, where, found)
+
+
+def _counted(found: "Sequence[Decision]") -> list[str]:
+    """How many there are, by what decided them."""
+    counts = Counter((decision.action, decision.rule, decision.service) for decision in found)
+    numbers = len({decision.number for decision in found})
+    return [
+        *(f"{count:9,}  {action} by {rule}, {service}" for (action, rule, service), count in counts.most_common()),
+        f"{len(found):9,}  decisions in force on {numbers:,} numbers",
+    ]
+
+
+def _agreed(count: int) -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigError(f"release: {count:,} decisions: wanted --yes where nobody can be asked (got none)")
+    say(f"release these {count:,}? [y/N]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _release(
+    arguments: argparse.Namespace, settings: "Settings", broker: "Broker", where: "Where", found: "list[Decision]"
+) -> int:
+    from detector.service.orders import Orders
+    from detector.service.release import Progress, releases
+
+    began = time.monotonic()
+    progress = Progress(broker, settings)
+    commands = list(releases(found, where, arguments.actor, arguments.reason, arguments.ttl))
+    total = len(found)
+    Orders(broker, settings.topics).give(commands, lambda count: say(f"{count:,} of {total:,} commands published"))
+    left = found
+    while left and time.monotonic() - began < arguments.wait:
+        time.sleep(LOOK_S)
+        left = progress.left(left, time.time_ns() // 1_000_000)
+        say(f"{total - len(left):,} of {total:,} released")
+    gone_s = time.monotonic() - began
+    out(f"{total - len(left):,} of {total:,} decisions are no longer in force, after {gone_s:.1f} s")
+    if left:
+        out(f"{len(left):,} still are: ingest or detect has not come so far; give the same command again to look")
+    return 1 if left else 0

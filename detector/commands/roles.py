@@ -13,6 +13,8 @@ from detector.config import Settings
 from detector.metrics import Metrics
 
 if TYPE_CHECKING:
+    from detector.admin import Desk
+    from detector.admin.seen import Worker
     from detector.broker import Broker
     from detector.service import Role
 
@@ -69,8 +71,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _role(arguments: argparse.Namespace) -> int:
-    from detector.admin import AdminServer, Probe
+    from detector.admin import Access, AdminServer, Api, Desk, Probe, Tokens
     from detector.service import run
+    from detector.service.orders import Orders
     from detector.service.telling import Clients
     from detector.supervisor import stop_on_signals, until_told_or_alone
 
@@ -92,11 +95,16 @@ def _role(arguments: argparse.Namespace) -> int:
         last_step_s=lambda: metrics.value("last_step_timestamp"),
         missing=lambda: missing(role, metrics),
     )
-    with AdminServer(settings.admin.host, admin_port(settings, role, ordinal), probe) as admin:
-        log = logging.getLogger("detector")
-        log.info("%s: /metrics, /health and /ready at %s", name, admin.url)
-        with open_kafka(settings, Clients(metrics, role).tell) as broker:
-            build = _builder(role, settings, broker, metrics, f"{settings.instance}-{ordinal}")
+    tokens = settings.admin.tokens
+    access = Access(Tokens(settings.path(tokens)) if tokens else None)
+    desk: Desk[Worker] | None = Desk() if role == "detect" else None
+    with open_kafka(settings, Clients(metrics, role).tell) as broker:
+        api = Api(name, desk, Orders(broker, settings.topics))
+        where = settings.admin.host, admin_port(settings, role, ordinal)
+        with AdminServer(*where, probe, api=api, access=access) as admin:
+            log = logging.getLogger("detector")
+            log.info("%s: /metrics, /health and /ready at %s", name, admin.url)
+            build = _builder(role, settings, broker, metrics, f"{settings.instance}-{ordinal}", desk)
             run(build, until_told_or_alone(stop.is_set), metrics, leave.is_set)
         log.info("%s: drained", name)
     return 0
@@ -121,7 +129,9 @@ def missing(role: str, metrics: Metrics) -> Mapping[str, str]:
     return waits
 
 
-def _builder(role: str, settings: Settings, broker: "Broker", metrics: Metrics, instance: str) -> "Callable[[], Role]":
+def _builder(
+    role: str, settings: Settings, broker: "Broker", metrics: Metrics, instance: str, desk: "Desk[Worker] | None"
+) -> "Callable[[], Role]":
     """Builds the role once the broker answers and has the topics; `ConfigError` says how to make them."""
 
     def build() -> "Role":
@@ -132,9 +142,12 @@ def _builder(role: str, settings: Settings, broker: "Broker", metrics: Metrics, 
             from detector.service.ingest import IngestRole
 
             return IngestRole(settings, broker, metrics, instance)
+        from detector.service.asked import open_desk
         from detector.service.detect import DetectRole
 
-        return DetectRole(settings, broker, metrics, instance)
+        if desk is not None:  # Beside the start, which it does not hold up.
+            threading.Thread(target=open_desk, args=(desk,), name="desk", daemon=True).start()
+        return DetectRole(settings, broker, metrics, instance, desk=desk)
 
     return build
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from detector.errors import SnapshotError
 from detector.features.catalogue import FEATURES
-from detector.features.index import ABSENT, Index
+from detector.features.index import ABSENT, FORM_AT, SLOT_MASK, Index
 from detector.features.line import STANDING, form_line, no_line
 from detector.features.memory import (
     CLOCK,
@@ -171,6 +171,14 @@ class State:
         times = _times(as_of_ms, len(numbers))
         take_vectors(self._memory(), places, times, self._utc_offset_minutes * MINUTE_MS, self._scratch, out)
         return out
+
+    def newest_of(self, number: int) -> tuple[str, int] | None:
+        """The form in which a number is remembered, and its newest event time; None for one that is not."""
+        place = int(self._index.find(np.array([number], np.uint64))[0])
+        if place == ABSENT:
+            return None
+        form, slot = place >> FORM_AT, place & SLOT_MASK
+        return list(FORMS)[form], int(self._pools[form].used["newest_ms"][slot])
 
     def own_blocks(self, numbers: U64s, as_of_ms: I64s | int | None = None) -> I64s:
         """Attempts of each number that our own enforcement rejected in the 24 h window: i64[n]."""

@@ -16,6 +16,14 @@ LARGEST = 64 * 1024
 """Bytes of a command at most: it travels on in a message header."""
 
 
+class Ends(Struct, frozen=True):
+    """The one decision that a release is meant for, as it was when somebody looked."""
+
+    rule: Text
+    since: int
+    """Renewals keep both; what supersedes it has another rule, or began later."""
+
+
 class Command(Struct, frozen=True):
     """What an operator wants for one case, who it is, and why."""
 
@@ -31,6 +39,10 @@ class Command(Struct, frozen=True):
     and `originating` for a block."""
     ttl_s: Annotated[int, Meta(ge=1, le=10 * 366 * 86_400)] | None = None
     """Seconds that it stays in force; None = the policy's default."""
+    ends: Ends | None = None
+    """Obeyed only where this is in force: so it may be given twice, and frees nobody whom another rule holds since."""
+    batch: Annotated[str, Meta(max_length=500)] = ""
+    """What it was given together with: the words of a mass release."""
 
     @property
     def covers(self) -> str:
@@ -38,7 +50,22 @@ class Command(Struct, frozen=True):
         return self.scope or ("originating" if self.action == "block" else "all")
 
 
+class ModeChange(Struct, frozen=True, kw_only=True):
+    """Which mode decides from now on, in every worker, who says so and why.
+
+    It stands in `control`, where workers look for the newest, and in `commands` for the audit.
+    """
+
+    action: Literal["mode"]
+    mode: Literal["shadow", "flag", "enforce", "configured"]
+    """`configured`: that of each worker's own settings again."""
+    actor: Text
+    reason: Text
+    id: Text
+
+
 _decode = msgspec.json.Decoder(Command).decode
+_decode_mode = msgspec.json.Decoder(ModeChange).decode
 
 
 def read_command(value: bytes | None) -> Command | Rejected:
@@ -53,6 +80,16 @@ def read_command(value: bytes | None) -> Command | Rejected:
     except (ValueError, RecursionError) as error:
         return Rejected(Reason.BAD_COMMAND, str(error)[:300])
     return command
+
+
+def read_mode_change(value: bytes | None) -> ModeChange | None:
+    """The change of mode that a message holds; None for anything else."""
+    if not value or len(value) > LARGEST:
+        return None
+    try:
+        return _decode_mode(value)
+    except (ValueError, RecursionError):
+        return None
 
 
 def command_row(command: Command, timestamp_ms: int, partition: int, offset: int) -> Rows:

@@ -1,11 +1,14 @@
 """The detect role: rows of the partitions held become state and decisions."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import orjson
 
+from detector.admin import Desk
+from detector.admin.seen import Elsewhere, NumberSeen, Worker, WorkerSeen
 from detector.broker import Broker, Message, TopicPartition
 from detector.config import Settings
 from detector.errors import Abort, Fatal
@@ -14,6 +17,7 @@ from detector.features.state import Status
 from detector.metrics import Metrics
 from detector.pipeline import Entry, Outcome
 from detector.service.aside import Aside, Executor
+from detector.service.asked import number_seen, partition_seen
 from detector.service.drifting import Drifting
 from detector.service.held import Held
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
@@ -21,6 +25,7 @@ from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
 from detector.service.rules import Rules, Watch
 from detector.service.saving import Saver
+from detector.service.switch import Switch
 from detector.service.taking import THREADS, Taking
 from detector.service.telling import begin_at_zero, tell_settings
 from detector.snapshot import open_store
@@ -33,6 +38,8 @@ DRIFT_EVERY_S: Final = 10.0
 """Between two looks at drift, which moves by the hour: each sets sixty gauges."""
 CASES_EVERY_S: Final = 1.0
 """Between two partitions whose decisions in force are counted: 10,000 of them take a millisecond."""
+RECENT: Final = 50
+"""Decisions kept to be looked at."""
 
 
 class DetectRole:
@@ -46,11 +53,15 @@ class DetectRole:
         instance: str,
         clock: Callable[[], float] = time.time,
         executor: Callable[[int, str], Executor] = Aside,
+        desk: "Desk[Worker] | None" = None,
     ) -> None:
         self._settings = settings
         self._broker = broker
         self._metrics = metrics
         self._clock = clock
+        self._instance = f"{ROLE}-{instance}"
+        self._desk = desk
+        self._recent: deque[Decision] = deque(maxlen=RECENT)
         identity = f"{settings.group}-{ROLE}-{instance}"
         # First of all: whoever is started again is back in its place before its session ends, long as loading takes.
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
@@ -60,6 +71,7 @@ class DetectRole:
         tell_settings(metrics, settings)
         begin_at_zero(metrics)
         self._watch = Watch(settings, self._rules, executor(1, "rules"), metrics)
+        self._switch = Switch(settings, broker, executor(1, "mode"))
         self._drifting = Drifting(self._rules.model)
         self._drift_told_s = self._cases_told_s = 0.0
         self._cases_told = -1
@@ -130,6 +142,8 @@ class DetectRole:
         """
         self._take_over()
         self._take_up()
+        if self._desk is not None:
+            self._desk.answer(self)
         began = time.perf_counter()
         most = self._settings.detect.batch_messages
         polled_now = self._poll(max(1, most - len(self._carried)), 0.0 if self._carried else self._wait_s)
@@ -154,18 +168,21 @@ class DetectRole:
         return len(messages) + len(self._taking)
 
     def _take_over(self) -> None:
-        """Newer rules decide on every row from here on, and `control` says so of each partition."""
-        newer = self._watch.newer()
-        if newer is None:
+        """Newer rules, or another mode, decide on every row from here on; `control` says so of each partition."""
+        newer, changed = self._watch.newer(), self._switch.look()
+        if newer is None and not changed:
             return
-        self._rules = newer
+        self._rules = (newer or self._rules).in_mode(self._switch.mode)
         self._rules.tell(self._metrics)
-        self._drifting = Drifting(newer.model)
+        if newer is not None:
+            self._drifting = Drifting(newer.model)
         for held in self._held.values():
             held.outputs.append(self._in_force(held.part.number, held.position))
 
     def _take_up(self) -> None:
-        """Partitions whose restore is done are read on from where their state stands."""
+        """Partitions whose restore is done are read on from where their state stands, once the mode is known."""
+        if not self._switch.known:
+            return
         starts = {}
         for taken in self._taking.done():
             part = taken.part
@@ -217,9 +234,16 @@ class DetectRole:
         return [Output(topic, partition, value, key) for topic in where]
 
     def _in_force(self, partition: int, offset: int) -> Output:
-        """For an audit: from which offset on which mode, model, policy and limit of numbers decided."""
-        most_numbers = self._settings.detect.most_numbers
-        value = {"partition": partition, "offset": offset, **self._rules.versions(), "most_numbers": most_numbers}
+        """For an audit: from which offset on which mode, model, policy and limit of numbers decided, and where."""
+        change, most_numbers = self._switch.change, self._settings.detect.most_numbers
+        value = {
+            "partition": partition,
+            "offset": offset,
+            **self._rules.versions(),
+            "most_numbers": most_numbers,
+            "mode_change": change.id if change else None,
+            "instance": self._instance,
+        }
         key = f"{partition}@{offset}"
         return Output(self._settings.topics.control, 0, orjson.dumps(value, option=orjson.OPT_SORT_KEYS), key.encode())
 
@@ -311,6 +335,7 @@ class DetectRole:
         newest_ms = max((outcome.newest_ms for outcome in outcomes), default=0)
         if newest_ms:
             metrics.lag_seconds.labels(ROLE).set(now - newest_ms / 1000)
+        self._recent.extend(published)
         for decision in published:
             metrics.decisions.labels(decision.action, decision.rule, decision.service).inc()
             for why in decision.held_back:
@@ -356,6 +381,25 @@ class DetectRole:
         for status, count in zip(Status, statuses, strict=True):
             self._metrics.rows.labels(status.name.lower()).inc(count)
 
+    def number_seen(self, number: int) -> NumberSeen | Elsewhere:
+        """What is known of a number, or who holds its partition."""
+        partitions, told = self._settings.topics.partitions, self._switch.told
+        return number_seen(number, partitions, self._held, self._rules, self._instance, told)
+
+    def seen(self) -> WorkerSeen:
+        """What is held, and what was decided lately."""
+        change, versions = self._switch.change, self._rules.versions()
+        return WorkerSeen(
+            instance=self._instance,
+            mode=versions["mode"],
+            mode_change=change.id if change else None,
+            model=versions["model"],
+            policy=versions["policy"],
+            partitions=tuple(partition_seen(self._held[q], self._rules) for q in sorted(self._held)),
+            restoring=self._taking.partitions,
+            recent=tuple(self._recent),
+        )
+
     @property
     def reachable(self) -> bool:
         """Whether the broker answers."""
@@ -374,5 +418,6 @@ class DetectRole:
         self._consumer.close(leave=leave)
         self._taking.close()
         self._watch.close()
+        self._switch.close()
         self._outbox.close()
         self._saver.close()

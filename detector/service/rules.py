@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from detector.config import Settings
+from msgspec import structs
+
+from detector.config import Mode, Settings
 from detector.errors import DetectorError
 from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
@@ -41,7 +43,9 @@ class Rules:
     model: Model
     challenger: Model | None
     policy: Policy
-    mode: str
+    zones: ZoneTable
+    settings: Settings
+    """As these decide: their mode is the one in force."""
 
     @staticmethod
     def load(settings: Settings) -> "Rules":
@@ -50,9 +54,25 @@ class Rules:
         policy = Policy.load(settings.path(settings.verdict.policy))
         zones = ZoneTable.load(settings.path(settings.home.zones))
         challenger = settings.model.challenger and Model.load(settings.path(settings.model.challenger))
+        return Rules._of(model, challenger or None, policy, zones, settings)
+
+    @staticmethod
+    def _of(model: Model, challenger: Model | None, policy: Policy, zones: ZoneTable, settings: Settings) -> "Rules":
         challenge = Challenge(model.thresholds, challenger) if challenger else None
         detector = Detector(settings, Judge(policy, model, zones, settings), model, challenge)
-        return Rules(detector, model, challenger or None, policy, settings.verdict.mode)
+        return Rules(detector, model, challenger, policy, zones, settings)
+
+    @property
+    def mode(self) -> Mode:
+        """What may be decided."""
+        return self.settings.verdict.mode
+
+    def in_mode(self, mode: Mode) -> "Rules":
+        """The same in another mode. Looks at no file: a kill switch works whatever has become of those."""
+        if mode == self.mode:
+            return self
+        settings = structs.replace(self.settings, verdict=structs.replace(self.settings.verdict, mode=mode))
+        return self._of(self.model, self.challenger, self.policy, self.zones, settings)
 
     def versions(self) -> Mapping[str, str]:
         """What an audit must know to decide the same."""

@@ -44,6 +44,11 @@ class Taking:
     def __len__(self) -> int:
         return len(self._attempts)
 
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """Those that are not done."""
+        return tuple(sorted(self._attempts))
+
     def begin(self, partition: int) -> None:
         """The partition will be among the done ones, or its error be raised there."""
         dropped = Event()

@@ -8,7 +8,8 @@ blocked attempts are looped over.
 
 On each such row:
 1. A command is obeyed, whatever the mode. Only a never-block list holds back an operator's block: it
-   is a person's answer for one number, and leaves nothing to guard against but a slip.
+   is a person's answer for one number, and leaves nothing to guard against but a slip. One that names
+   the decision that it ends is obeyed only where that one is in force: mass releases may be repeated.
 2. A blocked attempt renews the block that met it, in the last quarter of its life.
 3. Otherwise the matching rules of each case are weighed: the gravest action that nothing holds
    back is taken, if it is graver than what is in force.
@@ -20,7 +21,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from detector.config import Settings
-from detector.ingest.commands import Command
+from detector.ingest.commands import Command, Ends
 from detector.ingest.zones import ZoneTable
 from detector.records import BODY_MASK, Bools, Flag, Kind, Role, Rows, number_kind, number_trunk, pack_number
 from detector.verdict.decisions import SEVERITY, Action, Decision, Hold
@@ -206,7 +207,14 @@ class Judge:
                 ]
             for case in cases:
                 before = live.latest(case, as_of_ms)
+                if command.ends and not _is_meant(command.ends, live.in_force(case, as_of_ms)):
+                    continue
                 yield self._writer.by_operator(command, case, action, held, moment, row, before)
+
+
+def _is_meant(ends: Ends, current: Decision | None) -> bool:
+    """Whether what is in force is what a command is to end."""
+    return current is not None and (current.rule, current.since) == (ends.rule, ends.since)
 
 
 class _Subject(NamedTuple):

@@ -113,6 +113,14 @@ class Memory:
         """Every case of a number, oldest first."""
         return tuple(self._by_number.get(number, ()))
 
+    def decisions(self) -> tuple[Decision, ...]:
+        """The last of every case that is remembered, in force or not."""
+        return tuple(self._cases.values())
+
+    def decisions_of(self, number: int) -> tuple[Decision, ...]:
+        """The last of every case of a number, oldest case first."""
+        return tuple(self._cases[case] for case in self.cases_of(number))
+
     def blocks_in(self, as_of_ms: int) -> int:
         """Cases that a rule began to block in the hour of event time that `as_of_ms` lies in."""
         return self._blocks[as_of_ms // HOUR_MS]

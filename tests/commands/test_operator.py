@@ -1,7 +1,10 @@
 """What an operator writes becomes a command on its topic; topics are made and checked by command."""
 
+import json
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,9 @@ from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
 from detector.cli import main
 from detector.commands.operator import seconds
-from detector.ingest.commands import Command, read_command
+from detector.ingest.commands import Command, read_command, read_mode_change
+from detector.service.switch import KEY
+from detector.verdict.decisions import Decision, Evidence
 
 CONFIG = """
 home: {country_code: "999"}
@@ -23,7 +28,7 @@ sources: [{name: plain, id: 1, topic: records, mapping: plain.yaml}]
 def broker(monkeypatch: pytest.MonkeyPatch) -> MemoryBroker:
     """The broker that commands find instead of Kafka."""
     broker = MemoryBroker()
-    for module in ("topics", "operator"):
+    for module in ("topics", "operator", "mode", "listing"):
         monkeypatch.setattr(f"detector.commands.{module}.open_kafka", lambda settings: nullcontext(broker))
     return broker
 
@@ -43,8 +48,10 @@ def commands_on(broker: MemoryBroker) -> list[Command]:
         at = TopicPartition("commands", q)
         for message in broker.read(at, 0, broker.watermarks(at)[1]):
             command = read_command(message.value())
-            assert isinstance(command, Command)
-            found.append(command)
+            if isinstance(command, Command):
+                found.append(command)
+            else:
+                assert read_mode_change(message.value())
     return found
 
 
@@ -97,3 +104,143 @@ def test_other_lives_are_refused(text: str) -> None:
     """A life that nobody can read would be a block that nobody expects."""
     with pytest.raises(Exception, match="wanted a positive number"):
         seconds(text)
+
+
+def hold(broker: MemoryBroker, count: int, rule: str) -> None:
+    """So many blocks of a rule are in force."""
+    now_ms = int(time.time() * 1000)
+    for i in range(count):
+        decision = Decision(
+            decision_id=f"0-{i}-0-{rule}",
+            number=f"+99971{len(rule)}{i:05}",
+            service="voice",
+            action="block",
+            scope="originating",
+            party="own",
+            point="subscriber",
+            basis="analytics",
+            issued_at=now_ms,
+            since=now_ms,
+            expires_at=now_ms + 3_600_000,
+            version=1,
+            reason="it rings",
+            rule=rule,
+            mode="enforce",
+            model_version="m-1",
+            policy_version="p-1",
+            evidence=Evidence(event_ms=now_ms),
+        )
+        broker.publish("decisions", [(decision.key().encode(), decision.to_json())], 0)
+
+
+def test_a_dry_run_counts_and_orders_nothing(
+    broker: MemoryBroker, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By action, rule and service, and in all."""
+    run("topics", "create")
+    hold(broker, 3, "surge")
+    hold(broker, 2, "wangiri")
+    capsys.readouterr()
+    assert run("release", "--where", "model=m-1", "--dry-run", "--reason", "a bad model") == 0
+    printed = capsys.readouterr().out.split("\n")
+    assert [line.split() for line in printed[:2]] == [
+        ["3", "block", "by", "surge,", "voice"],
+        ["2", "block", "by", "wangiri,", "voice"],
+    ]
+    assert printed[2].split() == ["5", "decisions", "in", "force", "on", "5", "numbers"]
+    assert commands_on(broker) == []
+
+
+def test_a_mass_release_orders_one_for_each_and_says_what_is_left(
+    broker: MemoryBroker, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody obeys here: exit 1 after the time that it waits. Without a terminal, nothing is done unasked."""
+    run("topics", "create")
+    hold(broker, 3, "surge")
+    hold(broker, 2, "wangiri")
+    words = ("release", "--where", "rule=wangiri", "--reason", "a bad rule", "--actor", "eva")
+    assert run(*words) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert commands_on(broker) == []
+    assert run(*words, "--yes", "--wait", "1") == 1
+    assert "2 still are" in capsys.readouterr().out
+    commands = commands_on(broker)
+    assert [one.ends and one.ends.rule for one in commands] == ["wangiri", "wangiri"]
+    assert {(one.actor, one.reason, one.batch) for one in commands} == {("eva", "a bad rule", "rule=wangiri")}
+    assert run("commands", "list") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "eva  release of 2 where rule=wangiri  a bad rule" in line
+    assert run("commands", "list", "--each", "--json") == 0
+    assert [json.loads(one)["id"] for one in capsys.readouterr().out.splitlines()] == [one.id for one in commands]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("+999712345678", "--where", "rule=x"),
+        ("--where", "rule=x", "--service", "sms"),
+        ("--where", "rule=x", "--scope", "all"),
+    ],
+)
+def test_a_release_is_of_a_number_or_of_what_words_describe(
+    broker: MemoryBroker, run: Callable[..., int], words: tuple[str, ...]
+) -> None:
+    """Anything else is a slip."""
+    run("topics", "create")
+    assert run("release", *words, "--reason", "x", "--yes") == 2
+    assert commands_on(broker) == []
+
+
+@pytest.mark.parametrize(("words", "mode"), [(("kill",), "shadow"), (("mode", "configured"), "configured")])
+def test_a_change_of_mode_stands_in_control_and_in_the_audit(
+    broker: MemoryBroker,
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    mode: str,
+) -> None:
+    """With who and why; where nobody decides, that is said."""
+    run("topics", "create")
+    assert run(*words, "--reason", "it blocks a bank", "--actor", "eva", "--wait", "1") == 0
+    assert "0 of 2 partitions decide so\nnot said of 0, 1" in capsys.readouterr().out
+    for topic, partitions in (("control", 1), ("commands", 2)):
+        messages = [
+            message
+            for q in range(partitions)
+            for message in broker.read(TopicPartition(topic, q), 0, broker.watermarks(TopicPartition(topic, q))[1])
+        ]
+        (change,) = [read_mode_change(message.value()) for message in messages if message.key() == KEY]
+        assert change is not None
+        assert (change.mode, change.actor, change.reason) == (mode, "eva", "it blocks a bank")
+    assert run("commands", "list", "--actor", "eva") == 0
+    assert f"eva  mode {mode}  it blocks a bank" in capsys.readouterr().out
+    assert run("commands", "list", "--actor", "ana") == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_what_somebody_wrote_does_not_command_the_terminal(
+    broker: MemoryBroker, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A reason may hold anything; each order stays one line."""
+    run("topics", "create")
+    run("release", "+999712345678", "--reason", "a\nb\x1b[2Jc")
+    capsys.readouterr()
+    run("commands", "list")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "\x1b" not in line
+
+
+def test_a_token_is_shown_once_and_its_hash_is_for_the_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What is printed is a line that `admin.tokens` reads."""
+    from detector.admin.tokens import Tokens
+
+    assert main(["token", "ana", "operator"]) == 0
+    printed = capsys.readouterr()
+    token = printed.err.split()[-1]
+    (tmp_path / "tokens.yaml").write_text(printed.out)
+    caller = Tokens(tmp_path / "tokens.yaml").caller(f"Bearer {token}", basic=False)
+    assert caller is not None
+    assert (caller.name, caller.role.name) == ("ana", "OPERATOR")
+    assert sha256(token.encode()).hexdigest() in printed.out
+    assert token not in printed.out

@@ -150,7 +150,7 @@ class Network:
 
     def _set_time(self, patch: pytest.MonkeyPatch) -> None:
         clock = SimpleNamespace(monotonic=self.broker.now_s, perf_counter=self.broker.now_s, time=self.broker.now_s)
-        for module in ("detect", "ingest", "saving", "outbox", "restore", "taking"):
+        for module in ("detect", "ingest", "saving", "outbox", "restore", "switch", "taking"):
             patch.setattr(f"detector.service.{module}.time", clock)
         patch.setattr("detector.snapshot.os.fsync", lambda handle: None)
         patch.setattr("detector.snapshot._sync", lambda folder: self.at_sync.pop(0)() if self.at_sync else None)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from detector.config import ROOT, ModelChoice, Settings
 from detector.errors import ConfigError
 from detector.features.state import Status
+from detector.ingest.commands import Ends
 from detector.ingest.zones import ZoneClass
 from detector.records import Flag, Kind, NumberKind, Role, pack_digits, pack_number, pack_sender
 from detector.verdict.decisions import Decision
@@ -475,6 +476,28 @@ def test_a_release_ends_a_block_and_keeps_analytics_rules_away_until_it_expires(
     assert (release.basis, release.source, release.reason) == ("operator", "operator:ann", "customer called")
     assert release.evidence.records[0].source == "commands"
     assert decisions[2].version == 3
+
+
+def test_a_release_that_names_a_decision_ends_that_one_and_does_nothing_twice(judge: Judge, block: float) -> None:
+    """
+    minutes   0      1                     2                     3
+              block  release of the block  the same, once more   (released, so nothing to renew)
+    """
+    (first,) = judge.judge(moment([Entry(margin=block)]), Memory())
+    ends = Ends(rule=first.rule, since=first.since)
+    release = command("release", service="voice", ends=ends)
+    entries = [Entry(margin=block), *(order(release, START_MS + i * MINUTE_MS) for i in (1, 2))]
+    assert brief(judge.judge(moment(entries), Memory())) == [("surge", "block"), ("operator", "release")]
+
+
+@pytest.mark.parametrize("other", ["rule", "since", "nothing", "expired"])
+def test_a_release_that_names_another_decision_is_not_obeyed(judge: Judge, block: float, other: str) -> None:
+    """Of another rule, begun at another time; where nothing is in force, or nothing any more."""
+    ends = Ends(rule="wangiri" if other == "rule" else "surge", since=START_MS + (other == "since"))
+    at_ms = START_MS + (400 * 24 * HOUR_MS if other == "expired" else MINUTE_MS)
+    before = [] if other == "nothing" else [Entry(margin=block)]
+    entries = [*before, order(command("release", service="voice", ends=ends), at_ms)]
+    assert brief(judge.judge(moment(entries), Memory())) == [("surge", "block")] * len(before)
 
 
 def test_a_command_for_all_services_decides_both(judge: Judge) -> None:

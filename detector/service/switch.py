@@ -1,0 +1,95 @@
+"""Switch: the mode that operators have set for all workers, as `control` holds it.
+
+    detector mode, POST /v1/mode -> control, key `mode` --looked at every second--> Switch -> rules in that mode
+
+Read without a group, so that every worker hears it, whatever partitions it has; kept by compaction, so that it
+outlives every restart. Until it is known, nothing may be decided: a worker that starts after a kill switch must not
+block anybody meanwhile.
+"""
+
+import logging
+import time
+from concurrent.futures import Future
+from typing import Final, NamedTuple
+
+from detector.broker import Broker, TopicPartition
+from detector.config import Mode, Settings
+from detector.errors import Recoverable
+from detector.ingest.commands import ModeChange, read_mode_change
+from detector.service.aside import Executor
+from detector.service.standing import Told, read_told
+
+log = logging.getLogger(__name__)
+
+KEY: Final = b"mode"
+LOOK_S: Final = 1.0
+"""From one look to the next. A reader stops before the first transaction that is open: one that a dead process left
+open in `control`, where workers write when they take partitions, holds a change back until its timeout of 10 s."""
+
+
+class _Read(NamedTuple):
+    stop: int
+    """Next offset to read."""
+    newest: ModeChange | None
+    """None: nothing of it stands there."""
+    told: dict[int, Told]
+
+
+class Switch:
+    """Looks at `control` in a thread; only the poll loop touches this."""
+
+    def __init__(self, settings: Settings, broker: Broker, executor: Executor) -> None:
+        self._configured: Mode = settings.verdict.mode
+        self._broker = broker
+        self._at = TopicPartition(settings.topics.control, 0)
+        self._executor = executor
+        self._stop = 0
+        self._look_at_s = float("-inf")
+        self._reading: Future[_Read] | None = None
+        self.known = False
+        """Whether the topic has been read to where it ended when this worker began."""
+        self.change: ModeChange | None = None
+        """The newest; None while nobody has changed anything."""
+        self.told: dict[int, Told] = {}
+        """Who said last that a partition is theirs, and what decides on it."""
+
+    @property
+    def mode(self) -> Mode:
+        """The mode that is to decide."""
+        change = self.change
+        return self._configured if change is None or change.mode == "configured" else change.mode
+
+    def look(self) -> bool:
+        """What has been read meanwhile holds from now on; whether that is a change, be it to the same mode."""
+        if self._reading is None and time.monotonic() >= self._look_at_s:
+            self._reading = self._executor.submit(self._read, self._stop)
+        if self._reading is None or not self._reading.done():
+            return False
+        reading, self._reading = self._reading, None
+        self._look_at_s = time.monotonic() + LOOK_S
+        try:
+            self._stop, newest, told = reading.result()
+        except Recoverable as error:
+            log.warning("the mode of %s could not be read, trying again in %.0f s: %s", self._at.topic, LOOK_S, error)
+            return False
+        self.known = True
+        self.told |= told
+        if newest is None or newest == self.change:
+            return False
+        self.change = newest
+        log.warning("mode: %s from now on, set by %s as %s", self.mode, newest.actor, newest.id)
+        return True
+
+    def _read(self, start: int) -> _Read:
+        low, high = self._broker.watermarks(self._at)
+        newest, told = None, {}
+        for message in self._broker.read(self._at, max(low, start), high):
+            if message.key() == KEY:
+                newest = read_mode_change(message.value()) or newest
+            elif one := read_told(message):
+                told[one.partition] = one
+        return _Read(high, newest, told)
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+        self._executor.shutdown()

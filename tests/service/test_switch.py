@@ -1,0 +1,122 @@
+"""The mode that operators set: every worker takes it, and nothing is decided before it is known."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from detector.broker import TopicPartition
+from detector.broker.memory import MemoryBroker
+from detector.config import Settings
+from detector.errors import Recoverable
+from detector.ingest.commands import ModeChange
+from detector.metrics import Metrics
+from detector.service import switch
+from detector.service.detect import DetectRole
+from detector.service.ingest import IngestRole
+from detector.service.orders import Orders
+from detector.service.standing import told
+from tests.service.harness import RECORDS, everything, settings_for, traffic
+from tests.service.test_roles import broker_with, drain
+
+SIZE = 12_000
+LIMIT_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def records() -> list[bytes]:
+    return traffic(SIZE)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Workers look at `control` in every step."""
+    monkeypatch.setattr(switch, "LOOK_S", 0.0)
+    return settings_for(tmp_path)
+
+
+def change(mode: str, number: int = 1) -> ModeChange:
+    return ModeChange(action="mode", mode=mode, actor="ana", reason="a bad rule", id=f"ana-{number}")  # type: ignore[arg-type]
+
+
+def step_until_mode(detect: DetectRole, mode: str) -> None:
+    until = time.monotonic() + LIMIT_S
+    while detect.seen().mode != mode:
+        assert time.monotonic() < until
+        detect.step()
+
+
+def more(broker: MemoryBroker, records: list[bytes]) -> None:
+    broker.publish(RECORDS, [(None, value) for value in records], 0)
+
+
+def published(broker: MemoryBroker, settings: Settings) -> tuple[int, int]:
+    """How many decisions are in force or history, and aside."""
+    topics = settings.topics
+    return len(everything(broker, topics.history)), len(everything(broker, topics.shadow))
+
+
+def test_a_kill_switch_turns_every_worker_to_shadow_and_back(settings: Settings, records: list[bytes]) -> None:
+    """Two workers of one group; afterwards each partition says which order it follows."""
+    half = SIZE // 2
+    broker = broker_with(settings, records[:half])
+    ingest = IngestRole(settings, broker, Metrics(), "0")
+    workers = [DetectRole(settings, broker, Metrics(), str(i)) for i in range(2)]
+    drain(ingest, *workers)
+    assert {len(worker.seen().partitions) for worker in workers} == {2}
+    before, aside = published(broker, settings)
+    assert before > 0
+    assert aside == 0
+    orders = Orders(broker, settings.topics)
+    orders.switch(change("shadow"))
+    for worker in workers:
+        step_until_mode(worker, "shadow")
+    more(broker, records[half : half + SIZE // 4])
+    drain(ingest, *workers)
+    killed, aside = published(broker, settings)
+    assert killed == before
+    assert aside > 0
+    assert {(one.mode, one.mode_change) for one in told(broker, settings).values()} == {("shadow", "ana-1")}
+    assert {one.instance for one in told(broker, settings).values()} == {"detect-0", "detect-1"}
+    orders.switch(change("configured", 2))
+    for worker in workers:
+        step_until_mode(worker, "enforce")
+    more(broker, records[half + SIZE // 4 :])
+    drain(ingest, *workers)
+    assert published(broker, settings)[0] > killed
+
+
+def test_a_worker_that_starts_again_decides_nothing_before_it_knows_the_mode(
+    settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its configuration says enforce, `control` says shadow, and for a while `control` cannot be read."""
+    broker = broker_with(settings, records)
+    orders = Orders(broker, settings.topics)
+    orders.switch(change("shadow"))
+    reads: list[TopicPartition] = []
+    read = MemoryBroker.read
+
+    def away(self: MemoryBroker, at: TopicPartition, start: int, stop: int) -> object:
+        if at.topic == settings.topics.control and len(reads) < 5:
+            reads.append(at)
+            raise Recoverable("the broker is away")
+        return read(self, at, start, stop)
+
+    monkeypatch.setattr(MemoryBroker, "read", away)
+    pair = IngestRole(settings, broker, Metrics(), "0"), DetectRole(settings, broker, Metrics(), "0")
+    drain(*pair)
+    assert len(reads) == 5
+    live, aside = published(broker, settings)
+    assert live == 0
+    assert aside > 0
+
+
+def test_the_change_is_kept_for_the_audit_and_is_no_reject(settings: Settings, records: list[bytes]) -> None:
+    """It stands among the commands with actor and reason, and ingest passes over it."""
+    broker = broker_with(settings, records[:100])
+    Orders(broker, settings.topics).switch(change("flag"))
+    metrics = Metrics()
+    drain(IngestRole(settings, broker, metrics, "0"))
+    assert [order for _, order in Orders(broker, settings.topics).given()] == [change("flag")]
+    assert everything(broker, settings.topics.rejects) == []
+    assert metrics.value("rejects", source="commands", reason="bad_command") == 0
