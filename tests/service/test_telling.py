@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 from msgspec.structs import replace
 
@@ -62,7 +63,7 @@ def test_lag_is_told_of_partitions_that_are_read_alone() -> None:
 
 
 def test_a_role_tells_of_what_it_holds_and_lets_go_of(settings: Settings) -> None:
-    """Decisions in force, offsets and rebalances while it is there; nothing of a partition that has gone."""
+    """Decisions in force, offsets, rebalances; nothing of a partition that has gone, and nobody's number."""
     metrics, clock = Metrics(), [1_794_300_000.0]
     broker = MemoryBroker(lambda: int(1000 * clock[0]))
     broker.create(topic_specs(settings))
@@ -82,6 +83,11 @@ def test_a_role_tells_of_what_it_holds_and_lets_go_of(settings: Settings) -> Non
     assert metrics.by_label("rebalances", "what")["assigned"] >= 2
     assert metrics.value("snapshot_bytes") > 0
     assert (metrics.value("reload_success"), metrics.value("reload_timestamp") > 0) == (1, True)
+    trees = [orjson.loads(record) for record in traffic(12_000)]
+    said_of = {tree[side] for tree in trees for side in ("from", "to") if tree.get(side)}
+    assert len(said_of) > 100
+    labels = {value for family in metrics.registry.collect() for s in family.samples for value in s.labels.values()}
+    assert [label for label in labels if any(number.lstrip("+") in label for number in said_of)] == []
     detect.close()
     assert metrics.by_label("committed_offset", "partition") == metrics.by_label("in_force", "partition") == {}
     assert metrics.by_label("rebalances", "what")["revoked"] >= 1

@@ -52,7 +52,7 @@ def nodes(tree: promql_parser.Expr) -> list[Any]:
 
 def selected(tree: promql_parser.Expr) -> set[str]:
     """The names of the series that it selects."""
-    return {node.name for node in nodes(tree) if isinstance(node, promql_parser.VectorSelector)}
+    return {node.name or "" for node in nodes(tree) if isinstance(node, promql_parser.VectorSelector)}
 
 
 def labels_of(tree: promql_parser.Expr, series: dict[str, frozenset[str]]) -> frozenset[str]:
