@@ -166,7 +166,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "score",
         (),
         "margin",
-        "margins of some of the rows scored, 32 of a batch's 16,384 rows",
+        "margins of some of the rows scored: up to 32 of a batch",
         "a hump that moves: compare feature_drift of score, and with the week before",
         SCORE_BUCKETS,
     ),

@@ -32,7 +32,7 @@ from detector.verdict.model import Model
 CHUNK_ROWS = 16_384
 """Rows taken through the core at once: their vectors (480 bytes each) stay near the cache."""
 SHOWN: Final = 32
-"""Margins of a chunk that are looked at: metrics take them one by one, at 1 us each."""
+"""Margins of a chunk, or of a batch, that are looked at: metrics take them one by one, at 1 us each."""
 LONGEST_BEAT: Final = 15
 """Digits of a time in milliseconds that a float holds exactly."""
 

@@ -54,7 +54,7 @@ def fetch() -> Path:
         CACHE.mkdir(parents=True, exist_ok=True)
         # Renamed when complete: an interrupted download leaves nothing that looks like a Prometheus.
         with tempfile.TemporaryDirectory(dir=CACHE) as partial:
-            _run(["apt-get", "download", PACKAGE], Path(partial))
+            _download(Path(partial))
             package = next(Path(partial).glob("*.deb"))
             _run(["dpkg", "-x", str(package), "root"], Path(partial))
             try:
@@ -63,6 +63,19 @@ def fetch() -> Path:
                 if not folder.is_dir():  # else another process was quicker
                     raise
     return folder / "usr" / "bin"
+
+
+def _download(folder: Path) -> None:
+    """The package stands in `folder`; where the machine has no list of packages, one is fetched beside it."""
+    try:
+        _run(["apt-get", "download", PACKAGE], folder)
+    except ConfigError:
+        for name in ("lists/partial", "cache/archives/partial"):
+            (folder / name).mkdir(parents=True)
+        options = {"Dir::State::lists": folder / "lists", "Dir::Cache": folder / "cache", "Debug::NoLocking": 1}
+        apt = ["apt-get", *(part for name, value in options.items() for part in ("-o", f"{name}={value}"))]
+        _run([*apt, "update"], folder)
+        _run([*apt, "download", PACKAGE], folder)
 
 
 def _run(command: Sequence[str], folder: Path) -> None:

@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 
 from detector.broker.local import LocalKafka, missing_tools
+from loadtest import prometheus
 
 # Drawn from a fixed seed, so that a failure is everybody's; no deadline, for a kernel compiles on its first call.
 hypothesis.settings.register_profile("detector", derandomize=True, deadline=None)
@@ -14,14 +15,18 @@ hypothesis.settings.load_profile("detector")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without Java or Maven the tests marked `kafka` are skipped; CI (the variable of that name) requires them."""
-    missing = missing_tools()
-    if not missing or os.environ.get("CI"):
+    """Without Java or Maven the tests marked `kafka` are skipped, and `prometheus` likewise; CI (the variable of that
+    name) requires them."""
+    if os.environ.get("CI"):
         return
-    skip = pytest.mark.skip(reason=f"a real Kafka needs Java 17 and Maven (not found: {', '.join(missing)})")
-    for item in items:
-        if item.get_closest_marker("kafka"):
-            item.add_marker(skip)
+    for marker, missing, what in (
+        ("kafka", missing_tools(), "a real Kafka needs Java 17 and Maven"),
+        ("prometheus", prometheus.missing_tools(), "a real Prometheus needs its package, or apt-get and dpkg"),
+    ):
+        skip = pytest.mark.skip(reason=f"{what} (not found: {', '.join(missing)})")
+        for item in items:
+            if missing and item.get_closest_marker(marker):
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

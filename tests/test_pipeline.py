@@ -1,6 +1,7 @@
 """The core's law: what comes out depends on the log alone."""
 
 import gc
+import math
 import random
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 
 from detector.config import Settings
 from detector.ingest.rows import Raw, open_source, pack_message, scatter
-from detector.pipeline import Entry, Part
-from detector.records import SCHEMA_ID, Arrays
+from detector.pipeline import SHOWN, Entry, Part
+from detector.records import BEAT_ID, SCHEMA_ID, Arrays
 from detector.verdict.memory import Memory
 from tests.service.harness import detector_for, settings_for, traffic
 
@@ -62,6 +63,29 @@ def test_batches_do_not_matter(settings: Settings, log: list[Entry], seed: int) 
     assert got == expected
     assert expected
     assert_same_bytes(parts.arrays(), whole.arrays())
+
+
+def test_heartbeats_change_nothing_but_are_told(settings: Settings, log: list[Entry]) -> None:
+    """Among the rows they leave state and decisions as they would be."""
+    detector = detector_for(settings)
+    whole, beaten = fresh(settings), fresh(settings)
+    expected = detector.process(whole, log)
+    beats = [Entry(entry.offset + 1, b"", [("schema", BEAT_ID), ("beat", b"%d" % entry.offset)]) for entry in log[::7]]
+    got = detector.process(beaten, sorted([*log, *beats], key=lambda entry: entry.offset))
+    assert [decision.to_json() for decision in got.decisions] == [one.to_json() for one in expected.decisions]
+    assert (got.statuses, got.rejected) == (expected.statuses, [])
+    assert got.beats == [entry.offset for entry in log[::7]]
+    assert_same_bytes(beaten.arrays(), whole.arrays())
+
+
+def test_a_few_margins_of_a_chunk_are_shown(settings: Settings, log: list[Entry]) -> None:
+    """However many rows were scored, and some wherever one was."""
+    detector = detector_for(settings)
+    part = fresh(settings)
+    for start in range(0, len(log), 40):
+        outcome = detector.process(part, log[start : start + 40])
+        assert min(1, outcome.scored) <= len(outcome.margins) <= min(SHOWN, outcome.scored)
+        assert all(math.isfinite(margin) for margin in outcome.margins)
 
 
 def test_what_is_drawn_for_drift_depends_on_the_log_alone(settings: Settings, log: list[Entry]) -> None:

@@ -49,8 +49,9 @@ class Statistics(Struct, frozen=True):
     @property
     def queued(self) -> int:
         """Messages in the client: sent and not stored yet, or fetched and not polled yet."""
-        fetched = sum(one.fetchq_cnt for topic in self.topics.values() for one in topic.partitions.values())
-        return self.msg_cnt if self.type == "producer" else fetched
+        # Partitions forward what they fetch to the consumer's one queue, and each tells of its length.
+        fetched = (one.fetchq_cnt for topic in self.topics.values() for one in topic.partitions.values())
+        return self.msg_cnt if self.type == "producer" else max(fetched, default=0)
 
     @property
     def round_trips_s(self) -> dict[int, tuple[float, float]]:
@@ -67,8 +68,9 @@ class Statistics(Struct, frozen=True):
         lags = {}
         for name, topic in self.topics.items():
             for one in topic.partitions.values():
-                position = one.app_offset if one.app_offset >= 0 else one.next_offset - one.fetchq_cnt
-                if one.partition >= 0 and one.fetch_state == "active" and one.ls_offset >= 0 and position >= 0:
+                # Before the first poll gave any of it, those fetched may be its own or others'.
+                position = one.app_offset if one.app_offset >= 0 else max(0, one.next_offset - one.fetchq_cnt)
+                if one.partition >= 0 and one.fetch_state == "active" and one.ls_offset >= 0:
                     lags[TopicPartition(name, one.partition)] = max(0, one.ls_offset - position)
         return lags
 

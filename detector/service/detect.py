@@ -15,7 +15,7 @@ from detector.errors import Abort, Fatal
 from detector.features.past import FORMS
 from detector.features.state import Status
 from detector.metrics import Metrics
-from detector.pipeline import Entry, Outcome
+from detector.pipeline import SHOWN, Entry, Outcome
 from detector.service.aside import Aside, Executor
 from detector.service.asked import number_seen, partition_seen
 from detector.service.drifting import Drifting
@@ -317,9 +317,10 @@ class DetectRole:
         if len(messages) > sum(len(outcome.beats) for outcome in outcomes):
             metrics.batch_size.labels(ROLE).observe(len(messages))
             metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
+        margins = [margin for outcome in outcomes for margin in outcome.margins]
+        for margin in margins[:: -(-len(margins) // SHOWN) or 1]:
+            metrics.score.observe(margin)
         for outcome in outcomes:
-            for margin in outcome.margins:
-                metrics.score.observe(margin)
             metrics.scored.inc(outcome.scored)
             metrics.forgotten.inc(outcome.forgotten)
             metrics.evicted.inc(outcome.evicted)

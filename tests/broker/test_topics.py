@@ -6,7 +6,7 @@ import pytest
 from detector.broker import TopicSpec
 from detector.broker.memory import MemoryBroker
 from detector.broker.topics import DAY_MS, check_topics, topic_specs
-from detector.config import Home, Settings, Source, Topics
+from detector.config import Home, Ingest, Settings, Source, Topics
 from detector.errors import ConfigError
 
 SETTINGS = Settings(
@@ -65,6 +65,19 @@ def test_one_replica_may_be_away(replication: int, wanted: str) -> None:
     """And no more, or acks=all would promise nothing."""
     settings = msgspec.structs.replace(SETTINGS, topics=Topics(replication=replication))
     assert {spec.config["min.insync.replicas"] for spec in topic_specs(settings)[:7]} == {wanted}
+
+
+def test_heartbeats_have_a_topic_where_they_are_asked_for() -> None:
+    """As many partitions as the rows have: each is told of apart. An hour is long enough."""
+    settings = msgspec.structs.replace(SETTINGS, ingest=Ingest(heartbeat_s=10))
+    specs = {spec.name: spec for spec in topic_specs(settings)}
+    assert specs.keys() - SPECS.keys() == {"heartbeats"}
+    assert (specs["heartbeats"].partitions, specs["heartbeats"].config["retention.ms"]) == (6, "3600000")
+    others = [spec for name, spec in specs.items() if name != "heartbeats"]
+    with pytest.raises(ConfigError, match=r"no topic heartbeats: `detector topics create`"):
+        check_topics(made(*others), settings)
+    with pytest.raises(ConfigError, match=r"topic heartbeats: wanted 6 partitions \(got 1\)"):
+        check_topics(made(*others, TopicSpec("heartbeats", 1)), settings)
 
 
 def test_topics_as_they_must_be_pass() -> None:

@@ -21,7 +21,7 @@ from detector.cli import main
 from detector.errors import ConfigError
 from detector.learning.archive import Archive
 from detector.learning.archiving import Archiver
-from detector.records import ROW, SCHEMA_ID, Kind, NumberKind, Rows, number_text, pack_digits, pack_sender
+from detector.records import BEAT_ID, ROW, SCHEMA_ID, Kind, NumberKind, Rows, number_text, pack_digits, pack_sender
 from tests.service.harness import settings_tree
 
 EVENTS = "events.by-number"
@@ -150,6 +150,7 @@ def test_headers_that_ingest_does_not_write_stop_nothing(tmp_path: Path, broker:
     there = in_log(broker, 0)
     producer.begin()
     producer.send(EVENTS, 0, b"no rows", headers=[("schema", SCHEMA_ID)])
+    producer.send(EVENTS, 0, b"", headers=[("schema", BEAT_ID), ("beat", b"1794000000000")])
     producer.send(EVENTS, 0, some_rows(600, 7).tobytes(), headers=[])
     producer.commit({}, None)
     archived(tmp_path, broker)

@@ -129,7 +129,7 @@ class Network:
         self.settings: Settings = replace(
             settings,
             model=replace(settings.model, bundle=str(ROOT / "models" / "default")),
-            ingest=replace(settings.ingest, batch_records=8, rows_per_message=4),
+            ingest=replace(settings.ingest, batch_records=8, rows_per_message=4, heartbeat_s=1),
             detect=replace(settings.detect, capacity=64, batch_messages=4, most_numbers=MOST_NUMBERS),
             topics=replace(settings.topics, partitions=3),
         )

@@ -36,6 +36,19 @@ def test_a_decision_is_in_force_until_it_expires() -> None:
     assert memory.in_force(CASE._replace(service="sms"), START_MS) is None
 
 
+def test_decisions_in_force_are_counted_by_action() -> None:
+    """At a moment: what has expired by then is remembered and not counted."""
+    memory = after(
+        change(service="voice", action="block", expires_at=START_MS + 1000),
+        change(service="sms", action="block", expires_at=START_MS + 2000),
+        change(service="voice", scope="trunk:7", action="flag", expires_at=START_MS + 2000),
+    )
+    assert memory.count_in_force(START_MS) == {"block": 2, "flag": 1}
+    assert memory.count_in_force(START_MS + 1000) == {"block": 1, "flag": 1}
+    assert memory.count_in_force(START_MS + 2000) == {}
+    assert len(memory) == 3
+
+
 def test_the_latest_decision_of_a_case_holds() -> None:
     """Whatever was before."""
     memory = after(change(version=1), change(version=2, action="release"))
