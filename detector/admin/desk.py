@@ -17,8 +17,8 @@ T = TypeVar("T")
 WAITING: Final = 8
 """Questions that wait at most: whoever comes then is told to come back."""
 A_STEP: Final = 2
-"""Questions answered between two batches: looking at a number takes some 50 µs, at all partitions some milliseconds
-where a million decisions are in force, which a batch of 100 ms may take longer by."""
+"""Questions answered between two batches: looking at a number took 58 µs, at all partitions 6 ms where a million
+decisions were remembered, which a batch of 100 ms may well take longer by."""
 PATIENCE_S: Final = 3.0
 """A step takes some 100 ms; one that waits for the broker takes longer, and then nobody is answered."""
 

@@ -24,6 +24,8 @@ from detector.verdict.decisions import Decision
 AGAIN_S: Final = 5
 RECENT: Final = 15
 """Decisions shown."""
+REASONS: Final = 2
+"""Of a decision, the gravest: a line or two each. All of them stand in the decision."""
 MASKED: Final = 4
 """Digits at the end that a viewer does not see: which subscriber it is, while which range may matter."""
 
@@ -91,7 +93,7 @@ def _figures(rates: Rates, seen: WorkerSeen | None, now_s: float) -> str:
     figures = list(rates.figures(time.monotonic()))
     if seen is not None:
         for action, count in _in_force(seen, now_s).items():
-            figures.append((f"{action} in force", f"{count:,}"))
+            figures.append((f"{action}s in force", f"{count:,}"))
         figures.append(("numbers", f"{sum(one.numbers for one in seen.partitions):,}"))
     return "<dl>" + "".join(f"<div><dt>{escape(a)}</dt><dd>{escape(b)}</dd></div>" for a, b in figures) + "</dl>"
 
@@ -166,7 +168,7 @@ def _why(decision: Decision) -> str:
     if decision.basis == "operator":
         return "an operator's order"
     held = f" (held back: {', '.join(decision.held_back)})" if decision.held_back else ""
-    return " ".join([decision.reason + held, *(reason.sentence for reason in decision.reasons)])
+    return " ".join([decision.reason + held, *(reason.sentence for reason in decision.reasons[:REASONS])])
 
 
 def masked(number: str) -> str:

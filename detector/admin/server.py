@@ -6,10 +6,12 @@ What a request holds is never sent back, not even in an error.
 """
 
 import logging
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS: Final = 64
 """At once: a scraper, an orchestrator and a few people need far fewer."""
+LONGEST_S: Final = 15.0
+"""Of a connection, question and answer: a client that says a byte now and then would keep its place, and enough of them
+would keep the orchestrator out, which then restarts a healthy process."""
 LONGEST_PATH: Final = 2_048
 LARGEST_BODY: Final = 16 * 1024
 MOST_FIELDS: Final = 20
@@ -90,6 +95,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], answer: Callable[[Request], Reply]) -> None:
         self.answer = answer
         self._room = threading.BoundedSemaphore(CONNECTIONS)
+        self._since: dict[socket.socket, float] = {}
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -101,10 +107,19 @@ class _Server(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Its place is free again afterwards."""
+        self._since[request] = time.monotonic()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            del self._since[request]
             self._room.release()
+
+    def service_actions(self) -> None:
+        """Several times a second: connections that take too long are cut."""
+        for request, since_s in list(self._since.items()):
+            if time.monotonic() - since_s > LONGEST_S:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A broken connection concerns the client only; of anything else the kind is said, but not the request."""
@@ -173,6 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         """What cannot be read as a request at all: the library's own answer would repeat it."""
         self.close_connection = True
         self.command = getattr(self, "command", None) or "GET"
+        self.request_version = self.protocol_version  # what was not read counts as HTTP/0.9, which has no headers
         self._send(Refused(code, "wanted a request as the document at /openapi.json describes").reply())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)

@@ -45,6 +45,7 @@ def test_a_number_is_told_as_one_pass_over_the_log_knows_it(here: World) -> None
     for name, value in zip(NAMES, vector.tolist(), strict=True):
         got = told["features"][name]["value"]
         assert got is None if np.isnan(value) else got == pytest.approx(value, abs=1e-4)
+    assert (told["form"], told["newest_event_ms"]) == part.state.newest_of(parse_number(number))
     assert detector.model is not None
     assert told["margin"] == detector.model.margins(vector[None, :])[0]
     assert 3 <= len(told["reasons"]) <= 5

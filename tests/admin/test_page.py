@@ -62,7 +62,7 @@ def test_the_page_tells_what_the_api_tells(here: World) -> None:
     for one in told["partitions"]:
         assert f"{one['offset']:,}" in text
     blocks = sum(one["in_force"].get("block", 0) for one in told["partitions"])
-    assert re.search(rf"block in force\s+{blocks:,}\b", text)
+    assert re.search(rf"blocks in force\s+{blocks:,}\b", text)
 
 
 def test_a_viewer_does_not_see_whole_numbers(here: World) -> None:

@@ -210,6 +210,21 @@ def test_an_unknown_number_has_been_silent() -> None:
     assert len(state) == 1
 
 
+@given(stream=rows())
+def test_a_number_is_found_with_its_newest_event(stream: Rows) -> None:
+    """In whichever form it is; one of which no event counted is not found."""
+    state = State(2, 0)
+    state.update(stream)
+    naive, _, _ = naive_updates(stream, 0)
+    found = {number: state.newest_of(number) for number in NUMBERS}
+    assert {number: one[1] for number, one in found.items() if one} == {
+        number: naive.newest(number) for number in naive.counted
+    }
+    assert sum(found[number] is not None for number in NUMBERS) == len(state)
+    for form, count in state.forms.items():
+        assert sum(one is not None and one[0] == form for one in found.values()) == count
+
+
 def test_counters_saturate() -> None:
     """A tile that is full stays full: more calls or talk than it can hold never make it small."""
     state = State(1, 0)

@@ -1,17 +1,19 @@
 """The mode that operators set: every worker takes it, and nothing is decided before it is known."""
 
+import shutil
 import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
-from detector.config import Settings
+from detector.config import ROOT, Settings
 from detector.errors import Recoverable
 from detector.ingest.commands import ModeChange
 from detector.metrics import Metrics
-from detector.service import switch
+from detector.service import rules, switch
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
 from detector.service.orders import Orders
@@ -109,6 +111,34 @@ def test_a_worker_that_starts_again_decides_nothing_before_it_knows_the_mode(
     live, aside = published(broker, settings)
     assert live == 0
     assert aside > 0
+
+
+def test_a_kill_switch_works_whatever_has_become_of_the_files(
+    settings: Settings, records: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy that made it necessary may be half written by then."""
+    monkeypatch.setattr(rules, "LOOK_S", 0.0)
+    shutil.copytree(ROOT / "configs" / "lists", tmp_path / "lists")
+    policy = tmp_path / "policy.yaml"
+    shutil.copy(ROOT / "configs" / "policy.yaml", policy)
+    settings = replace(settings, verdict=replace(settings.verdict, policy=str(policy)))
+    broker = broker_with(settings, records[: SIZE // 2])
+    metrics = Metrics()
+    pair = IngestRole(settings, broker, metrics, "0"), DetectRole(settings, broker, metrics, "0")
+    drain(*pair)
+    policy.write_text("rules: [")
+    until = time.monotonic() + LIMIT_S
+    while not metrics.value("reloads", outcome="failed"):
+        assert time.monotonic() < until
+        pair[1].step()
+    Orders(broker, settings.topics).switch(change("shadow"))
+    step_until_mode(pair[1], "shadow")
+    before = published(broker, settings)
+    more(broker, records[SIZE // 2 :])
+    drain(*pair)
+    after = published(broker, settings)
+    assert after[0] == before[0]
+    assert after[1] > before[1]
 
 
 def test_the_change_is_kept_for_the_audit_and_is_no_reject(settings: Settings, records: list[bytes]) -> None:

@@ -111,6 +111,16 @@ def test_what_compaction_leaves_gives_the_same_memory(log: list[Decision], data:
     assert len(lived) == len(rebuilt)
 
 
+def test_a_number_and_the_whole_are_told_with_the_last_of_each_case() -> None:
+    """Expired ones too: who looks says as of when."""
+    first, other = change(), change(number="+99970000002")
+    last = change(version=2, action="release")
+    memory = after(first, other, last)
+    assert memory.decisions() == (last, other)
+    assert memory.decisions_of(parse_number(first.number)) == (last,)
+    assert memory.decisions_of(parse_number("+99970000009")) == ()
+
+
 def test_a_deleted_key_forgets_its_case() -> None:
     """A message without a value is Kafka's word for that."""
     memory = Memory.rebuild([(change().key().encode(), change().to_json()), (change().key().encode(), None)])
