@@ -1,5 +1,6 @@
 """The detect role: rows of the partitions held become state and decisions."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -19,13 +20,16 @@ from detector.service.held import Held
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
-from detector.service.rules import Rules, Watch
+from detector.service.rules import Rules, watch_rules
 from detector.service.saving import Saver
 from detector.service.taking import THREADS, Taking
+from detector.service.telling import tell_aborted, tell_assigned, tell_decided, tell_revoked
 from detector.snapshot import open_store
 from detector.verdict.challenge import WHO
 from detector.verdict.decisions import Decision
 from detector.verdict.manifest import LEVELS
+
+log = logging.getLogger(__name__)
 
 ROLE = "detect"
 DRIFT_EVERY_S: Final = 10.0
@@ -54,7 +58,7 @@ class DetectRole:
         self._consumer.subscribe([settings.topics.events], self)
         self._rules = Rules.load(settings)
         self._rules.tell(metrics)
-        self._watch = Watch(settings, self._rules, executor(1, "rules"), metrics)
+        self._watch = watch_rules(settings, self._rules, executor(1, "rules"), metrics)
         self._drifting = Drifting(self._rules.model)
         self._drift_told_s = 0.0
         store = open_store(settings, broker.identity(settings.topics.events))
@@ -71,6 +75,7 @@ class DetectRole:
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, None]:
         """Each partition begins to be restored; none is read until it is."""
+        tell_assigned(log, partitions)
         for at in partitions:
             self._taking.begin(at.partition)
         self._count()
@@ -85,6 +90,7 @@ class DetectRole:
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
         """Arrays and outputs of these partitions are gone: they are another worker's."""
+        tell_revoked(log, partitions)
         gone = {at.partition for at in partitions}
         self._carried = [message for message in self._carried if message.partition() not in gone]
         for at in partitions:
@@ -213,6 +219,7 @@ class DetectRole:
             try:
                 self._outbox.publish([output for held in ready.values() for output in held.outputs], offsets, metadata)
             except Abort as error:
+                tell_aborted(log, attempt, error)
                 if attempt == ATTEMPTS:
                     raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
                 self._settle(settling_s(attempt))  # 2
@@ -274,6 +281,7 @@ class DetectRole:
         newest_ms = max((outcome.newest_ms for outcome in outcomes), default=0)
         if newest_ms:
             metrics.lag_seconds.labels(ROLE).set(now - newest_ms / 1000)
+        tell_decided(log, published)
         for decision in published:
             metrics.decisions.labels(decision.action, decision.rule, decision.service).inc()
             for why in decision.held_back:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from detector.config import Detect
+from detector.logs import Event, said
 from detector.metrics import Metrics
 from detector.records import Arrays
 from detector.service.aside import Aside, Executor
@@ -115,7 +116,8 @@ class Saver:
             seconds = writing.result()
         except OSError as error:
             self._metrics.snapshots.labels("failed").inc()
-            log.warning("snapshot failed, the last one stays: %s", error)
+            failed = said(Event.SNAPSHOT_FAILED, error=str(error))
+            log.warning("snapshot failed, the last one stays: %s", error, extra=failed)
         else:
             if seconds is not None:
                 self._metrics.snapshot_seconds.observe(seconds)
