@@ -12,10 +12,12 @@ from typing import Final
 
 from detector import __version__
 from detector.commands import (
+    acls,
     archive,
     audit,
     backtest,
     check,
+    configuration,
     decisions,
     demo,
     drift,
@@ -25,6 +27,7 @@ from detector.commands import (
     operator,
     plan_memory,
     promote,
+    pseudonym,
     replay,
     roles,
     simulate,
@@ -37,6 +40,7 @@ from detector.errors import ConfigError, DetectorError
 COMMANDS: Final = (
     demo,
     topics,
+    acls,
     roles,
     simulate,
     decisions,
@@ -44,6 +48,8 @@ COMMANDS: Final = (
     audit,
     snapshots,
     check,
+    configuration,
+    pseudonym,
     plan_memory,
     replay,
     archive,
