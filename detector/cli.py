@@ -12,10 +12,12 @@ from typing import Final
 
 from detector import __version__
 from detector.commands import (
+    acls,
     archive,
     audit,
     backtest,
     check,
+    configuration,
     decisions,
     demo,
     drift,
@@ -28,6 +30,7 @@ from detector.commands import (
     operator,
     plan_memory,
     promote,
+    pseudonym,
     replay,
     roles,
     simulate,
@@ -41,6 +44,7 @@ from detector.errors import ConfigError, DetectorError
 COMMANDS: Final = (
     demo,
     topics,
+    acls,
     roles,
     simulate,
     decisions,
@@ -52,6 +56,8 @@ COMMANDS: Final = (
     snapshots,
     check,
     kernels,
+    configuration,
+    pseudonym,
     plan_memory,
     replay,
     archive,

@@ -10,9 +10,9 @@ file, and out of flags. Relative paths are relative to the folder of the file.
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 import yaml
@@ -27,6 +27,9 @@ T = TypeVar("T")
 Mode = Literal["shadow", "flag", "enforce"]
 KafkaOptions = dict[str, str | int | float | bool]
 """librdkafka's own settings, passed through as they are."""
+
+SECRET: Final = {"writeOnly": True}
+"""In the schema of a setting whose value is shown to nobody."""
 
 Positive = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
@@ -161,7 +164,9 @@ class Verdict(Part, frozen=True):
         Natural, _help("blocks by rules and models in the whole network and hour of event time")
     ] = 600
     hold_out_share: Annotated[Share, _help("share of numbers never blocked by model or rule: unbiased labels")] = 0.0
-    hold_out_key: Annotated[str, _help("secret of the keyed hash that draws the hold-out")] = ""
+    hold_out_key: Annotated[
+        str, Meta(extra_json_schema=SECRET), _help("secret of the keyed hash that draws the hold-out")
+    ] = ""
     redress: Annotated[dict[str, str], _help("url, tel or email that a blocked caller can turn to")] = {}
     assume_warm: Annotated[bool, _help("treat the log as covering the longest window: replays and tests only")] = False
 
@@ -175,6 +180,22 @@ class Admin(Part, frozen=True):
         str | None,
         _help("file of names, roles and hashes of tokens; null = who is on this machine may look, nobody may order"),
     ] = None
+
+
+class Log(Part, frozen=True):
+    """What a process writes on stderr."""
+
+    format: Annotated[Literal["text", "json"], _help("lines for people, or an object a line for a store of logs")] = (
+        "text"
+    )
+    numbers: Annotated[
+        Literal["pseudonym", "plain"], _help("how numbers stand in the log; `detector pseudonym` says a number's name")
+    ] = "pseudonym"
+    pseudonym_key: Annotated[
+        str,
+        Meta(extra_json_schema=SECRET),
+        _help("secret of the pseudonyms, the same for all processes; '' = another one at each start"),
+    ] = ""
 
 
 class Settings(Part, frozen=True):
@@ -195,6 +216,7 @@ class Settings(Part, frozen=True):
     model: ModelChoice = ModelChoice()
     verdict: Verdict = Verdict()
     admin: Admin = Admin()
+    log: Log = Log()
     base: Annotated[str, _help("folder that relative paths start from; set by load")] = ""
 
     def path(self, name: str) -> Path:
@@ -208,14 +230,14 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     tree = _substitute(read_yaml(path), path, environ)
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: wanted a mapping of settings (got {type(tree).__name__})")
-    for name, value in environ.items():
-        if name.startswith("DETECTOR__"):
-            _put(tree, [part.lower() for part in name.split("__")[1:]], yaml.safe_load(value), name)
+    for name in variables(environ):
+        put(tree, keys_of(name), value_of(name, environ), name)
     # Not resolved: what Kubernetes mounts are links into a folder that is replaced, and gone, on every change.
     tree["base"] = str(path.absolute().parent)
     tree["instance"] = tree.get("instance") or socket.gethostname()
     settings = convert(tree, Settings, str(path))
-    _check(settings, path)
+    for place, what in contradictions(settings):
+        raise ConfigError(f"{path}: {place}{what}")
     return settings
 
 
@@ -242,6 +264,8 @@ def convert(tree: Any, kind: type[T], where: str) -> T:
 
 def _got(tree: Any, path: str) -> str:
     """` (got <value>)` at a msgspec path such as `$.sources[1].id`, or nothing where it leads nowhere."""
+    if is_secret(path):
+        return ""
     for key, index in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path):
         try:
             tree = tree[key] if key else tree[int(index)]
@@ -250,7 +274,18 @@ def _got(tree: Any, path: str) -> str:
     return "" if isinstance(tree, dict | list) else f" (got {tree!r})"
 
 
-_REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
+_REFERENCE: Final = re.compile(r"\$\{(env|file):([^}]+)\}")
+_SECRET: Final = re.compile(r"password|passphrase|secret|token|jaas|_key$|key\.pem$")
+
+
+def is_secret(name: str) -> bool:
+    """Whether the last part of a setting's name, ours or librdkafka's, says that nobody is to see its value."""
+    return bool(_SECRET.search(name))
+
+
+def references(text: str) -> list[str]:
+    """The `${env:NAME}` and `${file:/path}` in a value, as they stand there."""
+    return [match.group() for match in _REFERENCE.finditer(text)]
 
 
 def _substitute(tree: Any, path: Path, environ: Mapping[str, str]) -> Any:
@@ -258,10 +293,13 @@ def _substitute(tree: Any, path: Path, environ: Mapping[str, str]) -> Any:
         return {key: _substitute(value, path, environ) for key, value in tree.items()}
     if isinstance(tree, list):
         return [_substitute(value, path, environ) for value in tree]
-    if not isinstance(tree, str):
-        return tree
+    return substituted(tree, path, environ) if isinstance(tree, str) else tree
 
-    def value_of(match: re.Match[str]) -> str:
+
+def substituted(text: str, path: Path, environ: Mapping[str, str]) -> str:
+    """`text` of the file `path`, its references replaced; `ConfigError` names the first that leads nowhere."""
+
+    def content(match: re.Match[str]) -> str:
         kind, name = match.groups()
         if kind == "env":
             if name not in environ:
@@ -271,11 +309,35 @@ def _substitute(tree: Any, path: Path, environ: Mapping[str, str]) -> Any:
             return Path(path.parent, name).read_text(encoding="utf-8").rstrip("\n")
         except OSError as error:
             raise ConfigError(f"{path}: {match.group()}: wanted a readable file (got {error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}: {match.group()}: wanted text in UTF-8 (got other bytes)") from error
 
-    return _REFERENCE.sub(value_of, tree)
+    return _REFERENCE.sub(content, text)
 
 
-def _put(tree: dict[str, Any], keys: list[str], value: Any, name: str) -> None:
+def variables(environ: Mapping[str, str]) -> list[str]:
+    """The names in the environment that stand for settings, in the order in which they are put on the file."""
+    return [name for name in environ if name.startswith("DETECTOR__")]
+
+
+def keys_of(name: str) -> list[str]:
+    """Where a variable's value belongs: `DETECTOR__VERDICT__MODE` at verdict, mode."""
+    return [part.lower() for part in name.split("__")[1:]]
+
+
+def value_of(name: str, environ: Mapping[str, str]) -> Any:
+    """A variable's value, read as YAML; `ConfigError` where it is none."""
+    try:
+        return yaml.safe_load(environ[name])
+    except yaml.YAMLError as error:
+        # Not the value: it may be a secret.
+        raise ConfigError(
+            f"{name}: wanted a value in YAML ({getattr(error, 'problem', None) or 'got none'})"
+        ) from error
+
+
+def put(tree: dict[str, Any], keys: list[str], value: Any, name: str) -> None:
+    """`value` stands in `tree` at `keys`; `ConfigError` names the variable that leads through a value."""
     for key in keys[:-1]:
         below = tree.setdefault(key, {})
         if not isinstance(below, dict):
@@ -284,16 +346,16 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any, name: str) -> None:
     tree[keys[-1]] = value
 
 
-def _check(settings: Settings, path: Path) -> None:
-    """What types cannot say."""
+def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What types cannot say: the place of each mistake, and the words that follow it."""
     if not settings.sources:
-        raise ConfigError(f"{path}: sources: wanted at least one (got none)")
+        yield "sources", ": wanted at least one (got none)"
     for field in ("name", "id", "topic"):
         seen: set[Any] = set()
         for i, source in enumerate(settings.sources):
             value = getattr(source, field)
             if value in seen:
-                raise ConfigError(f"{path}: sources[{i}].{field} must differ from every other (got {value!r} twice)")
+                yield f"sources[{i}].{field}", f" must differ from every other (got {value!r} twice)"
             seen.add(value)
     if settings.verdict.hold_out_share > 0 and not settings.verdict.hold_out_key:
-        raise ConfigError(f"{path}: verdict.hold_out_key must be set when hold_out_share is above 0 (got '')")
+        yield "verdict.hold_out_key", " must be set when hold_out_share is above 0 (got '')"

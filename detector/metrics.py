@@ -435,7 +435,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "reloads",
         ("outcome",),
         "reloads",
-        "model, policy, lists or zones whose files have changed: taken, or failed and the old ones kept",
+        "model, policy, lists, zones or mappings whose files have changed: taken, or failed and the old ones kept",
         "failed: the log says which file is wrong and where; mend it, and it is tried again",
     ),
     _gauge(

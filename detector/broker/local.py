@@ -16,6 +16,8 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -68,14 +70,31 @@ def fetch() -> Path:
     return folder
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """How an address is guarded: properties of the broker, and users that are there from the first start on."""
+
+    properties: Mapping[str, str]
+    format_options: tuple[str, ...] = ()
+
+
 class LocalKafka:
     """A running Kafka while in its `with` block; `address` is what clients connect to.
 
     `port` 0 takes a free one. Its data is in `data`, or in a folder of its own that goes with it.
     Whoever connects to `behind_proxy` is told to go on to `proxy_port`: a proxy's, which leads back here.
+    With a `guard` there is another address, `guarded`, where only who the guard knows comes in, and may do only what
+    the access control list says; whoever comes by `address` may do everything.
     """
 
-    def __init__(self, port: int = 0, data: Path | None = None, heap: str = "1g", proxy_port: int = 0) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        data: Path | None = None,
+        heap: str = "1g",
+        proxy_port: int = 0,
+        guard: "Guard | None" = None,
+    ) -> None:
         self._java = ["java", *JVM, f"-Xmx{heap}", f"-Dlog4j2.configurationFile={KAFKA / 'log4j2.properties'}"]
         self._java += ["-cp", f"{fetch()}/*"]
         self._temporary = tempfile.TemporaryDirectory(prefix="kafka-") if data is None else None
@@ -84,8 +103,13 @@ class LocalKafka:
         port, controller = (port or _free_port()), _free_port()
         self.address = f"127.0.0.1:{port}"
         self.behind_proxy = _free_port() if proxy_port else 0
+        self.guarded = f"localhost:{_free_port()}" if guard else ""
+        self._format_options = guard.format_options if guard else ()
         second = f",PROXIED://127.0.0.1:{self.behind_proxy}" if proxy_port else ""
         advertised = f",PROXIED://127.0.0.1:{proxy_port}" if proxy_port else ""
+        if guard:
+            second += f",GUARDED://{self.guarded}"
+            advertised += f",GUARDED://{self.guarded}"
         self._properties = self.data / "server.properties"
         self.data.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(
@@ -94,6 +118,7 @@ class LocalKafka:
             + f"advertised.listeners=PLAINTEXT://{self.address}{advertised}\n"
             + f"controller.quorum.voters=1@127.0.0.1:{controller}\n"
             + f"log.dirs={self.data / 'log'}\n"
+            + "".join(f"{name}={value}\n" for name, value in (guard.properties if guard else {}).items())
         )
         self.options: dict[str, str | int | float | bool] = {"bootstrap.servers": self.address}
 
@@ -107,7 +132,14 @@ class LocalKafka:
         if not (self.data / "log" / "meta.properties").exists():
             cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             # A cluster id that begins with a hyphen would be read as an option.
-            self._tool("format", "--cluster-id", cluster.replace("-", "A"), "--config", str(self._properties))
+            self._tool(
+                "format",
+                "--cluster-id",
+                cluster.replace("-", "A"),
+                "--config",
+                str(self._properties),
+                *self._format_options,
+            )
         atexit.register(self.kill)
         with self.log_file.open("ab") as log:
             command = [*self._java, "kafka.Kafka", str(self._properties)]

@@ -87,7 +87,9 @@ def check_topics(broker: Broker, settings: Settings) -> None:
         elif spec.name == topics.control and partitions != 1:
             wrong.append(f"topic {spec.name}: wanted 1 partition (got {partitions})")
     if missing:
-        wrong.append(f"no topic {', '.join(missing)}: `detector topics create` makes what is missing")
+        # A broker that checks who asks does not tell a topic that is not there from one that may not be seen.
+        or_hidden = " (or this user may not describe it: `detector acls`)" if "sasl.mechanism" in settings.kafka else ""
+        wrong.append(f"no topic {', '.join(missing)}: `detector topics create` makes what is missing{or_hidden}")
     if any(name in found for name in numbered) and len(wrong) > bool(missing):
         wrong.append(
             "the number of partitions is fixed for life: set topics.partitions to it, "

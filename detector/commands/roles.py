@@ -4,12 +4,13 @@ import argparse
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, settings_of
-from detector.config import Settings
+from detector.config import Log, Settings
+from detector.errors import ConfigError, DetectorError
+from detector.logs import Event, Lines, pseudonyms, said
 from detector.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from detector.service import Role
 
 ROLES: Final = ("ingest", "detect")
+
+log = logging.getLogger("detector")
 
 
 def add(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -56,7 +59,7 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from detector.supervisor import Supervisor, Task, stop_on_signals
 
-    settings_of(arguments)  # A wrong configuration is said once, here, instead of by every process.
+    settings = settings_of(arguments)  # A wrong configuration is said once, here, instead of by every process.
     tasks = [
         Task(
             f"{role}-{ordinal}",
@@ -65,22 +68,42 @@ def _run(arguments: argparse.Namespace) -> int:
         for role in ROLES
         for ordinal in range(arguments.workers)
     ]
-    supervisor = Supervisor(tasks, out)
+    supervisor = Supervisor(tasks, _say_json(settings.log) if settings.log.format == "json" else out)
     stop_on_signals(supervisor.stop, supervisor.leave)
     return supervisor.run()
 
 
 def _role(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    _log_to_stderr(f"{arguments.role}-{arguments.ordinal}", settings.log)
+    return saying_why(lambda: _work(settings, arguments.role, arguments.ordinal))
+
+
+def saying_why(work: Callable[[], None]) -> int:
+    """`work` is done, and the exit code; where an error ends it, the last line of the log says which."""
+    try:
+        work()
+    except Exception as error:
+        known = isinstance(error, DetectorError)
+        code = 2 if isinstance(error, ConfigError) else 1
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        ended = said(Event.ENDED, reason=reason, error=type(error).__name__, exit_code=code)
+        log.critical("ended by an error: %s", reason, exc_info=None if known else error, extra=ended)
+        # Clients that are closed at the interpreter's end have their say, and would have the last word.
+        logging.disable(logging.CRITICAL)
+        return code
+    return 0
+
+
+def _work(settings: Settings, role: str, ordinal: int) -> None:
+    """The role works until it is told to end."""
     from detector.admin import Access, AdminServer, Api, Desk, Probe, Tokens
     from detector.service import run
     from detector.service.orders import Orders
     from detector.service.telling import Clients
     from detector.supervisor import stop_on_signals, until_told_or_alone
 
-    settings = settings_of(arguments)
-    role, ordinal = arguments.role, arguments.ordinal
     name = f"{role}-{settings.instance}-{ordinal}"
-    _log_to_stderr(f"{role}-{ordinal}")
     stop, leave = threading.Event(), threading.Event()
 
     def stop_for_good() -> None:
@@ -102,12 +125,11 @@ def _role(arguments: argparse.Namespace) -> int:
         api = Api(name, desk, Orders(broker, settings.topics))
         where = settings.admin.host, admin_port(settings, role, ordinal)
         with AdminServer(*where, probe, api=api, access=access) as admin:
-            log = logging.getLogger("detector")
-            log.info("%s: /metrics, /health and /ready at %s", name, admin.url)
+            started = said(Event.STARTED, name=name, url=admin.url)
+            log.info("%s: /metrics, /health and /ready at %s", name, admin.url, extra=started)
             build = _builder(role, settings, broker, metrics, f"{settings.instance}-{ordinal}", desk)
             run(build, until_told_or_alone(stop.is_set), metrics, leave.is_set)
-        log.info("%s: drained", name)
-    return 0
+        log.info("%s: drained", name, extra=said(Event.DRAINED, name=name))
 
 
 def admin_port(settings: Settings, role: str, ordinal: int) -> int:
@@ -152,10 +174,15 @@ def _builder(
     return build
 
 
-def _log_to_stderr(name: str) -> None:
-    logging.basicConfig(
-        level=logging.INFO,
-        format=f"%(asctime)s.%(msecs)03dZ {name} %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
-    logging.Formatter.converter = time.gmtime
+def _log_to_stderr(process: str, settings: Log) -> None:
+    """Everything that is logged is a line on stderr, as the settings want it."""
+    show = str if settings.numbers == "plain" else pseudonyms(settings.pseudonym_key)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines(process, json=settings.format == "json", show=show))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _say_json(settings: Log) -> Callable[[str], None]:
+    """What the supervisor says is in the same form as what its processes do."""
+    _log_to_stderr("supervisor", settings)
+    return lambda line: log.info("%s", line, extra=said(Event.SUPERVISOR))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from detector.errors import Recoverable
+from detector.logs import Event, said
 from detector.metrics import Metrics
 from detector.service.garbage import Garbage
 
@@ -62,7 +63,8 @@ def run(
                 garbage.collect(idle=not role.step())
             except Recoverable as error:
                 metrics.broker_up.set(0)
-                log.warning("broker away, trying again in %.1f s: %s", pause_s, error)
+                away = said(Event.BROKER_AWAY, error=str(error), pause_s=pause_s)
+                log.warning("broker away, trying again in %.1f s: %s", pause_s, error, extra=away)
                 _wait(pause_s, stop)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:

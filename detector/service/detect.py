@@ -1,5 +1,6 @@
 """The detect role: rows of the partitions held become state and decisions."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +24,9 @@ from detector.service.held import Held
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
-from detector.service.rules import Rules, Watch
+from detector.service.rules import Rules, watch_rules
 from detector.service.saving import Saver
+from detector.service.saying import tell_aborted, tell_assigned, tell_decided, tell_revoked
 from detector.service.switch import Switch
 from detector.service.taking import THREADS, Taking
 from detector.service.telling import begin_at_zero, tell_settings
@@ -32,6 +34,8 @@ from detector.snapshot import open_store
 from detector.verdict.challenge import WHO
 from detector.verdict.decisions import SEVERITY, Decision
 from detector.verdict.manifest import LEVELS
+
+log = logging.getLogger(__name__)
 
 ROLE = "detect"
 DRIFT_EVERY_S: Final = 10.0
@@ -70,7 +74,7 @@ class DetectRole:
         self._rules.tell(metrics)
         tell_settings(metrics, settings)
         begin_at_zero(metrics)
-        self._watch = Watch(settings, self._rules, executor(1, "rules"), metrics)
+        self._watch = watch_rules(settings, self._rules, executor(1, "rules"), metrics)
         self._switch = Switch(settings, broker, executor(1, "mode"))
         self._drifting = Drifting(self._rules.model)
         self._drift_told_s = self._cases_told_s = 0.0
@@ -97,6 +101,7 @@ class DetectRole:
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, None]:
         """Each partition begins to be restored; none is read until it is."""
         self._metrics.rebalances.labels(ROLE, "assigned").inc()
+        tell_assigned(log, partitions)
         for at in partitions:
             self._taking.begin(at.partition)
         self._count()
@@ -116,6 +121,7 @@ class DetectRole:
         self._let_go(partitions)
 
     def _let_go(self, partitions: Sequence[TopicPartition]) -> None:
+        tell_revoked(log, partitions)
         gone = {at.partition for at in partitions}
         self._carried = [message for message in self._carried if message.partition() not in gone]
         for at in partitions:
@@ -262,6 +268,7 @@ class DetectRole:
             try:
                 self._outbox.publish([output for held in ready.values() for output in held.outputs], offsets, metadata)
             except Abort as error:
+                tell_aborted(log, attempt, error)
                 if attempt == ATTEMPTS:
                     raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
                 self._settle(settling_s(attempt))  # 2
@@ -337,6 +344,7 @@ class DetectRole:
         if newest_ms:
             metrics.lag_seconds.labels(ROLE).set(now - newest_ms / 1000)
         self._recent.extend(published)
+        tell_decided(log, published)
         for decision in published:
             metrics.decisions.labels(decision.action, decision.rule, decision.service).inc()
             for why in decision.held_back:

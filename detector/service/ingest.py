@@ -1,5 +1,6 @@
 """The ingest role: records of any source become rows on the partition of the number they are about."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,13 +14,18 @@ from detector.broker import Broker, Message, TopicPartition
 from detector.config import Settings, Source
 from detector.errors import Abort, Fatal, Rejected
 from detector.ingest.commands import command_row, read_command, read_mode_change
-from detector.ingest.rows import Ingested, Raw, SourceReader, open_source, pack_message, scatter
+from detector.ingest.rows import Ingested, Raw, pack_message, scatter
 from detector.metrics import Metrics
 from detector.records import BEAT_ID, SCHEMA_ID, I64s, NumberKind, Rows
+from detector.service.aside import Aside, Executor
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
+from detector.service.readers import Readers, watch_readers
 from detector.service.receiving import tell_delays
 from detector.service.rejects import reject_output
+from detector.service.saying import tell_aborted, tell_assigned, tell_revoked
 from detector.service.telling import tell_settings
+
+log = logging.getLogger(__name__)
 
 ROLE = "ingest"
 SCHEMA_HEADER = ("schema", SCHEMA_ID)
@@ -38,18 +44,17 @@ class IngestRole:
         metrics: Metrics,
         instance: str,
         clock: Callable[[], float] = time.time,
+        executor: Callable[[int, str], Executor] = Aside,
     ) -> None:
         self._settings = settings
         self._broker = broker
         self._metrics = metrics
         self._clock = clock
         self._sources = {source.topic: source for source in settings.sources}
-        self._readers: dict[str, SourceReader] = {
-            source.topic: open_source(settings, source) for source in settings.sources
-        }
         # Before this worker joins: until it reads, those that are there keep their partitions.
-        for reader in self._readers.values():
-            reader.warm_up()
+        readers = Readers.load(settings)
+        self._readers = readers.by_topic
+        self._watch = watch_readers(settings, readers, executor(1, "readers"), metrics)
         identity = f"{settings.group}-{ROLE}-{instance}"
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
@@ -70,6 +75,7 @@ class IngestRole:
         """Every partition starts at its committed offset."""
         self._held.update(partitions)
         self._metrics.rebalances.labels(ROLE, "assigned").inc()
+        tell_assigned(log, partitions)
         self._metrics.assigned.labels(ROLE).set(len(self._held))
         return {}
 
@@ -85,12 +91,14 @@ class IngestRole:
 
     def _let_go(self, partitions: Sequence[TopicPartition]) -> None:
         self._held.difference_update(partitions)
+        tell_revoked(log, partitions)
         for at in partitions:
             self._rewind.pop(at, None)
         self._metrics.assigned.labels(ROLE).set(len(self._held))
 
     def step(self) -> int:
         """One batch of records is rows on the internal topic, or rejects, with its offsets committed."""
+        self._take_over()
         if self._rewind:
             self._go_back()
         began = time.perf_counter()
@@ -125,6 +133,7 @@ class IngestRole:
             self._outbox.publish(outputs, ends, metadata)
         except Abort as error:
             self._aborted += 1
+            tell_aborted(log, self._aborted, error)
             if self._aborted >= ATTEMPTS:
                 raise Fatal(f"{ATTEMPTS} transactions in a row could not commit: {error}") from error
             self._rewind = {at: offset for at, offset in starts.items() if at in self._held}
@@ -133,6 +142,12 @@ class IngestRole:
         if len(messages) > len(beats):
             self._observe(messages, ingested, (began, polled, worked, time.perf_counter()))
         return len(messages)
+
+    def _take_over(self) -> None:
+        """Newer mappings and zones read every record from here on."""
+        newer = self._watch.newer()
+        if newer is not None:
+            self._readers = newer.by_topic
 
     def _go_back(self) -> None:
         """Poll for a while, so that revocations arrive, then go back in what is still ours.
@@ -263,6 +278,7 @@ class IngestRole:
     def close(self, *, leave: bool = False) -> None:
         """Stop, or leave the group for good, and let the producer go; each step has committed what it did."""
         self._consumer.close(leave=leave)
+        self._watch.close()
         self._outbox.close()
 
 

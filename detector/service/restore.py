@@ -18,6 +18,7 @@ from threading import Event
 
 import numpy as np
 
+from detector import logs
 from detector.broker import Broker, Message, TopicPartition
 from detector.config import Settings
 from detector.errors import CannotRebuild, Rejected
@@ -106,6 +107,7 @@ class Restorer:
                 partition,
                 sum(taken.statuses),
                 time.perf_counter() - replayed_from,
+                extra=logs.said(logs.Event.REPLAYED, partition=partition, rows=sum(taken.statuses)),
             )
         taken.position = max(taken.position, low)
         taken.seconds = time.perf_counter() - began
@@ -118,6 +120,9 @@ class Restorer:
             taken.position - taken.start,
             len(memory),
             taken.seconds,
+            extra=logs.said(
+                logs.Event.TAKEN, partition=partition, committed=committed, seconds=round(taken.seconds, 3)
+            ),
         )
         return taken
 
@@ -137,7 +142,7 @@ class Restorer:
         """The partition of a log that begins at `low`, with what is known of the rows before `judged_from`."""
         found = self.store.newest(at.partition, judged_from, self.detector.check)  # 3
         for why in found.passed_over:
-            log.warning("snapshot passed over: %s", why)
+            log.warning("snapshot passed over: %s", why, extra=logs.said(logs.Event.SNAPSHOT_PASSED_OVER, why=why))
         if found.offset is not None and (found.offset >= low or found.offset == judged_from):
             limit = self.detector.most_numbers
             part = Part.restore(at.partition, found.arrays, memory, shadow, judged_from, limit)

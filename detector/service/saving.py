@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from detector.config import Detect
+from detector.logs import Event, said
 from detector.metrics import Metrics
 from detector.records import Arrays
 from detector.service.aside import Aside, Executor
@@ -124,7 +125,8 @@ class Saver:
             written = writing.result()
         except OSError as error:
             self._metrics.snapshots.labels("failed").inc()
-            log.warning("snapshot failed, the last one stays: %s", error)
+            failed = said(Event.SNAPSHOT_FAILED, error=str(error))
+            log.warning("snapshot failed, the last one stays: %s", error, extra=failed)
         else:
             if written is not None:
                 self._metrics.snapshot_seconds.observe(written.seconds)

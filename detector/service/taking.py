@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Final
 
+from detector import logs
 from detector.errors import Recoverable
 from detector.service.aside import Executor
 from detector.service.restore import Restorer, Taken
@@ -75,7 +76,10 @@ class Taking:
             elif not isinstance(error, Recoverable):
                 raise error
             elif attempt.again_at is None:
-                log.warning("restoring partition %d, trying again in %.0f s: %s", partition, AGAIN_S, error)
+                failed = logs.said(logs.Event.RESTORE_FAILED, partition=partition, error=str(error))
+                log.warning(
+                    "restoring partition %d, trying again in %.0f s: %s", partition, AGAIN_S, error, extra=failed
+                )
                 attempt.again_at = time.monotonic() + AGAIN_S
             elif time.monotonic() >= attempt.again_at:
                 self.begin(partition)

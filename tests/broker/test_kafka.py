@@ -178,6 +178,34 @@ def test_everything_goes_on_when_the_broker_was_killed_and_came_back(kafka: Loca
     producer.close()
 
 
+END_EARLY = """
+import sys, time
+from detector.broker.kafka import KafkaBroker
+from tests.broker.groups import Member
+
+broker = KafkaBroker({"bootstrap.servers": sys.argv[1]})
+member = Member(broker, sys.argv[2], "ended-early")
+time.sleep(float(sys.argv[3]))
+"""
+
+
+@pytest.mark.kafka
+def test_a_process_that_ends_while_it_joins_ends(kafka: LocalKafka, broker: KafkaBroker) -> None:
+    """A role that fails in its first step: closing its consumer then hung in librdkafka, and with it the process."""
+    broker.create([TopicSpec("ended-early", 4)])
+    command = [sys.executable, "-c", END_EARLY, kafka.address]
+    running = [
+        subprocess.Popen([*command, f"ended-early-{n}", str(n * 0.03)], stderr=subprocess.PIPE, text=True)
+        for n in range(12)
+    ]
+    try:
+        assert [process.communicate(timeout=60)[1] for process in running] == [""] * len(running)
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0] * len(running)
+
+
 ASK_EARLY = """
 import sys
 from detector.broker import TopicPartition

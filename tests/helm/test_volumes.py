@@ -12,7 +12,7 @@ from detector.config import ROOT, load
 from detector.metrics import Metrics
 from detector.service import rules
 from detector.service.aside import Executor
-from detector.service.rules import Rules, Watch
+from detector.service.rules import Rules, watch_rules
 from tests.helm.folders import SECRETS, files_of, mount, settings_of
 from tests.helm.rendering import NAME, VARIANTS, render
 
@@ -82,7 +82,7 @@ def test_a_changed_policy_is_taken_from_a_mounted_volume(tmp_path: Path, monkeyp
     in_force = Rules.load(settings)
     metrics = Metrics()
     executor: Executor = AtOnce()
-    watch = Watch(settings, in_force, executor, metrics)
+    watch = watch_rules(settings, in_force, executor, metrics)
     assert watch.newer() is None
     mounted(tmp_path, "second", 2)
     found = [newer for newer in (watch.newer() for _ in range(4)) if newer is not None]

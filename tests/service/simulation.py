@@ -191,7 +191,7 @@ class Network:
         later = Later()
         common = (self.settings, self.broker, Metrics(), name[-1], self.broker.now_s)
         if name.startswith("ingest"):
-            self.workers[name] = IngestRole(*common)
+            self.workers[name] = IngestRole(*common, lambda threads, what: Inline())
         else:
             self.workers[name] = DetectRole(*common, lambda threads, what: later if what == "restore" else Inline())
             self.restores[name] = later

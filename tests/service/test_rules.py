@@ -16,7 +16,7 @@ from detector.broker import TopicPartition
 from detector.config import ROOT, Settings
 from detector.metrics import Metrics
 from detector.replay import Replay
-from detector.service import rules
+from detector.service import watch
 from tests.service.harness import RECORDS, settings_for, traffic
 from tests.verdict import models
 
@@ -27,7 +27,7 @@ LIMIT_S = 60.0
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A deployment whose bundle and policy are files of its own, looked at without a pause."""
-    monkeypatch.setattr(rules, "LOOK_S", 0.0)
+    monkeypatch.setattr(watch, "LOOK_S", 0.0)
     shutil.copytree(ROOT / "models" / "default", tmp_path / "bundle")
     shutil.copytree(ROOT / "configs" / "lists", tmp_path / "lists")
     shutil.copy(ROOT / "configs" / "policy.yaml", tmp_path / "policy.yaml")

@@ -11,7 +11,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from detector.broker import TopicPartition
+from detector.broker.kafka.refusal import is_refusal
 from detector.errors import Abort, DetectorError, Fatal, Fenced, Recoverable
+from detector.logs import Event, said
 
 _LOG: Final = logging.getLogger("detector.broker.kafka")
 
@@ -135,20 +137,27 @@ class Health:
 
     def __init__(self) -> None:
         self.reachable = True
+        self.refusal: tuple[int, str] | None = None
+        """librdkafka's code and words, where a broker has let us in never yet."""
+        self._let_in = False
 
     def on_error(self, error: KafkaError) -> None:
         """librdkafka's error callback: news and no exception, for it goes on trying by itself."""
+        if not self._let_in and is_refusal(error.code(), error.str()):
+            self.refusal = error.code(), error.str()
+            return  # it ends the process, and is said then
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION):
             if self.reachable:
-                _LOG.warning("no broker answers: %s (%s)", error.str(), error.name())
+                _LOG.warning("no broker answers: %s (%s)", error.str(), error.name(), extra=said(Event.BROKER_AWAY))
             self.reachable = False
         elif error.code() != KafkaError._TRANSPORT:
-            _LOG.warning("%s (%s)", error.str(), error.name())
+            _LOG.warning("%s (%s)", error.str(), error.name(), extra=said(Event.KAFKA))
 
     def on_answer(self) -> None:
         """A call has succeeded."""
         if not self.reachable:
-            _LOG.info("the broker answers again")
+            _LOG.info("the broker answers again", extra=said(Event.BROKER_BACK))
+        self._let_in, self.refusal = True, None
         self.reachable = True
 
 

@@ -8,10 +8,19 @@ from typing import Any, Final, TypeVar, cast
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    OffsetSpec,
+    ResourcePatternType,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from detector.broker import Message, TopicPartition, TopicSpec
+from detector.broker.access import Binding
 from detector.broker.kafka.answers import (
     ANSWER_S,
     OUTCOME_S,
@@ -25,15 +34,24 @@ from detector.broker.kafka.answers import (
 )
 from detector.broker.kafka.consumer import KafkaConsumer
 from detector.broker.kafka.producer import KafkaProducer, queue
+from detector.broker.kafka.refusal import refused
 from detector.broker.options import CLIENT, FETCH, READ, SEND, TOLD, TRANSACTIONS, Options, check, member_options
 from detector.broker.statistics import Statistics, read_statistics
 from detector.config import KafkaOptions
 from detector.errors import ConfigError, Recoverable
+from detector.logs import Event, said
 
 _LOG: Final = logging.getLogger("detector.broker.kafka")
 _LIBRDKAFKA: Final = logging.getLogger("detector.broker.kafka.librdkafka")
-# A refused connection, several a second while a broker is away: the error callback says once that it is.
-_LIBRDKAFKA.addFilter(lambda record: not record.getMessage().startswith("FAIL ["))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not so a refused connection, several a second while a broker is away: the error callback says once that it is."""
+    record.event = Event.KAFKA
+    return not record.getMessage().startswith("FAIL [")
+
+
+_LIBRDKAFKA.addFilter(_is_news)
 
 T = TypeVar("T")
 
@@ -166,7 +184,10 @@ class KafkaBroker:
         try:
             metadata = self._admin.list_topics(timeout=STEP_S)
         except KafkaException as exception:
+            self._admin.poll(0)  # only a poll calls back with what else went wrong
             self._health.reachable = False
+            if self._health.refusal is not None:
+                raise refused(self._options, *self._health.refusal) from exception
             raise meaning_of(error_of(exception), "asking for topics") from exception
         self._health.on_answer()
         return metadata
@@ -204,6 +225,23 @@ class KafkaBroker:
                 raise Recoverable(f"{doing}: not so after {ANSWER_S:.0f} s")
             time.sleep(0.05)
 
+    def allow(self, bindings: Sequence[Binding]) -> None:
+        """These are in the broker's access control list; nothing is taken out of it."""
+        wanted = [
+            AclBinding(
+                ResourceType[binding.grant.kind.replace("-", "_").upper()],
+                binding.grant.name,
+                ResourcePatternType.PREFIXED if binding.grant.prefixed else ResourcePatternType.LITERAL,
+                binding.principal,
+                "*",
+                AclOperation[binding.operation.upper()],
+                AclPermissionType.ALLOW,
+            )
+            for binding in bindings
+        ]
+        for binding, future in self._admin.create_acls(wanted, request_timeout=STEP_S).items():
+            called(f"allowing {binding.principal} on {binding.name}", future.result)
+
     def identity(self, topic: str) -> str:
         def ask() -> str:
             described = self._admin.describe_topics(ck.TopicCollection([topic]), request_timeout=STEP_S)[topic]
@@ -237,9 +275,10 @@ def _between(reader: ck.Consumer, partition: TopicPartition, start: int, stop: i
             error, offset = message.error(), cast(int, message.offset())
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 meaning = meaning_of(error, doing)
-                if type(meaning) is not Recoverable:
+                # Of a topic that may not be read nothing will come; whoever needs it may try again.
+                if type(meaning) is not Recoverable or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                     raise meaning
-                _LOG.warning("%s", meaning)
+                _LOG.warning("%s", meaning, extra=said(Event.KAFKA))
                 continue
             if error is None and start <= offset < stop:
                 yield cast(Message, message)

@@ -1,6 +1,7 @@
 """A member of a consumer group, and what librdkafka must be told for it to be quick."""
 
 import atexit
+import ctypes
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from detector.broker.kafka.answers import (
     names_of,
 )
 from detector.errors import DetectorError, Fatal, Recoverable
+from detector.logs import Event, said
 
 _LOG: Final = logging.getLogger("detector.broker.kafka")
 
@@ -42,8 +44,7 @@ class KafkaConsumer:
         self._health = health
         self._earliest = earliest
         self._failure: DetectorError | None = None
-        self._abandoned = False
-        # librdkafka may hang for ever in destroying a consumer that was not closed.
+        # librdkafka may hang for ever in destroying a consumer that was not closed, and in closing one that joins.
         atexit.register(self._abandon)
         self._taken_away: set[TopicPartition] = set()
         self._kept_back: set[TopicPartition] = set()
@@ -111,8 +112,6 @@ class KafkaConsumer:
         librdkafka completes the change of assignment in any case, so that the consumer no longer
         knows where it stands: whatever went wrong, this member cannot go on.
         """
-        if self._abandoned:
-            return
         try:
             call()
         except Fatal as error:
@@ -139,7 +138,7 @@ class KafkaConsumer:
             try:
                 more = self._consume(most - 1, 0)
             except Recoverable as error:  # what the first call gave would be lost with it
-                _LOG.warning("%s", error)
+                _LOG.warning("%s", error, extra=said(Event.KAFKA))
                 more = []
             # A rebalance between the two calls takes back what the first one gave.
             if self._taken_away:
@@ -165,7 +164,7 @@ class KafkaConsumer:
             meaning = meaning_of(error, f"poll of {message.topic()}/{message.partition()}")
             if alone or isinstance(meaning, Fatal):
                 raise meaning
-            _LOG.warning("%s", meaning)
+            _LOG.warning("%s", meaning, extra=said(Event.KAFKA))
 
     def _probe(self) -> None:
         """Notice that a broker is back although there is nothing to read."""
@@ -253,6 +252,9 @@ class KafkaConsumer:
             self._consumer.consume(1, 0.01)
 
     def _abandon(self) -> None:
-        """At the end of a process that did not close: nobody is told any more."""
-        self._abandoned = True
-        self._consumer.close()
+        """At the end of a process that did not close: nobody is told any more, and nothing is destroyed.
+
+        The group keeps a static member's place whether it is closed or not. A reference that nobody gives back keeps
+        the interpreter from destroying the client, whose threads end with the process.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._consumer))

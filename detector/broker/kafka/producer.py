@@ -18,6 +18,7 @@ from detector.broker.kafka.answers import (
     meaning_of,
 )
 from detector.errors import Abort, Fatal, Recoverable
+from detector.logs import Event, said
 
 _LOG: Final = logging.getLogger("detector.broker.kafka")
 
@@ -84,7 +85,7 @@ class KafkaProducer:
             self._producer.flush(0)
         except KafkaException as exception:
             # It was fenced or is dead, which the call that met it has raised.
-            _LOG.info("closing a producer: %s", exception)
+            _LOG.info("closing a producer: %s", exception, extra=said(Event.KAFKA))
 
 
 def queue(producer: ck.Producer, *message: Any, **more: Any) -> None:
