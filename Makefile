@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 FETCH_KAFKA := $(BIN)/python -c 'from detector.broker.local import fetch; fetch()'
+FETCH_HELM := $(BIN)/python -m helm.tool
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast bench kafka model lint format clean
+.PHONY: help venv demo test test-fast bench kafka model chart lint format clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +16,7 @@ help: ## what can be made
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "wanted Python 3.11 or newer (got %s): make PYTHON=python3.12" % sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,chart]'
 	touch $@
 
 venv: $(INSTALLED) ## install everything into .venv
@@ -23,9 +24,11 @@ venv: $(INSTALLED) ## install everything into .venv
 demo: $(INSTALLED) ## a simulated day with fraud hidden in it, on a broker in memory
 	$(BIN)/detector demo $(ARGS)
 
-test: $(INSTALLED) ## every test, those on a real Kafka included (Java 17, Maven)
+test: $(INSTALLED) ## every test, those on a real Kafka included (Java 17, Maven; Go for Helm)
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then $(FETCH_KAFKA); \
 	else echo "java or mvn is missing: the tests on a real Kafka will be skipped"; fi
+	@if command -v go >/dev/null; then $(FETCH_HELM) >/dev/null; \
+	else echo "go is missing: the tests of the Helm chart will be skipped"; fi
 	$(BIN)/pytest
 
 test-fast: $(INSTALLED) ## the daily tests: no Java, nothing slow
@@ -41,6 +44,9 @@ kafka: $(INSTALLED) ## a local single-node Kafka at 127.0.0.1:9092, until Ctrl-C
 model: $(INSTALLED) ## train the shipped bundle again, bit for bit
 	$(BIN)/detector fit
 
+chart: $(INSTALLED) ## put alerts, dashboards and the settings' schema into the Helm chart
+	$(BIN)/python -m helm.copies
+
 lint: $(INSTALLED) ## formatter, linter and types, changing nothing
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -51,4 +57,4 @@ format: $(INSTALLED) ## put every file into the house's format
 	$(BIN)/ruff check --fix
 
 clean: ## remove what was made, but not snapshots in var/
-	rm -rf $(VENV) .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .kafka .helm .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
