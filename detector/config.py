@@ -199,7 +199,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     for name, value in environ.items():
         if name.startswith("DETECTOR__"):
             _put(tree, [part.lower() for part in name.split("__")[1:]], yaml.safe_load(value), name)
-    tree["base"] = str(path.resolve().parent)
+    # Not resolved: what Kubernetes mounts are links into a folder that is replaced, and gone, on every change.
+    tree["base"] = str(path.absolute().parent)
     tree["instance"] = tree.get("instance") or socket.gethostname()
     settings = convert(tree, Settings, str(path))
     _check(settings, path)
