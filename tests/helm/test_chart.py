@@ -1,7 +1,6 @@
 """What each switch of the chart renders."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,20 @@ from detector.commands.roles import admin_port
 from detector.config import Settings
 from detector.supervisor import DRAIN_S
 from helm.copies import CHART
+from tests.helm.conftest import RULES
 from tests.helm.folders import settings_of
-from tests.helm.rendering import NAME, ROLES, VARIANTS, Rendered, named, render, run_helm, selects, without_kafka
+from tests.helm.rendering import (
+    NAME,
+    ROLES,
+    VARIANTS,
+    Rendered,
+    named,
+    render,
+    run_helm,
+    selects,
+    template,
+    without_kafka,
+)
 
 MINIMAL = render()
 
@@ -514,31 +525,6 @@ def test_the_service_monitor_is_a_switch() -> None:
     ]
 
 
-RULES = """groups:
-  - name: detector
-    rules:
-      - alert: Stuck
-        expr: detector_assigned == 0
-        for: 5m
-        labels: {severity: page}
-        annotations:
-          runbook_url: docs/alerts.md#stuck
-          summary: "{{ $labels.instance }} holds {{ $value | humanize }} of {{ .Values }}"
-"""
-
-
-@pytest.fixture
-def chart(tmp_path: Path) -> Path:
-    """A chart with a rule and two dashboards, whatever the shipped one has."""
-    copy = tmp_path / "detector"
-    shutil.copytree(CHART, copy, ignore=shutil.ignore_patterns("files"))
-    (copy / "files" / "dashboards").mkdir(parents=True)
-    (copy / "files" / "alerts.yaml").write_text(RULES)
-    for name in ("night_shift", "Fraud"):
-        (copy / "files" / "dashboards" / f"{name}.json").write_text(json.dumps({"title": name, "x": "{{legend}} <&>"}))
-    return copy
-
-
 def test_rules_arrive_as_they_are(chart: Path) -> None:
     """Prometheus has templates of its own, in the same braces."""
     rendered = render({"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}, chart=chart)
@@ -554,6 +540,14 @@ def test_runbooks_are_where_the_staff_reads_them(chart: Path) -> None:
     rendered = render({"prometheusRule": {"enabled": True, "runbooks": wiki}}, chart=chart)
     changed = RULES.replace("docs/alerts.md", f"{wiki}docs/alerts.md")
     assert rendered.one("PrometheusRule", NAME)["spec"] == yaml.safe_load(changed) != yaml.safe_load(RULES)
+
+
+def test_rules_that_are_not_there_are_asked_for(chart: Path) -> None:
+    """Instead of an object without rules, which would look like peace."""
+    (chart / "files" / "alerts.yaml").unlink()
+    done = template({"prometheusRule": {"enabled": True}}, "minimal", chart, "fraud")
+    assert done.returncode != 0
+    assert "`make chart`" in done.stderr
 
 
 def test_dashboards_arrive_as_they_are(chart: Path) -> None:

@@ -14,15 +14,21 @@ import pytest
 
 from detector.broker.kafka import KafkaBroker
 from detector.broker.local import LocalKafka
+from detector.config import ROOT
 from detector.learning.encode import encode
 from detector.learning.simulate import Scenario, simulate
 from tests.helm.container import Image, Pod, build, end, missing, stop_signal
 from tests.helm.containerfile import FINAL
 from tests.helm.rendering import NAME, ROLES, Rendered, render
+from tests.ingest.tools import FIXTURES, reader_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.kafka]
 WAIT_S = 120.0
 USER = FINAL.last("USER")
+SWITCHES = {
+    path.stem: path for path in FIXTURES.iterdir() if (ROOT / "configs/sources" / f"{path.stem}.yaml").is_file()
+}
+"""A few records of every element that a mapping comes with: all of ingest's kernels have work."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +65,7 @@ def wait_ready(port: int) -> float:
 
 
 def counted(port: int, name: str) -> float:
-    """The sum of a metric's series."""
+    """The sum of a metric's series, or one that is given with its labels."""
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5.0) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
@@ -82,14 +88,24 @@ def free_ports() -> int:
 def release(kafka: LocalKafka) -> Rendered:
     """Of topics of its own on the tests' Kafka, with a policy of its own."""
     topics = {name: f"chart.{name}" for name in ("events", "decisions", "history", "shadow", "commands", "control")}
-    source = {"name": "plain", "id": 1, "topic": "chart.records", "max_future_s": None}
+    sources = [
+        {
+            "name": name,
+            "id": i,
+            "topic": f"chart.{name}",
+            "mapping": f"/opt/detector/configs/sources/{name}.yaml",
+            "max_future_s": None,
+            "utc_offset_minutes": 0,
+        }
+        for i, name in enumerate(sorted(SWITCHES), start=1)
+    ]
     return render(
         {
             "config": {
                 "group": "chart",
                 "kafka": {"bootstrap.servers": kafka.address},
                 "topics": {**topics, "rejects": "chart.rejects", "partitions": 4, "replication": 1},
-                "sources": [{**source, "mapping": "/opt/detector/configs/sources/plain.yaml"}],
+                "sources": sources,
                 "verdict": {"mode": "flag", "assume_warm": True},
                 "admin": {"host": "127.0.0.1", "port": free_ports()},
             },
@@ -143,15 +159,22 @@ def test_a_release_works_from_its_topics_to_its_end(
         for role in ROLES:
             wait_ready(ports[role])
         broker = KafkaBroker(kafka.options)
+        for name, path in SWITCHES.items():
+            messages = reader_of(name).decoder.split(path.read_bytes())
+            broker.publish(f"chart.{name}", [(None, message) for message in messages])
         records = encode(simulate(Scenario(numbers=1_000, days=1)).records)
-        broker.publish("chart.records", [(None, record) for record in records])
+        broker.publish("chart.plain", [(None, record) for record in records])
         broker.close()
         began = time.monotonic()
-        while counted(ports["ingest"], "detector_records_total") < len(records):
+        while counted(ports["ingest"], "detector_records_total") < len(records) or 0 in (
+            counted(ports["ingest"], f'detector_records_total{{source="{name}"}}') for name in SWITCHES
+        ):
             assert time.monotonic() - began < WAIT_S, logs["ingest"].read_text()
             time.sleep(0.5)
-        published = counted(ports["ingest"], "detector_rows_out_total")
-        while counted(ports["detect"], "detector_rows_total") < published:
+        settled = 0.0
+        while settled < (settled := counted(ports["ingest"], "detector_rows_out_total")):
+            time.sleep(1.0)
+        while counted(ports["detect"], "detector_rows_total") < settled:
             assert time.monotonic() - began < WAIT_S, logs["detect"].read_text()
             time.sleep(0.5)
         assert counted(ports["detect"], "detector_scored_total") > 0

@@ -47,6 +47,15 @@ def test_an_api_server_would_take_every_object(variant: str, values: Mapping[str
         check(found, version)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_rules_and_dashboards_would_be_taken_too(version: str, chart: Path) -> None:
+    """Whatever they say: these are of a chart that has some."""
+    rendered = render({"prometheusRule": {"enabled": True}, "dashboards": {"enabled": True}}, chart=chart)
+    assert (len(rendered.of("PrometheusRule")), len(rendered.of("ConfigMap"))) == (1, 4)
+    for found in rendered.objects:
+        check(found, version)
+
+
 @pytest.mark.parametrize(
     ("kind", "path"),
     [
@@ -57,11 +66,13 @@ def test_an_api_server_would_take_every_object(variant: str, values: Mapping[str
         ("ScaledObject", ("spec", "advanced", "horizontalPodAutoscalerConfig", "behavior", "scaleDown")),
         ("TriggerAuthentication", ("spec",)),
         ("ServiceMonitor", ("spec", "endpoints", 0)),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0)),
     ],
 )
-def test_an_unknown_field_would_be_found(kind: str, path: tuple[str | int, ...]) -> None:
+def test_an_unknown_field_would_be_found(kind: str, path: tuple[str | int, ...], chart: Path) -> None:
     """The schemas are strict, those of the operators too."""
-    found: Any = next(iter(render(variant="national").of(kind).values()))
+    values = {"prometheusRule": {"enabled": True}}
+    found: Any = next(iter(render(values, "national", chart).of(kind).values()))
     place = found
     for step in path:
         place = place[step]
