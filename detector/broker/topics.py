@@ -21,8 +21,6 @@ REJECTS_KEPT_MS: Final = 14 * DAY_MS
 COMPACTION_LAG_MS: Final = 2 * HOUR_MS
 """What is superseded stays readable this long, for enforcement that was away and for the block budget's hours."""
 COMPACTED_WITHIN_MS: Final = DAY_MS
-BEATS_KEPT_MS: Final = HOUR_MS
-"""What a heartbeat tells is told when it arrives."""
 
 _OURS: Final[Mapping[str, str]] = {
     # Publication time by the broker's clock, so that one host's wrong clock cannot shorten what is kept.
@@ -60,7 +58,8 @@ def topic_specs(settings: Settings, source_partitions: int | None = None) -> lis
         topics.rejects: (topics.partitions, _kept(REJECTS_KEPT_MS)),
     }
     if settings.ingest.heartbeat_s:
-        ours[topics.heartbeats] = (topics.partitions, _kept(BEATS_KEPT_MS))
+        # Compacted, never deleted by age: ingest that was away for long must find its offset in the log.
+        ours[topics.heartbeats] = (topics.partitions, {**_OURS, "cleanup.policy": "compact", "segment.ms": str(DAY_MS)})
     # With three replicas one may be away and acks=all still means two.
     safe = {"min.insync.replicas": str(max(1, topics.replication - 1))}
     specs = [TopicSpec(name, count, topics.replication, config | safe) for name, (count, config) in ours.items()]

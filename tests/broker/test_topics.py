@@ -68,11 +68,12 @@ def test_one_replica_may_be_away(replication: int, wanted: str) -> None:
 
 
 def test_heartbeats_have_a_topic_where_they_are_asked_for() -> None:
-    """As many partitions as the rows have: each is told of apart. An hour is long enough."""
+    """As many partitions as the rows have: each is told of apart. None expires below an offset that is committed."""
     settings = msgspec.structs.replace(SETTINGS, ingest=Ingest(heartbeat_s=10))
     specs = {spec.name: spec for spec in topic_specs(settings)}
     assert specs.keys() - SPECS.keys() == {"heartbeats"}
-    assert (specs["heartbeats"].partitions, specs["heartbeats"].config["retention.ms"]) == (6, "3600000")
+    assert (specs["heartbeats"].partitions, specs["heartbeats"].config["cleanup.policy"]) == (6, "compact")
+    assert "retention.ms" not in specs["heartbeats"].config
     others = [spec for name, spec in specs.items() if name != "heartbeats"]
     with pytest.raises(ConfigError, match=r"no topic heartbeats: `detector topics create`"):
         check_topics(made(*others), settings)
