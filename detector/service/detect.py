@@ -261,7 +261,8 @@ class DetectRole:
         3. Publish what is left again, with fresh metadata; after 8 attempts, give up.
         """
         for attempt in range(1, ATTEMPTS + 1):
-            ready = {q: held for q, held in self._held.items() if held.position > held.committed}
+            # Without rows too: who holds a partition, and in which mode, is said at once.
+            ready = {q: held for q, held in self._held.items() if held.position > held.committed or held.outputs}
             offsets = {TopicPartition(self._settings.topics.events, q): held.position for q, held in ready.items()}
             if not offsets:
                 return []

@@ -73,6 +73,8 @@ def test_a_kill_switch_turns_every_worker_to_shadow_and_back(settings: Settings,
     orders.switch(change("shadow"))
     for worker in workers:
         step_until_mode(worker, "shadow")
+    drain(*workers)
+    assert {one.mode_change for one in told(broker, settings).values()} == {"ana-1"}, "not said before there are rows"
     more(broker, records[half : half + SIZE // 4])
     drain(ingest, *workers)
     killed, aside = published(broker, settings)
