@@ -275,7 +275,7 @@ def _got(tree: Any, path: str) -> str:
 
 
 _REFERENCE: Final = re.compile(r"\$\{(env|file):([^}]+)\}")
-_SECRET: Final = re.compile(r"password|passphrase|secret|token|jaas|_key$|key\.pem$")
+_SECRET: Final = re.compile(r"password|passphrase|secret|jaas|_key$|key\.pem$")
 
 
 def is_secret(name: str) -> bool:

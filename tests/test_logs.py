@@ -198,7 +198,7 @@ def config(folder: Path, kafka: LocalKafka, group: str, form: str) -> Path:
     return path
 
 
-TOPICS = ("events", "decisions", "history", "shadow", "commands", "control", "rejects")
+TOPICS = ("events", "decisions", "history", "shadow", "commands", "control", "rejects", "heartbeats")
 
 
 @pytest.mark.kafka

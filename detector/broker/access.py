@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from detector.broker.options import READ
+from detector.broker.topics import topic_specs
 from detector.config import Settings
 
 Kind = Literal["topic", "group", "transactional-id"]
@@ -23,7 +24,7 @@ WHO: Final[Mapping[str, str]] = {
     "deploy": "`detector topics create` and `check`",
     "ingest": "the ingest role",
     "detect": "the detect role",
-    "operator": "`detector release`, `allow` and `block`",
+    "operator": "`detector release`, `allow`, `block` and `mode`",
     "analyst": "`detector decisions tail`, `audit`, `archive`, `features` and `snapshots`: reads, changes nothing",
     "switch": "switches and SMSCs, or what writes their records",
     "enforcement": "what acts on decisions, in groups whose names begin with `enforcement`",
@@ -60,36 +61,44 @@ def _grants(settings: Settings) -> Iterator[Grant]:
     topics, group = settings.topics, settings.group
     sources = tuple(source.topic for source in settings.sources)
     decided = (topics.decisions, topics.history, topics.shadow)
-    ours = (topics.events, *decided, topics.commands, topics.control, topics.rejects)
+    every = tuple(spec.name for spec in topic_specs(settings))
+    ours = tuple(name for name in every if name not in sources)
+    beats = (topics.heartbeats,) if topics.heartbeats in ours else ()
+    # Operators who come to the admin port of a process give their orders through its user.
+    orders: tuple[str, ...] = (topics.commands, topics.control) if settings.admin.tokens else ()
 
-    def on(who: str, names: Sequence[str], *operations: Operation) -> Iterator[Grant]:
-        for name in names:
-            yield Grant(who, "topic", name, operations)
+    def on(who: str, rights: Mapping[Operation, Sequence[str]]) -> Iterator[Grant]:
+        """The rights by topic; a role starts only where every topic is there, so it must see the others too."""
+        for name in every:
+            operations = tuple(operation for operation, names in rights.items() if name in names)
+            if operations:
+                yield Grant(who, "topic", name, operations)
+            elif who in ("ingest", "detect"):
+                yield Grant(who, "topic", name, ("Describe",))
 
     def without_a_group(who: str) -> Grant:
         return Grant(who, "group", READER, ("Describe",))
 
-    yield from on("deploy", (*ours, *sources), "Create", "Describe")
-    # A role starts only where every topic is there with its partitions: so it must see those that it does not use.
-    yield from on("ingest", (*sources, topics.commands), "Read")
-    yield from on("ingest", (topics.events, topics.rejects), "Write")
-    yield from on("ingest", (*decided, topics.control), "Describe")
+    yield from on("deploy", {"Create": every, "Describe": every})
+    reads, writes = (*sources, topics.commands, *beats), (topics.events, topics.rejects, *beats, *orders)
+    yield from on("ingest", {"Read": reads, "Write": writes})
     yield Grant("ingest", "group", f"{group}-ingest", ("Read",))
     yield Grant("ingest", "transactional-id", f"{group}-ingest-", ("Write",), prefixed=True)
-    yield from on("detect", (topics.events,), "Read")
-    # What was decided is read back on taking a partition.
-    yield from on("detect", (topics.decisions, topics.shadow), "Read", "Write")
-    yield from on("detect", (topics.history, topics.control, topics.rejects), "Write")
-    yield from on("detect", (*sources, topics.commands), "Describe")
+    # What was decided is read back on taking a partition, and the mode all the time.
+    reads = (topics.events, topics.decisions, topics.shadow, topics.control)
+    writes = (*decided, topics.control, topics.rejects, *orders)
+    yield from on("detect", {"Read": reads, "Write": writes})
     yield Grant("detect", "group", f"{group}-detect", ("Read",))
     yield without_a_group("detect")
     yield Grant("detect", "transactional-id", f"{group}-detect-", ("Write",), prefixed=True)
-    yield from on("operator", (topics.commands,), "Write")
-    yield from on("analyst", ours, "Read")
+    reads = (topics.commands, topics.control, topics.decisions)
+    yield from on("operator", {"Read": reads, "Write": (topics.commands, topics.control)})
+    yield without_a_group("operator")
+    yield from on("analyst", {"Read": ours})
     yield Grant("analyst", "group", f"{group}-detect", ("Describe",))
     yield without_a_group("analyst")
-    yield from on("switch", sources, "Write")
-    yield from on("enforcement", (topics.decisions, topics.history), "Read")
+    yield from on("switch", {"Write": sources})
+    yield from on("enforcement", {"Read": (topics.decisions, topics.history)})
     yield Grant("enforcement", "group", "enforcement", ("Read",), prefixed=True)
 
 

@@ -146,7 +146,7 @@ def all_problems(path: Path) -> list[str]:
     lines = [str(problem) for problem in problems(document, Settings)]
     if isinstance(document.tree, dict):
         try:
-            settings = convert(document.tree | {"base": str(path.resolve().parent)}, Settings, str(path))
+            settings = convert(document.tree | {"base": str(path.absolute().parent)}, Settings, str(path))
         except ConfigError as error:
             lines = lines or [str(error)]
         else:

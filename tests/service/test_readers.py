@@ -3,7 +3,7 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,10 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from detector.broker import TopicPartition
+from detector.broker.memory import MemoryProducer
 from detector.config import ROOT, Settings
+from detector.errors import Abort
 from detector.metrics import Metrics
 from detector.replay import Replay
 from detector.service import watch
@@ -135,3 +138,28 @@ def test_records_published_while_readers_are_exchanged_are_read_once(
         wait_reloaded(replay, metrics, "taken", times=number)
     assert metrics.value("records") == SIZE
     assert metrics.value("rejects") == 0
+
+
+def test_a_batch_that_could_not_commit_is_read_again_by_the_new_mapping(
+    replay: Replay, settings: Settings, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the old mapping made of it, rejects here, is nobody's: it comes once, as the new one reads it."""
+    fields = yaml.safe_load(settings.path(settings.sources[0].mapping).read_text(encoding="utf-8"))["fields"]
+    commit = MemoryProducer.commit
+    aborted = 0
+
+    def once_mapped(producer: MemoryProducer, offsets: Mapping[TopicPartition, int], metadata: object) -> None:
+        nonlocal aborted
+        if metrics.value("reloads", outcome="taken") == 0:
+            if not aborted:
+                change_mapping(settings, fields=fields | {"from": {"path": "calling", "required": True}})
+            aborted += 1
+            raise Abort("a broker was away")
+        commit(producer, offsets, metadata)
+
+    monkeypatch.setattr(MemoryProducer, "commit", once_mapped)
+    replay.publish(RECORDS, renamed(traffic(SIZE)[SIZE // 2 :]))
+    replay.settle()
+    assert aborted > 1
+    assert metrics.value("rejects") == 0
+    assert metrics.value("records") == SIZE
