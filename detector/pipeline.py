@@ -28,6 +28,7 @@ from detector.verdict.drift import Counts, draw
 from detector.verdict.judge import Judge, Moment
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
+from detector.verdict.served import Served, keep
 
 CHUNK_ROWS = 16_384
 """Rows taken through the core at once: their vectors (480 bytes each) stay near the cache."""
@@ -96,6 +97,8 @@ class Outcome:
     """i64[levels, who] of `Challenge.compare`; None where there is no challenger."""
     drawn: Counts | None = None
     """How the vectors that were drawn lie in the bins of the model's reference; None where none was drawn."""
+    served: list[Served] = field(default_factory=list)
+    """Vectors that are to be kept, none of them empty."""
 
 
 class Detector:
@@ -110,6 +113,7 @@ class Detector:
         self._floor = model.activity_floor if model else 0
         self.most_numbers = settings.detect.most_numbers or 0
         """That a partition may remember; 0: as many as come."""
+        self._vectors_every = settings.detect.vectors_every
         self._settings = settings
         self._silent_after_ms: I64s = np.zeros(SOURCES, np.int64)
         for source in settings.sources:
@@ -169,7 +173,12 @@ class Detector:
             compared = self._challenge.compare(updated.vectors, margins)
             outcome.compared = compared if outcome.compared is None else outcome.compared + compared
         memory = part.shadow if self._settings.verdict.mode == "shadow" else part.memory
-        outcome.decisions += self.judge.judge(moment, memory, live=part.memory)
+        decisions = self.judge.judge(moment, memory, live=part.memory)
+        outcome.decisions += decisions
+        if self._vectors_every:
+            served = keep(moment, decisions, self._vectors_every)
+            if len(served):
+                outcome.served.append(served)
 
     @staticmethod
     def _draw(moment: Moment, model: Model, outcome: Outcome) -> None:
