@@ -14,6 +14,7 @@ from detector import __version__
 from detector.commands import (
     archive,
     audit,
+    audit_sample,
     backtest,
     check,
     decisions,
@@ -50,6 +51,7 @@ COMMANDS: Final = (
     replay,
     archive,
     labels,
+    audit_sample,
     features,
     parity,
     fit,
