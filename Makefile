@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 FETCH_KAFKA := $(BIN)/python -c 'from detector.broker.local import fetch; fetch()'
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast bench kafka model lint format clean
+.PHONY: help venv demo test test-fast bench kafka model weekly lint format clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ kafka: $(INSTALLED) ## a local single-node Kafka at 127.0.0.1:9092, until Ctrl-C
 
 model: $(INSTALLED) ## train the shipped bundle again, bit for bit
 	$(BIN)/detector fit
+
+weekly: $(INSTALLED) ## the whole weekly loop of learning on two simulated weeks (Java 17, Maven)
+	$(FETCH_KAFKA)
+	$(BIN)/detector weekly $(ARGS)
 
 lint: $(INSTALLED) ## formatter, linter and types, changing nothing
 	$(BIN)/ruff format --check

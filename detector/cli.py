@@ -34,6 +34,7 @@ from detector.commands import (
     snapshots,
     tables,
     topics,
+    weekly,
 )
 from detector.errors import ConfigError, DetectorError
 
@@ -59,6 +60,7 @@ COMMANDS: Final = (
     drift,
     backtest,
     promote,
+    weekly,
     tables,
 )
 """In the order in which a newcomer needs them; `--help` keeps it."""
