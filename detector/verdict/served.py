@@ -58,13 +58,18 @@ def keep(moment: Moment, decisions: Iterable[Decision], every: int) -> Served:
     offsets, indices = moment.offsets[scored], moment.indices[scored]
     places = ((offsets << ROW_BITS) | indices).view(np.uint64)
     drawn = (mix64(places ^ _STREAM) <= np.uint64(_MOST // every)) & moment.judged[scored]
-    why = np.where(drawn, SAMPLED, 0).astype(np.uint8)
-    for decision in decisions:
-        _, offset, index, _ = decision.decision_id.split("-", 3)
-        slot = int(np.searchsorted(places, np.uint64((int(offset) << ROW_BITS) | int(index))))
-        if slot < len(places) and offsets[slot] == int(offset) and indices[slot] == int(index):
-            why[slot] |= DECIDED
+    why = drawn.astype(np.uint8) * np.uint8(SAMPLED)
+    if wanted := [_place(decision) for decision in decisions]:
+        decided = np.array(wanted, np.uint64)
+        slots = np.minimum(np.searchsorted(places, decided), max(len(places) - 1, 0))
+        there = slots[places[slots] == decided] if len(places) else slots[:0]
+        why[there] |= DECIDED
     return _at(moment, np.flatnonzero(why), why)
+
+
+def _place(decision: Decision) -> int:
+    _, offset, index, _ = decision.decision_id.split("-", 3)
+    return (int(offset) << ROW_BITS) | int(index)
 
 
 def _at(moment: Moment, slots: I64s, why: npt.NDArray[np.uint8]) -> Served:
