@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, settings_of
+from detector.commands.labels import labels_of
 from detector.errors import ConfigError
 
 if TYPE_CHECKING:
     from detector.broker import Broker
     from detector.config import Settings
-    from detector.learning.auditing import Drawn
+    from detector.learning.auditing import Drawn, Recall
     from detector.learning.logs import Log
     from detector.verdict.decisions import Decision
     from detector.verdict.model import Model
@@ -50,6 +51,7 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "rest from all others; the chance of each stands beside it, and `features` weights by its inverse. Same seed,\n"
         "same draw. Analysts fill in the columns label and type (fraud or honest, every line) and, where they know\n"
         "better, from when until when; the file goes back with `detector labels publish FILE`.\n\n"
+        "With --estimate it says, from those labels and all others, how much of the fraud was decided against.\n\n"
         "With --hold-out it is, instead, every number-day whose block was held back because the number is in the\n"
         "hold-out (verdict.hold_out_share): with labels, these tell what blocking hides.",
     )
@@ -58,6 +60,13 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     given.add_argument("--archive", type=Path, metavar="DIR", help="draw among the rows that `detector archive` kept")
     given.add_argument("--from-topic", action="store_true", help="draw among those that the topic holds")
     given.add_argument("--hold-out", action="store_true", help="all of the hold-out instead; nothing is drawn")
+    given.add_argument(
+        "--estimate",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="of labels, or `topic`: what audits say of recall so far",
+    )
     parser.add_argument(
         "--decisions",
         type=Path,
@@ -69,7 +78,7 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--near", type=_part, default=NEAR, metavar="PART", help=f"of them from the highest margins (default: {NEAR})"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, another draw (default: 1)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file for analysts, .csv")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the file for analysts, .csv (required for a draw)")
 
 
 def _part(text: str) -> float:
@@ -80,12 +89,12 @@ def _part(text: str) -> float:
 
 
 def _audit_sample(arguments: argparse.Namespace) -> int:
-    from detector.learning.auditing import decided_against, draw, held_out, number_days
+    from detector.learning.auditing import decided_against, draw, estimate, held_out, number_days
     from detector.verdict.model import Model
 
     settings = settings_of(arguments)
-    if arguments.out.suffix != ".csv":
-        raise ConfigError(f"{arguments.out}: wanted a file that ends in .csv (got {arguments.out.suffix or 'none'})")
+    if arguments.estimate is None and (arguments.out is None or arguments.out.suffix != ".csv"):
+        raise ConfigError(f"--out: wanted a file that ends in .csv (got {arguments.out or 'none'})")
     minutes = settings.home.utc_offset_minutes
     model = Model.load(settings.path(settings.model.bundle))
     with ExitStack() as stack:
@@ -93,6 +102,11 @@ def _audit_sample(arguments: argparse.Namespace) -> int:
         if arguments.from_topic or not arguments.decisions:
             broker = stack.enter_context(open_kafka(settings))
         decisions = _of_file(arguments.decisions) if arguments.decisions else _of(broker, settings)
+        if arguments.estimate is not None:
+            labels = labels_of(arguments.estimate, settings)
+            for line in told(estimate(labels, decided_against(decisions, minutes), minutes)):
+                out(line)
+            return 0
         if arguments.hold_out:
             drawn = held_out(decisions, settings.verdict.hold_out_share, minutes)
             among = "all of the hold-out"
@@ -104,6 +118,21 @@ def _audit_sample(arguments: argparse.Namespace) -> int:
     _write(arguments.out, drawn, model, minutes)
     out(f"{arguments.out}: {len(drawn):,} number-days, {among}")
     return 0
+
+
+def told(found: "Recall") -> list[str]:
+    """What is printed of an estimate."""
+    if found.missed.value is None:
+        return ["no labels of the source random_audit: nothing can be said of recall"]
+    missed, recall = found.missed, found.recall
+    lines = [
+        f"{found.audited:,} number-days audited, {found.found:,} of them fraud: "
+        f"{missed.value:,.0f} missed ({missed.low:,.0f} to {missed.high:,.0f}), {found.caught:,} caught"
+    ]
+    if recall.value is not None and recall.low is not None:
+        high = 1.0 if recall.high is None else recall.high
+        lines.append(f"recall of fraud's number-days: {recall.value:.1%} ({recall.low:.1%} to {high:.1%})")
+    return lines
 
 
 def _logs(arguments: argparse.Namespace, settings: "Settings", broker: "Broker | None") -> "list[Log]":

@@ -2,6 +2,7 @@
 
     logs --model--> greatest margin of each number-day --draw, without those decided against--> Drawn --> analysts
     decisions of the hold-out ------------------------------------------------------------------> Drawn --> analysts
+    labels of analysts and of victims, decisions --estimate--> Recall
 
 Fraud is rare, and rarer where nothing was decided. So one part of the draw comes from the number-days with the highest
 margins, where it is most likely, and the other from all the rest, where nobody would look. Within its stratum each
@@ -11,7 +12,7 @@ all that is there (Horvitz and Thompson 1952).
 The draw is by a hash of number, day and seed: the same seed draws the same, in whatever order the logs were read.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,10 +21,11 @@ import numpy as np
 from detector.config import Settings
 from detector.features.coverage import LONGEST_WINDOW_MS
 from detector.learning.features import Taker, Tally, from_log
-from detector.learning.labelfile import HOLD_OUT, RANDOM_AUDIT
+from detector.learning.labelfile import DETECTOR, HOLD_OUT, RANDOM_AUDIT, NumberLabel
 from detector.learning.logs import Log
 from detector.learning.moments import EveryNth
 from detector.learning.numberdays import DAY_MS, MINUTE_MS, Gathered, NumberDays
+from detector.learning.rates import OUTSIDE, UNKNOWN, Interval
 from detector.pipeline import fresh_state
 from detector.records import Bools, I64s, mix64, parse_number
 from detector.verdict.decisions import Decision
@@ -109,6 +111,94 @@ def held_out(decisions: Iterable[Decision], share: float, utc_offset_minutes: in
             )
             found.setdefault((one.day, one.number), one)
     return [found[key] for key in sorted(found)]
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """How much of the fraud there was something was decided against, in number-days of the audited days."""
+
+    audited: int
+    """Number-days that analysts looked at."""
+    found: int
+    """Of these, how many were fraud."""
+    caught: int
+    """Number-days of known fraud on which something was in force."""
+    missed: Interval
+    """Those on which nothing was, as the audit estimates them."""
+    recall: Interval
+
+
+def estimate(labels: Iterable[NumberLabel], against: Intervals, utc_offset_minutes: int) -> Recall:
+    """What audits and all other labels together say; `UNKNOWN` where there is no audit.
+
+    Within a stratum, which its probability tells, the share of fraud lies within its exact binomial bounds (Clopper and
+    Pearson 1934); the bounds of all strata are added up, which is more than cautious enough. What was caught and never
+    confirmed by a label is not counted: so recall is rather higher than this.
+    """
+    audits, others = [], []
+    for label in labels:
+        if label.source == RANDOM_AUDIT:
+            audits.append(label)
+        elif label.fraud and label.source != DETECTOR:
+            others.append(label)
+    if not audits:
+        return Recall(0, 0, 0, UNKNOWN, UNKNOWN)
+    strata = {label.probability: [0, 0] for label in audits}
+    for label in audits:
+        strata[label.probability][0] += 1
+        strata[label.probability][1] += label.fraud
+    parts = [(found / chance, *_bounds(found, n), n / chance) for chance, (n, found) in strata.items()]
+    missed = Interval(
+        value=sum(value for value, _, _, _ in parts),
+        low=sum(low * size for _, low, _, size in parts),
+        high=sum(high * size for _, _, high, size in parts),
+    )
+    caught = len(_caught(others, against, _audited_days(audits, utc_offset_minutes), utc_offset_minutes))
+    return Recall(
+        audited=len(audits),
+        found=sum(label.fraud for label in audits),
+        caught=caught,
+        missed=missed,
+        recall=Interval(*(_part(caught, other) for other in (missed.value, missed.high, missed.low))),
+    )
+
+
+def _part(caught: int, missed: float | None) -> float | None:
+    return caught / (caught + missed) if missed is not None and caught + missed else None
+
+
+def _audited_days(audits: Sequence[NumberLabel], utc_offset_minutes: int) -> range:
+    """From the first to the last: of honest ones, for analysts say of fraud when it began, if they know."""
+    days = [_day(label.active_from_ms, utc_offset_minutes) for label in audits if not label.fraud]
+    days = days or [_day(label.active_from_ms, utc_offset_minutes) for label in audits]
+    return range(min(days), max(days) + 1)
+
+
+def _caught(
+    frauds: Iterable[NumberLabel], against: Intervals, days: range, utc_offset_minutes: int
+) -> set[tuple[int, int]]:
+    found = set()
+    for label in frauds:
+        end_ms = label.known_at_ms if label.active_until_ms is None else label.active_until_ms
+        active = range(
+            max(days.start, _day(label.active_from_ms, utc_offset_minutes)),
+            min(days.stop, _day(max(end_ms - 1, label.active_from_ms), utc_offset_minutes) + 1),
+        )
+        found |= {
+            (label.number, day)
+            for day in active
+            if any(first <= day <= last for first, last in against.get(label.number, ()))
+        }
+    return found
+
+
+def _bounds(found: int, trials: int) -> tuple[float, float]:
+    """Between which a share lies of which so many were found."""
+    from scipy.stats import beta
+
+    low = float(beta.ppf(OUTSIDE / 2, found, trials - found + 1)) if found else 0.0
+    high = float(beta.ppf(1 - OUTSIDE / 2, found + 1, trials - found)) if found < trials else 1.0
+    return low, high
 
 
 def _untouched(population: NumberDays, against: Intervals) -> Bools:

@@ -167,6 +167,27 @@ def test_a_sheet_that_is_filled_in_comes_back_as_labels_that_weigh_their_chance(
     assert max(wanted.values()) > 3
 
 
+def test_audits_say_what_recall_is(run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From labels in files and on the topic; without an audit nothing."""
+    drawn = run("--from-topic", "--count", 40, "--seed", 3)
+    config, sheet = ["--config", str(folder / "small.yaml")], tmp_path / "filled.csv"
+    lines = [
+        line | {"label": ("fraud", "honest")[i > 0], "known_at_ms": "1800000000000"} for i, line in enumerate(drawn)
+    ]
+    with sheet.open("w", newline="") as file:
+        writer = csv.DictWriter(file, drawn[0])
+        writer.writeheader()
+        writer.writerows(lines)
+    assert main(["audit-sample", *config, "--estimate", str(sheet)]) == 0
+    missed = 1 / float(drawn[0]["probability"])
+    said = capsys.readouterr().out
+    assert f"40 number-days audited, 1 of them fraud: {missed:,.0f} missed (" in said
+    assert "recall of fraud's number-days: 0.0% (" in said
+    sheet.write_text(sheet.read_text().splitlines()[0] + "\n")
+    assert main(["audit-sample", *config, "--estimate", str(sheet)]) == 0
+    assert "nothing can be said of recall" in capsys.readouterr().out
+
+
 def test_the_hold_out_is_listed_with_its_share(run: Run, broker: MemoryBroker, settings: Settings) -> None:
     """Every number-day whose block was held back for nothing else."""
     sheet = run("--hold-out")
@@ -186,7 +207,7 @@ def test_a_wrong_command_line_says_what_was_wanted(
     """A sheet that no spreadsheet opens, an archive that is none, decisions that are none."""
     config = ["--config", str(folder / "small.yaml")]
     assert main(["audit-sample", *config, "--from-topic", "--out", str(tmp_path / "x.parquet")]) == 2
-    assert "wanted a file that ends in .csv (got .parquet)" in capsys.readouterr().err
+    assert "--out: wanted a file that ends in .csv (got " in capsys.readouterr().err
     assert main(["audit-sample", *config, "--archive", str(tmp_path), "--out", str(tmp_path / "x.csv")]) == 2
     assert "wanted what `detector archive` wrote of 4 partitions (got none)" in capsys.readouterr().err
     (tmp_path / "d.jsonl").write_text("{}\n")

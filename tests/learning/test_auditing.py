@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from detector.learning.auditing import NEAR_SHARE, decided_against, draw, held_out
+from detector.learning.auditing import NEAR_SHARE, decided_against, draw, estimate, held_out
+from detector.learning.labelfile import NumberLabel
 from detector.learning.numberdays import DAY_MS, NumberDays
 from detector.records import number_text
 from detector.verdict.decisions import Decision
@@ -100,3 +101,75 @@ def test_the_hold_out_is_whose_block_nothing_else_held_back() -> None:
 def against(number: int) -> Decision:
     """A block of the number."""
     return replace(FULL, number=number_text(number), action="block")
+
+
+def label(number: int, day: int, fraud: bool, source: str = "random_audit", probability: float = 1.0) -> NumberLabel:
+    """Of one day."""
+    return NumberLabel(
+        number, fraud, day * DAY_MS, (day + 1) * DAY_MS, 30_000 * DAY_MS, source, probability=probability
+    )
+
+
+def test_recall_is_what_was_caught_of_that_and_what_the_audit_stands_for() -> None:
+    """
+    stratum   drawn   fraud   stands for
+    1 in 4        8       1     4 missed
+    1 in 100      8       0     0 missed, at most 3.7 of 8 hundred
+    """
+    audits = [label(NUMBERS[0] + i, 20_000 + i % 3, fraud=i == 0, probability=0.25) for i in range(8)]
+    audits += [label(NUMBERS[0] + 50 + i, 20_001, fraud=False, probability=0.01) for i in range(8)]
+    day = label(NUMBERS[1], 20_000, fraud=True, source="complaint")
+    two_days = NumberLabel(NUMBERS[2], True, 20_001 * DAY_MS, None, 20_003 * DAY_MS, "analyst")
+    against = {NUMBERS[1]: [(20_000, 20_000)], NUMBERS[2]: [(20_002, 20_005)]}
+    found = estimate([*audits, day, two_days], against, 0)
+    assert (found.audited, found.found, found.caught) == (16, 1, 2)
+    assert found.missed.value == 4
+    assert found.missed.low is not None
+    assert found.missed.high is not None
+    assert found.missed.low < 4 < found.missed.high
+    # Of eight with none the bound is 1 - 0.025^(1/8), of eight with one 0.5265 (Clopper and Pearson).
+    np.testing.assert_allclose(found.missed.high, 32 * 0.5265 + 800 * (1 - 0.025 ** (1 / 8)), rtol=1e-3)
+    assert found.recall.value == 2 / 6
+    assert found.recall.low == 2 / (2 + found.missed.high)
+
+
+def test_what_our_own_decisions_say_is_no_fraud_that_was_caught() -> None:
+    """Nor is what lies outside the audited days, or on a day on which nothing was in force."""
+    audits = [label(NUMBERS[0], 20_000, fraud=False)]
+    others = [
+        label(NUMBERS[1], 20_000, fraud=True, source="detector"),
+        label(NUMBERS[1], 20_001, fraud=True, source="complaint"),
+        label(NUMBERS[2], 20_000, fraud=True, source="complaint"),
+    ]
+    found = estimate([*audits, *others], {NUMBERS[1]: [(19_990, 20_010)], NUMBERS[2]: [(20_001, 20_001)]}, 0)
+    assert (found.caught, found.missed.value, found.recall.value) == (0, 0.0, None)
+    assert estimate(others, {}, 0).recall.value is None
+
+
+def test_audits_of_a_known_truth_give_its_recall() -> None:
+    """Half of the fraud is decided against; the estimate of forty audits lies around that."""
+    numbers, days, margins = population(6_000)
+    rng = np.random.default_rng(9)
+    fraud = rng.random(6_000) < 0.1 / (1 + np.exp(-2 * margins))
+    taken = fraud & (rng.random(6_000) < 0.5)
+    against: dict[int, list[tuple[int, int]]] = {}
+    for number, day in zip(numbers[taken].tolist(), days[taken].tolist(), strict=True):
+        against.setdefault(number, []).append((day, day))
+    truth = {(n, d): f for n, d, f in zip(numbers.tolist(), days.tolist(), fraud.tolist(), strict=True)}
+    complaints = [
+        label(number, day, fraud=True, source="complaint")
+        for number, day in zip(numbers[taken].tolist(), days[taken].tolist(), strict=True)
+    ]
+    found = []
+    within = 0
+    for seed in range(40):
+        drawn = draw((numbers, days, margins), against, 300, 0.5, seed)
+        audits = [label(one.number, one.day, truth[one.number, one.day], probability=one.probability) for one in drawn]
+        said = estimate([*audits, *complaints], against, 0)
+        assert said.recall.value is not None
+        assert said.recall.low is not None
+        assert said.recall.high is not None
+        found.append(said.recall.value)
+        within += said.recall.low <= taken.sum() / fraud.sum() <= said.recall.high
+    assert abs(np.mean(found) - taken.sum() / fraud.sum()) < 0.05
+    assert within >= 38
