@@ -21,6 +21,7 @@ from detector.errors import ConfigError, Fatal, Recoverable
 if TYPE_CHECKING:
     from detector.broker import Broker
     from detector.config import Settings
+    from detector.learning.labelfile import NumberLabel
     from detector.learning.weeks import Week
 
 NUMBERS: Final = 2_000
@@ -110,6 +111,7 @@ class Loop:
         self._champion = settings.path(settings.model.bundle)
         self._candidate: Path | None = None
         self._tables: list[Path] = []
+        self._frauds: list[NumberLabel] = []
 
     def go_through(self, week: "Week") -> None:
         """The week's traffic has been decided on, learnt from, and the last week's candidate judged by it."""
@@ -127,13 +129,15 @@ class Loop:
         self._do("parity", "--archive", archive, wanted=0)
         _label_file(folder / "labels.jsonl", week)
         self._do("labels", "publish", folder / "labels.jsonl")
+        self._frauds += week.labels
         known_ms = week.ends_ms + AUDITED_AFTER_DAYS * DAY_MS
         for name, among in (("audit", ("--archive", archive, "--count", AUDITED)), ("hold-out", ("--hold-out",))):
             sheet = folder / f"{name}.csv"
             self._do("audit-sample", *among, "--seed", week.number, "--out", sheet)
-            frauds = _fill_in(sheet, week)
+            frauds = _fill_in(sheet, self._frauds)
             _say(f"analysts fill in {sheet}: {frauds} are fraud")
             self._do("labels", "publish", sheet, "--known-at", _day(known_ms))
+        self._do("audit-sample", "--estimate", "topic")
         table = folder / "vectors.parquet"
         self._do(
             *("features", "--archive", archive, "--at", TABLE, "--warm-days", 7 * week.number),
@@ -282,29 +286,24 @@ def _detector(config: Path, log: Path) -> Iterator[None]:
             process.wait()
 
 
-def _fill_in(sheet: Path, week: "Week") -> int:
-    """What analysts would find: the truth. Returns how many lines are fraud."""
-    from detector.records import number_text
+def _fill_in(sheet: Path, frauds: "Sequence[NumberLabel]") -> int:
+    """What analysts would find who look at a number on a day: the truth. Returns how many lines are fraud."""
+    from detector.records import parse_number
 
-    frauds = [(number_text(label.number), label) for label in week.labels]
     with sheet.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        lines = csv.DictReader(file)
+        names, rows = lines.fieldnames or (), list(lines)
     for row in rows:
-        first_ms, stop_ms = int(row["active_from_ms"]), int(row["active_until_ms"])
-        found = [
-            label
-            for number, label in frauds
-            if number == row["number"] and label.active_from_ms < stop_ms and (label.active_until_ms or 0) > first_ms
-        ]
-        row["label"] = "fraud" if found else "honest"
-        if found:
-            row["type"] = found[0].type or ""
-            row["active_from_ms"], row["active_until_ms"] = found[0].active_from_ms, found[0].active_until_ms
+        number, until_ms = parse_number(row["number"]), int(row["active_until_ms"])
+        fraud = next((one for one in frauds if one.number == number and one.active_from_ms < until_ms), None)
+        row["label"] = "fraud" if fraud else "honest"
+        if fraud:
+            row["type"], row["active_from_ms"] = fraud.type or "", str(fraud.active_from_ms)
+            row["active_until_ms"] = str(fraud.active_until_ms or "")
     with sheet.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys() if rows else [], lineterminator="\n")
-        if rows:
-            writer.writeheader()
-            writer.writerows(rows)
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     return sum(row["label"] == "fraud" for row in rows)
 
 
