@@ -34,6 +34,7 @@ from detector.snapshot import open_store
 from detector.verdict.challenge import WHO
 from detector.verdict.decisions import SEVERITY, Decision
 from detector.verdict.manifest import LEVELS
+from detector.verdict.served import pack_served
 
 log = logging.getLogger(__name__)
 
@@ -227,6 +228,10 @@ class DetectRole:
                 held.outputs.append(reject_output(topics.rejects, rejected, values[offset], at, offset, "events", ""))
         for decision in outcome.decisions:
             held.outputs += self._decided(decision, held.part.number)
+        if outcome.served:
+            value, headers = pack_served(outcome.served, self._rules.model.version)
+            # The broker's choice: one for all that a batch keeps, where each more would need a marker of its own.
+            held.outputs.append(Output(topics.vectors, None, value, headers=headers))
         held.decisions += outcome.decisions
         held.beats += outcome.beats
         held.position = entries[-1].offset + 1
