@@ -157,6 +157,17 @@ def test_what_comes_later_changes_no_vector(data: st.DataObject, kind: str, labe
             assert later[number, ms] == vector
 
 
+def test_a_row_older_than_the_first_is_taken_in_whichever_chunk_it_comes() -> None:
+    """
+    call at 10:01 of one number | call at 10:00 of another        | = a chunk ends: both have their vector
+    """
+    stream = calls([1, 0])
+    stream["number"][1] = NUMBERS[1]
+    whole = take(stream, "every:1", 0, [], [])
+    assert take(stream, "every:1", 0, [], [1]) == whole
+    assert len(whole) == 2
+
+
 def test_an_hours_vector_knows_nothing_of_the_next() -> None:
     """
     hour |  call      call |  call
