@@ -41,8 +41,8 @@ bench: $(INSTALLED) ## whether anything costs more than it did (Java 17, Maven);
 kafka: $(INSTALLED) ## a local single-node Kafka at 127.0.0.1:9092, until Ctrl-C
 	$(BIN)/python -m detector.broker.local
 
-model: $(INSTALLED) ## train the shipped bundle again, bit for bit
-	$(BIN)/detector fit
+model: $(INSTALLED) ## the shipped bundle and its report again, bit for bit
+	$(BIN)/detector model $(ARGS)
 
 weekly: $(INSTALLED) ## the whole weekly loop of learning on two simulated weeks (Java 17, Maven)
 	$(FETCH_KAFKA)

@@ -39,6 +39,7 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "the files, as one log: what is late there is late. A range of the topic is taken partition after partition,\n"
         "with the state from the newest snapshot before it. Memory does not grow with the input.\n\n"
         "  --at every:N   behind the first event of a number, and every N-th after it\n"
+        "  --at day:N     behind each of the first N events of a number on a day (UTC), then at every doubling\n"
         "  --at hour      at the end of each hour of event time, of the numbers with an event in it\n"
         "  --at label     at each label's own moment: when it was known, or the last at which it still held\n\n"
         "With --labels each vector gets what was known of its number at --known-by, and as weight its share of its\n"
