@@ -279,7 +279,7 @@ def test_labels_and_annotations_of_the_operator_are_everywhere() -> None:
 
 
 def test_settings_restart_pods_and_files_do_not() -> None:
-    """Policy, lists and zones are taken while it runs; settings are read at the start."""
+    """Policy, lists, zones and mappings are taken while it runs; settings are read at the start."""
 
     def sums(values: dict[str, Any]) -> set[str]:
         found = render(values).of("StatefulSet").values()

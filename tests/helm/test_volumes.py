@@ -12,6 +12,7 @@ from detector.config import ROOT, load
 from detector.metrics import Metrics
 from detector.service import watch as watching
 from detector.service.aside import Executor
+from detector.service.readers import Readers, watch_readers
 from detector.service.rules import Rules, watch_rules
 from tests.helm.folders import SECRETS, files_of, mount, settings_of
 from tests.helm.rendering import NAME, VARIANTS, render
@@ -26,9 +27,12 @@ def policy(name: str) -> str:
 
 
 def values(name: str) -> dict[str, Any]:
-    """A release with a policy and lists of its own."""
+    """A release with a policy, lists and a mapping of its own."""
     files = {f"lists/{path.name}": path.read_text() for path in sorted((ROOT / "configs" / "lists").glob("*.txt"))}
-    return {"config": {"verdict": {"policy": "policy.yaml"}}, "files": {"policy.yaml": policy(name), **files}}
+    files["policy.yaml"] = policy(name)
+    files["sources/msc.yaml"] = (ROOT / "configs" / "sources" / "plain.yaml").read_text() + f"# {name}\n"
+    source = {"name": "msc", "id": 1, "topic": "switch.records", "mapping": "sources/msc.yaml"}
+    return {"config": {"verdict": {"policy": "policy.yaml"}, "sources": [source]}, "files": files}
 
 
 def mounted(folder: Path, name: str, turn: int) -> Path:
@@ -88,6 +92,20 @@ def test_a_changed_policy_is_taken_from_a_mounted_volume(tmp_path: Path, monkeyp
     found = [newer for newer in (watch.newer() for _ in range(4)) if newer is not None]
     assert metrics.by_label("reloads", "outcome") == {"taken": 1}
     assert [newer.policy.text.name for newer in found] == ["second"]
+
+
+def test_a_changed_mapping_is_taken_from_a_mounted_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By ingest, in the same way."""
+    monkeypatch.setattr(watching, "LOOK_S", 0.0)
+    settings = load(mounted(tmp_path, "first", 1), {})
+    in_force = Readers.load(settings)
+    metrics = Metrics()
+    watch = watch_readers(settings, in_force, AtOnce(), metrics)
+    assert watch.newer() is None
+    mounted(tmp_path, "second", 2)
+    found = [newer for newer in (watch.newer() for _ in range(4)) if newer is not None]
+    assert metrics.by_label("reloads", "outcome") == {"taken": 1}
+    assert [newer.versions == in_force.versions for newer in found] == [False]
 
 
 def test_a_relative_path_starts_beside_the_file_that_was_named(tmp_path: Path) -> None:
