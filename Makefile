@@ -8,7 +8,7 @@ FETCH_KAFKA := $(BIN)/python -c 'from detector.broker.local import fetch; fetch(
 FETCH_HELM := $(BIN)/python -m helm.tool
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast bench kafka model chart lint format clean
+.PHONY: help venv demo test test-fast bench kafka model weekly chart lint format clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,8 +41,12 @@ bench: $(INSTALLED) ## whether anything costs more than it did (Java 17, Maven);
 kafka: $(INSTALLED) ## a local single-node Kafka at 127.0.0.1:9092, until Ctrl-C
 	$(BIN)/python -m detector.broker.local
 
-model: $(INSTALLED) ## train the shipped bundle again, bit for bit
-	$(BIN)/detector fit
+model: $(INSTALLED) ## the shipped bundle and its report again, bit for bit
+	$(BIN)/detector model $(ARGS)
+
+weekly: $(INSTALLED) ## the whole weekly loop of learning on two simulated weeks (Java 17, Maven)
+	$(FETCH_KAFKA)
+	$(BIN)/detector weekly $(ARGS)
 
 chart: $(INSTALLED) ## put alerts, dashboards and the settings' schema into the Helm chart
 	$(BIN)/python -m helm.copies

@@ -15,6 +15,7 @@ from detector.commands import (
     acls,
     archive,
     audit,
+    audit_sample,
     backtest,
     check,
     configuration,
@@ -25,9 +26,12 @@ from detector.commands import (
     features,
     fit,
     kernels,
+    labels,
     listing,
     mode,
+    model,
     operator,
+    parity,
     plan_memory,
     promote,
     pseudonym,
@@ -38,6 +42,7 @@ from detector.commands import (
     tables,
     token,
     topics,
+    weekly,
 )
 from detector.errors import ConfigError, DetectorError
 
@@ -61,12 +66,17 @@ COMMANDS: Final = (
     plan_memory,
     replay,
     archive,
+    labels,
+    audit_sample,
     features,
+    parity,
     fit,
     evaluate,
+    model,
     drift,
     backtest,
     promote,
+    weekly,
     tables,
 )
 """In the order in which a newcomer needs them; `--help` keeps it."""

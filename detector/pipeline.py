@@ -28,6 +28,7 @@ from detector.verdict.drift import Counts, draw
 from detector.verdict.judge import Judge, Moment
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
+from detector.verdict.served import Served, keep
 
 CHUNK_ROWS = 16_384
 """Rows taken through the core at once: their vectors (480 bytes each) stay near the cache."""
@@ -104,6 +105,8 @@ class Outcome:
     """Of a few of the rows scored, to look at."""
     beats: list[int] = field(default_factory=list)
     """When each heartbeat among the messages stood in its topic, UTC milliseconds."""
+    served: list[Served] = field(default_factory=list)
+    """Vectors that are to be kept, none of them empty."""
 
 
 class Detector:
@@ -118,6 +121,7 @@ class Detector:
         self._floor = model.activity_floor if model else 0
         self.most_numbers = settings.detect.most_numbers or 0
         """That a partition may remember; 0: as many as come."""
+        self._vectors_every = settings.detect.vectors_every
         self._settings = settings
         self._silent_after_ms: I64s = np.zeros(SOURCES, np.int64)
         for source in settings.sources:
@@ -178,7 +182,12 @@ class Detector:
             compared = self._challenge.compare(updated.vectors, margins)
             outcome.compared = compared if outcome.compared is None else outcome.compared + compared
         memory = part.shadow if self._settings.verdict.mode == "shadow" else part.memory
-        outcome.decisions += self.judge.judge(moment, memory, live=part.memory)
+        decisions = self.judge.judge(moment, memory, live=part.memory)
+        outcome.decisions += decisions
+        if self._vectors_every:
+            served = keep(moment, decisions, self._vectors_every)
+            if len(served):
+                outcome.served.append(served)
 
     @staticmethod
     def _draw(moment: Moment, model: Model, outcome: Outcome) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from detector.broker import Broker, Message, TopicPartition
 from detector.config import Settings, convert
-from detector.errors import Fatal
+from detector.errors import Fatal, Rejected
 from detector.features.state import Status
 from detector.ingest.rows import Raw, open_source, unpack_message
 from detector.ingest.zones import ZoneTable
@@ -28,6 +28,7 @@ from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
+from detector.verdict.served import unpack_served
 from loadtest.versions import InForce, Versions
 
 RECORDS = "records"
@@ -131,13 +132,32 @@ def detector_for(settings: Settings) -> Detector:
 
 def expected_decisions(broker: Broker, settings: Settings) -> Counter[Decided]:
     """The multiset of decisions that one undisturbed pass over the internal log makes."""
+    return expected_outcomes(broker, settings)[0]
+
+
+def expected_outcomes(broker: Broker, settings: Settings) -> tuple[Counter[Decided], Counter[bytes]]:
+    """The decisions of such a pass, and the vectors that it keeps as it scored them."""
     detector = detector_for(settings)
     decided: Counter[Decided] = Counter()
+    served: Counter[bytes] = Counter()
     for partition in range(settings.topics.partitions):
         part = detector.fresh(partition, Memory.rebuild([]), Memory.rebuild([]))
         outcome = detector.process(part, log_entries(broker, settings, partition))
         decided.update((partition, d.key().encode(), d.to_json()) for d in outcome.decisions)
-    return decided
+        for rows in outcome.served:
+            served.update(_each(rows))
+    return decided, served
+
+
+def published_served(broker: Broker, settings: Settings) -> Counter[bytes]:
+    """The multiset of vectors on their topic."""
+    served: Counter[bytes] = Counter()
+    for message in _messages(broker, settings.topics.vectors):
+        rows = unpack_served(message.value(), message.headers() or [])
+        if isinstance(rows, Rejected):
+            raise Fatal(f"{settings.topics.vectors}, offset {message.offset()}: {rows.detail}")
+        served.update(_each(rows))
+    return served
 
 
 def published_decisions(broker: Broker, settings: Settings) -> Counter[Decided]:

@@ -20,7 +20,6 @@ import orjson
 
 from detector.errors import Fatal
 from detector.service.release import Where, in_force
-from detector.service.standing import told
 from loadtest.command import add_common, conclude, say, work_folder
 from loadtest.deployment import Deployment, deployment
 from loadtest.fleet import Fleet
@@ -69,12 +68,11 @@ def measure(numbers: int, workers: int, folder: Path) -> Measured:
         _wait("every number is blocked", lambda: _blocked(made) == numbers)
         say(f"{numbers:,} numbers are blocked")
         began = time.monotonic()
-        traffic = range(numbers)
-        _detector(made, "kill", "--reason", "a load test", "--wait", "1")
-        while {one.mode for one in told(made.broker, made.settings).values()} != {"shadow"}:
-            _spoof(made, traffic[:200])  # a partition says so with its next row
-            time.sleep(0.1)
+        said = _detector(made, "kill", "--reason", "a load test", "--wait", f"{LIMIT_S:.0f}")
         kill_s = time.monotonic() - began
+        partitions = made.settings.topics.partitions
+        if f"{partitions} of {partitions} partitions decide so" not in said:
+            raise Fatal(f"wanted every partition in shadow mode (got {said!r})")
         words = ("release", "--where", f"rule={RULE}", "--reason", "a load test")
         began = time.monotonic()
         counted = _detector(made, *words, "--dry-run")

@@ -23,6 +23,7 @@ from detector.admin.openapi import document
 from detector.admin.page import Page
 from detector.admin.probes import Probe, Probes
 from detector.admin.tokens import Caller, Role
+from detector.logs import Event, said
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class Routes:
         except Refused as refused:
             return refused.reply()
         except Exception as error:
-            log.error("admin: a request failed: %s", type(error).__name__)
+            log.error("admin: a request failed: %s", type(error).__name__, extra=said(Event.ADMIN_FAILED))
             return Refused(500, "this failed; the log of the process says how").reply()
 
     def _answer(self, request: Request) -> Reply:

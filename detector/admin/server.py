@@ -23,6 +23,7 @@ from detector.admin.http import Refused, Reply, Request
 from detector.admin.probes import Probe
 from detector.admin.routes import Routes
 from detector.errors import Fatal
+from detector.logs import Event, said
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,8 @@ class _Server(ThreadingHTTPServer):
         """A broken connection concerns the client only; of anything else the kind is said, but not the request."""
         error = sys.exception()
         if not isinstance(error, OSError):
-            log.error("admin: a request could not be answered: %s", type(error).__name__)
+            failed = type(error).__name__
+            log.error("admin: a request could not be answered: %s", failed, extra=said(Event.ADMIN_FAILED))
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from detector.config import Part, convert, read_yaml
 from detector.errors import ConfigError
+from detector.logs import Event, said
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +105,11 @@ class Tokens:
                     self._seen = seen
                     try:
                         self._entries = _read(self._path)
-                        log.info("admin: %d tokens from now on", len(self._entries))
+                        count = len(self._entries)
+                        log.info("admin: %d tokens from now on", count, extra=said(Event.TOKENS, count=count))
                     except ConfigError as error:
                         self._entries = ()
-                        log.error("admin: nobody is let in: %s", error)
+                        log.error("admin: nobody is let in: %s", error, extra=said(Event.TOKENS, count=0))
             return self._entries
 
 

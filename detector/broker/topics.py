@@ -15,14 +15,13 @@ EVENTS_KEPT_MS: Final = 9 * DAY_MS
 DECISIONS_KEPT_MS: Final = 97 * DAY_MS
 """Room for lives of up to 90 days, and 7 more: what is in force is never deleted. The shipped policy's reach 3."""
 HISTORY_KEPT_MS: Final = 400 * DAY_MS
-"""A year's audit, and a month to carry it out. Commands too: they are part of what was decided."""
+"""A year's audit, and a month to carry it out. Commands too: they are part of what was decided. And labels, so that a
+model can be fitted again on what the last one was fitted on."""
 REJECTS_KEPT_MS: Final = 14 * DAY_MS
 """Long enough to correct a mapping and publish the records again."""
 COMPACTION_LAG_MS: Final = 2 * HOUR_MS
 """What is superseded stays readable this long, for enforcement that was away and for the block budget's hours."""
 COMPACTED_WITHIN_MS: Final = DAY_MS
-BEATS_KEPT_MS: Final = HOUR_MS
-"""What a heartbeat tells is told when it arrives."""
 
 _OURS: Final[Mapping[str, str]] = {
     # Publication time by the broker's clock, so that one host's wrong clock cannot shorten what is kept.
@@ -44,7 +43,7 @@ def _in_force() -> dict[str, str]:
 
 
 def topic_specs(settings: Settings, source_partitions: int | None = None) -> list[TopicSpec]:
-    """Our seven topics, the heartbeats' if there are any, then those of the sources, for where they do not exist yet.
+    """Our nine topics, the heartbeats' if there are any, then those of the sources, for where they do not exist yet.
 
     `source_partitions` is for the sources' topics only: as many as ours unless given. How long
     those keep their records is the carrier's choice, and so the cluster's default.
@@ -58,9 +57,13 @@ def topic_specs(settings: Settings, source_partitions: int | None = None) -> lis
         topics.commands: (topics.partitions, _kept(HISTORY_KEPT_MS)),
         topics.control: (1, {**_OURS, "cleanup.policy": "compact"}),
         topics.rejects: (topics.partitions, _kept(REJECTS_KEPT_MS)),
+        topics.labels: (topics.partitions, _kept(HISTORY_KEPT_MS)),
+        # As long as the rows that they are compared with; `detector archive` keeps both.
+        topics.vectors: (topics.partitions, _kept(EVENTS_KEPT_MS)),
     }
     if settings.ingest.heartbeat_s:
-        ours[topics.heartbeats] = (topics.partitions, _kept(BEATS_KEPT_MS))
+        # Compacted, never deleted by age: ingest that was away for long must find its offset in the log.
+        ours[topics.heartbeats] = (topics.partitions, {**_OURS, "cleanup.policy": "compact", "segment.ms": str(DAY_MS)})
     # With three replicas one may be away and acks=all still means two.
     safe = {"min.insync.replicas": str(max(1, topics.replication - 1))}
     specs = [TopicSpec(name, count, topics.replication, config | safe) for name, (count, config) in ours.items()]

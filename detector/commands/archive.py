@@ -36,7 +36,8 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "keep the rows that ingest publishes, as parquet by the day of their event",
         "Each row is there once, wherever the process dies: where to read on stands in the folder itself. It runs\n"
         "until SIGTERM or Ctrl-C; with --once it ends at the log's present end. One process at a time writes to a\n"
-        "folder; `features --archive` and `archive erase` may run beside it.",
+        "folder; `features --archive` and `archive erase` may run beside it. DIR/vectors holds, in the same way, the\n"
+        "vectors that detect kept as it scored them; `detector parity` compares them with what the rows give.",
     )
     add_config(parser)
     parser.add_argument("--dir", type=Path, metavar="DIR", help="the folder of the archive (required)")
@@ -75,19 +76,29 @@ def _folder(arguments: argparse.Namespace) -> "Archive":
 
 def _archive(arguments: argparse.Namespace) -> int:
     from detector.learning.archiving import Archiver
+    from detector.learning.servedtable import archive_of_served
     from detector.supervisor import stop_on_signals, until_told_or_alone
+    from detector.verdict.served import SERVED
 
     archive = _folder(arguments)
+    served = archive_of_served(archive.root)
     settings = settings_of(arguments)
     stop = threading.Event()
     if not arguments.once:
         stop_on_signals(stop.set, stop.set)
     stopped = until_told_or_alone(stop.is_set)
-    with archive.writing(), open_kafka(settings) as broker:
-        archiver = Archiver(archive, broker, settings.topics.events, accept_gaps=arguments.accept_gaps)
+    topics, gaps = settings.topics, arguments.accept_gaps
+    with archive.writing(), served.writing(), open_kafka(settings) as broker:
+        looks = [(archive, Archiver(archive, broker, topics.events, accept_gaps=gaps), topics.partitions, "rows")]
+        kept = broker.partitions().get(topics.vectors)
+        if kept:
+            row_bytes = SERVED.itemsize
+            archiver = Archiver(served, broker, topics.vectors, accept_gaps=gaps, row_bytes=row_bytes)
+            looks.append((served, archiver, kept, "vectors"))
         while True:
             try:
-                _look(archive, archiver, settings.topics.partitions, arguments.keep_days, stopped)
+                for look in looks:
+                    _look(*look, arguments.keep_days, stopped)
             except Recoverable as error:
                 if arguments.once:
                     raise
@@ -97,7 +108,12 @@ def _archive(arguments: argparse.Namespace) -> int:
 
 
 def _look(
-    archive: "Archive", archiver: "Archiver", partitions: int, keep_days: int | None, stopped: Callable[[], bool]
+    archive: "Archive",
+    archiver: "Archiver",
+    partitions: int,
+    what: str,
+    keep_days: int | None,
+    stopped: Callable[[], bool],
 ) -> None:
     """Every partition is archived up to its present end, and what is too old is gone."""
     rows = 0
@@ -106,10 +122,11 @@ def _look(
             break
         rows += archiver.step(q, stopped)
     gone = archive.keep(keep_days) if keep_days is not None else 0
-    out(f"{archive.root}: {rows:,} rows archived" + (f"; {gone:,} days removed" if gone else ""))
+    out(f"{archive.root}: {rows:,} {what} archived" + (f"; {gone:,} days removed" if gone else ""))
 
 
 def _erase(arguments: argparse.Namespace) -> int:
+    from detector.learning.servedtable import archive_of_served
     from detector.records import parse_number
 
     archive = _folder(arguments)
@@ -119,6 +136,9 @@ def _erase(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--number: {error}") from error
     if not archive.progress():
         raise ConfigError(f"{archive.root}: wanted what `detector archive` wrote (got none of it)")
-    rows, files = archive.erase(number)
-    out(f"{archive.root}: {rows:,} rows of {arguments.number} removed; {files:,} files written anew")
+    for one, what in ((archive, "rows"), (archive_of_served(archive.root), "vectors")):
+        if not one.root.exists():  # an archive of before vectors were kept
+            continue
+        rows, files = one.erase(number)
+        out(f"{one.root}: {rows:,} {what} of {arguments.number} removed; {files:,} files written anew")
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from detector.commands.audit import Place, place
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, say, settings_of
+from detector.commands.labels import labels_of
 from detector.commands.replay import CHUNK, for_files, in_order
 from detector.config import Settings
 from detector.errors import ConfigError
@@ -51,7 +52,11 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--policy", type=Path, metavar="FILE", help="the other policy")
     parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="the other model")
     parser.add_argument(
-        "--labels", type=Path, nargs="+", metavar="FILE", help="known frauds: every other number counts as honest"
+        "--labels",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="known frauds, in files or `topic`: every other number counts as honest",
     )
     parser.add_argument(
         "--budget",
@@ -81,7 +86,7 @@ def _backtest(arguments: argparse.Namespace) -> int:
     lanes = [Lane("today", settings)]
     if arguments.policy or arguments.bundle:
         lanes.append(Lane("other", _other(settings, arguments)))
-    truth = _truth(arguments.labels) if arguments.labels else None
+    truth = _truth(arguments.labels, settings) if arguments.labels else None
     if arguments.files:
         _run(lanes, of_files(settings, _blocks(settings, arguments)))
     else:
@@ -136,11 +141,11 @@ def _other(settings: Settings, arguments: argparse.Namespace) -> Settings:
     return settings
 
 
-def _truth(files: Sequence[Path]) -> "Truth":
+def _truth(files: Sequence[Path], settings: Settings) -> "Truth":
     from detector.learning.backtest import truth_of
-    from detector.learning.labelfile import DETECTOR, read_labels
+    from detector.learning.labelfile import DETECTOR
 
-    labels = read_labels(files)
+    labels = labels_of(files, settings)
     return truth_of(
         (
             (label.number, label.active_from_ms, label.type or "unknown")

@@ -1,10 +1,17 @@
 """`evaluate`: what a bundle is worth on vectors whose labels are known."""
 
 import argparse
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from detector.commands.common import Commands, add_command, out, say
 from detector.commands.fit import add_table, roles_of
+from detector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from detector.learning.table import Table
 
 
 def add(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -21,24 +28,52 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     add_table(parser, required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the three files go")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of intervals, folds and samples (default: 1)")
+    parser.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        type=_group,
+        metavar="NAME=TYPE,TYPE",
+        help="judge types of fraud together too, such as rings=wangiri*,flash_call*; may be repeated",
+    )
     parser.add_argument("--quick", action="store_true", help="without importance, baselines and ablations")
     parser.add_argument(
         "--update-card", action="store_true", help="put MODEL_CARD.md into the bundle too, in place of its own"
     )
 
 
+def _group(text: str) -> tuple[str, tuple[str, ...]]:
+    """A name and patterns of types."""
+    name, equals, types = text.partition("=")
+    if not name or not equals or not types:
+        raise argparse.ArgumentTypeError(f"wanted NAME=TYPE,TYPE (got {text})")
+    return name, tuple(types.split(","))
+
+
+def _groups(table: "Table", asked: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, list[str]] | None:
+    """The types of the table's fraud that each group's patterns name; None where none is asked for."""
+    types = sorted(set(table.types[table.fraud].tolist()) - {""})
+    groups = {name: [kind for kind in types if any(fnmatchcase(kind, one) for one in some)] for name, some in asked}
+    for name, found in groups.items():
+        if not found:
+            raise ConfigError(f"--group {name}: wanted types of the table's fraud ({', '.join(types)}) (got none)")
+    return groups or None
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from detector.learning.card import CARD
     from detector.learning.judging import evaluate_bundle, write_evaluation
     from detector.learning.table import read_table
-    from detector.learning.tablecard import figures
+    from detector.learning.tablecard import CARD, figures
     from detector.verdict.model import Model
 
     model = Model.load(arguments.bundle, any_features=True)
     fit = model.manifest.fit
     defaults = fit.inputs["columns"] if fit else None
     table = read_table(arguments.vectors, roles_of(arguments), model.names, arguments.kind, defaults)
-    evaluation = evaluate_bundle(arguments.bundle, model, table, arguments.seed, say, quick=arguments.quick)
+    groups = _groups(table, arguments.group)
+    evaluation = evaluate_bundle(
+        arguments.bundle, model, table, arguments.seed, say, quick=arguments.quick, groups=groups
+    )
     write_evaluation(arguments.out, evaluation, model)
     if arguments.update_card:
         (arguments.bundle / CARD).write_bytes((arguments.out / CARD).read_bytes())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from detector.commands.audit import Place, place
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, say, settings_of, source_named
+from detector.commands.labels import labels_of
 from detector.config import Settings
 from detector.errors import ConfigError, Rejected
 
@@ -38,6 +39,7 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "the files, as one log: what is late there is late. A range of the topic is taken partition after partition,\n"
         "with the state from the newest snapshot before it. Memory does not grow with the input.\n\n"
         "  --at every:N   behind the first event of a number, and every N-th after it\n"
+        "  --at day:N     behind each of the first N events of a number on a day (UTC), then at every doubling\n"
         "  --at hour      at the end of each hour of event time, of the numbers with an event in it\n"
         "  --at label     at each label's own moment: when it was known, or the last at which it still held\n\n"
         "With --labels each vector gets what was known of its number at --known-by, and as weight its share of its\n"
@@ -69,7 +71,9 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         metavar="D",
         help=f"no vector in the log's first days: while windows fill everybody is new (default: {WARM_DAYS:g})",
     )
-    parser.add_argument("--labels", nargs="+", type=Path, metavar="FILE", help=".parquet, .csv or .jsonl")
+    parser.add_argument(
+        "--labels", nargs="+", type=Path, metavar="FILE", help=".parquet, .csv or .jsonl; `topic`: the topic of labels"
+    )
     parser.add_argument("--known-by", type=place, metavar="TIME", help="labels that became known later are not there")
     parser.add_argument(
         "--label-delay-days",
@@ -90,7 +94,7 @@ def _features(arguments: argparse.Namespace) -> int:
     from detector.learning.vectors import Heading
 
     settings = settings_of(arguments)
-    known = _known(arguments)
+    known = _known(arguments, settings)
     plan = Plan(arguments.at, settings.topics.partitions, known.moments() if known else ())
     floor = _floor(settings, arguments)
     heading = Heading(
@@ -119,7 +123,7 @@ def _features(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _known(arguments: argparse.Namespace) -> "Known | None":
+def _known(arguments: argparse.Namespace, settings: Settings) -> "Known | None":
     if not arguments.labels:
         if arguments.known_by is not None:
             raise ConfigError("--known-by: wanted --labels FILE with it (got none)")
@@ -133,10 +137,9 @@ def _known(arguments: argparse.Namespace) -> "Known | None":
     if not arguments.label_delay_days >= 0:
         raise ConfigError(f"--label-delay-days: wanted at least 0 (got {arguments.label_delay_days})")
     from detector.learning.known import Known
-    from detector.learning.labelfile import read_labels
 
     delay_ms = int(arguments.label_delay_days * DAY_MS)
-    return Known(read_labels(arguments.labels), arguments.known_by.time_ms, delay_ms)
+    return Known(labels_of(arguments.labels, settings), arguments.known_by.time_ms, delay_ms)
 
 
 def _floor(settings: Settings, arguments: argparse.Namespace) -> int:

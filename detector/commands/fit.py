@@ -1,14 +1,13 @@
-"""`fit`: a model bundle is trained, on a table of vectors or, as the one that ships, on simulated traffic."""
+"""`fit`: a model bundle is trained on a table of vectors."""
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from detector.commands.common import Commands, add_command, out, say
-from detector.config import ROOT
 from detector.errors import ConfigError
 
-DEFAULT_OUT = Path(ROOT, "models", "default")
 ROLES = ("label", "number", "time", "weight", "type")
 
 
@@ -18,16 +17,25 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         commands,
         "fit",
         _fit,
-        "train a model bundle on a table of labelled vectors, or on simulated traffic",
-        "With --vectors: any parquet or CSV with a column of labels. Numeric columns without a role are the features;\n"
-        "what is left out is said. Without: the bundle that ships, from simulated traffic. Equal seeds give equal\n"
-        "bytes. A bundle of simulated traffic says so, and blocks nobody unless model.accept_simulated allows it.",
+        "train a model bundle on a table of labelled vectors",
+        "Any parquet or CSV with a column of labels. Numeric columns without a role are the features; what is left\n"
+        "out is said. One table is split, by time where it has one; with --thresholds-on and --test-on all of\n"
+        "--vectors is fitted on, and the others set thresholds and give the figures. Equal tables and seeds give\n"
+        "equal bytes.\n"
+        "A bundle of simulated traffic says so, and blocks nobody unless model.accept_simulated allows it.\n"
+        "`detector model` makes the one that ships.",
     )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the bundle goes")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
+    add_table(parser, required=True)
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="default without --vectors: models/default; else to be given"
+        "--thresholds-on",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="tables, each with numbers of its own or of later days, on which thresholds are set; read one by one",
     )
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1, the shipped bundle's")
-    add_table(parser, required=False)
+    parser.add_argument("--test-on", type=Path, nargs="+", metavar="FILE", help="one more table, for the figures")
     parser.add_argument(
         "--estimator",
         default="trees",
@@ -101,28 +109,21 @@ def parameter(text: str) -> tuple[str, float | int]:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    if arguments.vectors:
-        return _fit_table(arguments)
-    from detector.learning.training import fit
-
-    folder = arguments.out or DEFAULT_OUT
-    report = fit(folder, seed=arguments.seed, say=say)
-    out(
-        f"{folder}: {report.manifest.version}, fitted on {report.manifest.data.vectors:,} vectors, "
-        f"thresholds from {report.honest_number_days:,} honest number-days"
-    )
-    return 0
-
-
-def _fit_table(arguments: argparse.Namespace) -> int:
     if arguments.out is None:
         raise ConfigError("--out: wanted a folder for the bundle (got none)")
     sys.path.append(str(Path.cwd()))  # where a hook's module lies, most often
-    from detector.learning.fitting import Asked, fit_table
+    from detector.learning.fitting import Apart, Asked, fit_table
     from detector.learning.table import read_table
     from detector.learning.tablecard import figures
 
+    if bool(arguments.thresholds_on) != bool(arguments.test_on):
+        given, other = sorted(("--thresholds-on", "--test-on"), reverse=bool(arguments.thresholds_on))
+        raise ConfigError(f"{given}: wanted {other} FILE with it (got none)")
     table = read_table(arguments.vectors, roles_of(arguments), kind=arguments.kind)
+    apart = None
+    if arguments.test_on:
+        read = partial(read_table, roles=roles_of(arguments), features=table.features, kind=arguments.kind)
+        apart = Apart([partial(read, [file]) for file in arguments.thresholds_on], partial(read, arguments.test_on))
     asked = Asked(
         estimator=arguments.estimator,
         search=arguments.search,
@@ -133,7 +134,7 @@ def _fit_table(arguments: argparse.Namespace) -> int:
         parameters=dict(arguments.parameter),
         name=arguments.name,
     )
-    fitted = fit_table(table, arguments.out, asked, say)
+    fitted = fit_table(table, arguments.out, asked, say, apart)
     for note in fitted.notes:
         say(note)
     data = fitted.manifest.data

@@ -85,7 +85,7 @@ def _told(change: "ModeChange", standing: "dict[int, Told]", partitions: int) ->
     lines = [f"{partitions - len(silent)} of {partitions} partitions decide so"]
     if silent:
         lines.append(
-            f"not said of {', '.join(silent)}: a partition says so with its next row. With rows coming, see whether "
-            "a worker holds it (`detector_assigned`), and whether its log tells of the mode."
+            f"not said of {', '.join(silent)}: see whether a worker holds it and is ready; one that starts later "
+            "decides nothing before it knows"
         )
     return lines

@@ -58,7 +58,7 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--rate", type=positive, metavar="N", help="records a second (default: as fast as they are taken)"
     )
     parser.add_argument("--numbers", type=positive, default=20_000, metavar="N", help="subscribers (default: 20000)")
-    parser.add_argument("--days", type=positive, default=8, metavar="N", help="days; fraud is on the last (default: 8)")
+    parser.add_argument("--days", type=positive, default=8, metavar="N", help="default: 8")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, another network (default: 1)")
     parser.add_argument(
         "--ordinary",
@@ -67,10 +67,38 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         help="lives as in real data, with this share of ordinary fraudsters (such as 0.01) besides the open fraud",
     )
     parser.add_argument(
+        "--campaigns",
+        default="demo",
+        metavar="NAMES",
+        help="the open fraud, separated by commas: demo (default), all, overt, low, mimic, fitted (what the "
+        "shipped model knows), held-out (what it does not), none; a kind (vishing) or a variant (vishing-mimic)",
+    )
+    parser.add_argument(
+        "--campaign-count", type=positive, metavar="N", help="how many of them, in turn (default: each once)"
+    )
+    parser.add_argument(
+        "--campaigns-from",
+        type=positive,
+        metavar="DAY",
+        help="they begin on any day from this one on (1 = the first), for up to 3 days (default: all on the last)",
+    )
+    parser.add_argument(
+        "--festival",
+        type=positive,
+        default=6,
+        metavar="DAY",
+        help="on whose evening everybody greets everybody (default: 6)",
+    )
+    parser.add_argument(
         "--labels",
         type=Path,
         metavar="FILE",
         help="write who is a fraudster and when that becomes known, as .parquet, .csv or .jsonl",
+    )
+    parser.add_argument(
+        "--truth",
+        action="store_true",
+        help="labels tell what no network knows: variants (vishing-mimic) as types, and how honest numbers live",
     )
 
 
@@ -87,6 +115,7 @@ def _share(text: str) -> float:
 
 def _simulate(arguments: argparse.Namespace) -> int:
     from detector.learning.ordinary import Ordinary
+    from detector.learning.plans import named, planned
     from detector.learning.simulate import Scenario, simulate
 
     if arguments.to in ("jsonl", "parquet") and arguments.out is None:
@@ -95,10 +124,21 @@ def _simulate(arguments: argparse.Namespace) -> int:
         raise ConfigError("--rate: wanted kafka, jsonl or standard output (got --to parquet, which is written at once)")
     settings = settings_of(arguments) if arguments.to == "kafka" else None
     ordinary = None if arguments.ordinary is None else Ordinary(arguments.ordinary)
-    scenario = Scenario(numbers=arguments.numbers, days=arguments.days, seed=arguments.seed, ordinary=ordinary)
+    if arguments.truth and arguments.labels is None:
+        raise ConfigError("--truth: wanted --labels FILE with it (got none)")
+    first_day = None if arguments.campaigns_from is None else arguments.campaigns_from - 1
+    variants = named(arguments.campaigns)
+    scenario = Scenario(
+        numbers=arguments.numbers,
+        days=arguments.days,
+        seed=arguments.seed,
+        campaigns=planned(variants, arguments.days, arguments.seed, arguments.campaign_count, first_day),
+        festival_day=arguments.festival - 1,
+        ordinary=ordinary,
+    )
     traffic = simulate(scenario)
     if arguments.labels is not None:
-        _write_labels(traffic, arguments.labels)
+        _write_labels(traffic, arguments.labels, truth=arguments.truth)
     if arguments.to == "parquet":
         _write_parquet(traffic, arguments.out)
         return 0
@@ -166,8 +206,8 @@ def _write_parquet(traffic: "Traffic", path: Path) -> None:
     say(f"{len(traffic.records):,} records in {time.monotonic() - began_s:.1f} s")
 
 
-def _write_labels(traffic: "Traffic", path: Path) -> None:
+def _write_labels(traffic: "Traffic", path: Path, *, truth: bool) -> None:
     from detector.learning.labelfile import write_labels
-    from detector.learning.reports import reported
+    from detector.learning.reports import reported, told
 
-    write_labels(path, reported(traffic.labels, traffic.scenario.seed))
+    write_labels(path, told(traffic) if truth else reported(traffic.labels, traffic.scenario.seed))

@@ -1,11 +1,14 @@
 """Learning: from a made-up country to the model bundle that scores real ones.
 
     population + campaigns --simulate--> traffic --encode, columns--> records, as a switch writes them
-    (months    + ordinary)                  |
-                                            |                   |
-                                          labels     ingest, features (the real path)
-                                            |                   |
-                                            +----> training <---+----> bundle ----> evaluation
+    (months    + ordinary)                  |                            |
+                                         reports              ingest, features (the real path)
+                                            |                            |
+                                      label files --known--> labelling --+--> table of vectors
+                                                                                   |
+                                                        bundle <--fitting----------+
+                                                          |                        |
+                                                          +------> judging <-------+ (of other numbers) --> report
 
 In brackets: people seen for months and fraudsters as real ones mostly are; `calibration` holds their `lifetime`s to
 the public table that they were fitted to.

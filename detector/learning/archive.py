@@ -4,6 +4,7 @@
 
     DIR/day=2026-11-02/<partition>-<first offset>-<stop offset>.parquet
     DIR/progress/<partition>.json       where to read on: not in Kafka, but beside the rows
+    DIR/vectors/…                       the same of the topic `vectors`: `servedtable` says what is in it
 
 | column | type | meaning |
 | --- | --- | --- |
@@ -78,11 +79,17 @@ class Piece(NamedTuple):
     path: Path
 
 
+ToTable = Callable[[Sequence[Entry]], pa.Table]
+"""Makes the table of some messages: `event_ms` says to which day a row belongs, `number` whose it is."""
+
+
 class Archive:
     """A folder of rows. One process may write to it; erasing and reading may go on beside that."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, table: ToTable | None = None) -> None:
+        """`table`: of the messages of another topic than `events.by-number`."""
         self.root: Final = root
+        self._table = table or _table
 
     @contextmanager
     def writing(self) -> Iterator[Self]:
@@ -116,7 +123,7 @@ class Archive:
 
         1. A file for each day, under its final name when it is whole. 2. The progress, behind all of them.
         """
-        table = _table(entries)
+        table = self._table(entries)
         days = table.column("event_ms").to_numpy() // DAY_MS
         with self._changing():
             for day in np.unique(days).tolist():  # 1
@@ -154,11 +161,15 @@ class Archive:
         mask = np.uint64(~TRUNK_MASK & 0xFFFF_FFFF_FFFF_FFFF) if wide else np.uint64(0xFFFF_FFFF_FFFF_FFFF)
         with self._changing():
             for path in sorted(self.root.glob("day=*/*.parquet")):
-                numbers = pq.read_table(path, columns=["number", "other"], partitioning=None)
-                own, others = (numbers.column(name).to_numpy() & mask == number for name in ("number", "other"))
-                if not own.any() and not others.any():
+                parties = [name for name in ("number", "other") if name in pq.read_schema(path).names]
+                numbers = pq.read_table(path, columns=parties, partitioning=None)
+                own, *others = (numbers.column(name).to_numpy() & mask == number for name in parties)
+                if not own.any() and not any(other.any() for other in others):
                     continue
-                table = _withheld(pq.read_table(path, partitioning=None), others).filter(pa.array(~own))
+                table = pq.read_table(path, partitioning=None)
+                for other in others:
+                    table = _withheld(table, other)
+                table = table.filter(pa.array(~own))
                 if len(table):
                     _write(path, table)
                 else:

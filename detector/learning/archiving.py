@@ -19,16 +19,24 @@ BATCH_BYTES: Final = 64 << 20
 
 
 class Archiver:
-    """Reads every partition of the internal topic; `Archive.writing` is held meanwhile."""
+    """Reads every partition of a topic; `Archive.writing` is held meanwhile."""
 
     def __init__(
-        self, archive: Archive, broker: Broker, topic: str, *, accept_gaps: bool = False, batch_bytes: int = BATCH_BYTES
+        self,
+        archive: Archive,
+        broker: Broker,
+        topic: str,
+        *,
+        accept_gaps: bool = False,
+        batch_bytes: int = BATCH_BYTES,
+        row_bytes: int = ROW.itemsize,
     ) -> None:
         self._archive = archive
         self._broker = broker
         self._topic = topic
         self._accept_gaps = accept_gaps
         self._batch_bytes = batch_bytes
+        self._row_bytes = row_bytes
         self._identity = broker.identity(topic)
         self._progress = archive.progress()
         for q, progress in self._progress.items():
@@ -59,13 +67,13 @@ class Archiver:
             size += len(entry.value or b"")
             if size >= self._batch_bytes:
                 progress = self._add(at, progress, entry.offset + 1, entries)
-                rows += size // ROW.itemsize
+                rows += size // self._row_bytes
                 entries, size = [], 0
                 if stopped():
                     return rows
         if high > progress.next:
             self._add(at, progress, high, entries)
-        return rows + size // ROW.itemsize
+        return rows + size // self._row_bytes
 
     def _add(self, at: TopicPartition, progress: Progress, stop: int, entries: list[Entry]) -> Progress:
         # Reading leaves out what retention drops meanwhile. Asked behind it: what is kept now was kept then.

@@ -12,6 +12,7 @@ Keys of `evaluation-1`, in the order written. An interval is {value, low, high},
                      prevalences: precision and alerts per million active numbers a day
     read_off         the same recall at margins that 0.1 % and 0.01 % of this table's own honest number-days reach
     types            recall, at thresholds and read off, and delays by fraud type
+    groups           the same of several types together, where such groups were asked for
     hard_negatives   honest number-days by profile that reached each level
     delay            at `flag`: seconds, events and victims until it was reached; a miss is endless (null)
     calibration      shown against seen, number-days in ten bins of equal width
@@ -20,7 +21,7 @@ Keys of `evaluation-1`, in the order written. An interval is {value, low, high},
 `detector evaluate` adds `bundle`, `importance`, `ablations` and `baselines`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,26 +69,40 @@ class Judged:
 
 
 def assess(
-    judged: Judged, thresholds: Thresholds, calibration: Calibration, training: float | None, seed: int
+    judged: Judged,
+    thresholds: Thresholds,
+    calibration: Calibration,
+    training: float | None,
+    seed: int,
+    groups: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, Any]:
-    """The evaluation of `judged`; `calibration` is for number-days of which `training` are fraud (None = not known)."""
+    """The evaluation of `judged`; `calibration` is for number-days of which `training` are fraud (None = not known).
+
+    `groups`: types of fraud to judge together, by name.
+    """
     table = judged.table
     days = number_days_of_table(table, judged.margins)
     numbers = numbers_of_table(table, judged.margins)
     ranked, precise = area_intervals(numbers.margin, numbers.fraud, seed)
-    return {
+    by_type = _ByType(judged, days, numbers, seed)
+    evaluation = {
         "format": FORMAT,
         "figures": "simulator" if table.kind == "simulated" else "real",
         "table": _table(table, days, numbers),
         "ranking": {"area": ranked.written(), "average_precision": precise.written()},
         "levels": {level: _level(level, judged, thresholds, days, numbers, seed) for level in LEVELS},
         "read_off": _read_off(days, numbers, seed),
-        "types": _types(judged, days, numbers, seed),
+        "types": [{"type": name, **by_type.said({name})} for name in by_type.names],
         "hard_negatives": _hard_negatives(judged, days),
         "delay": _delay(judged),
         "calibration": _calibration(days, calibration, training),
         "curves": {"precision_recall": _curve(numbers)},
     }
+    if groups is not None:
+        evaluation["groups"] = [
+            {"group": name, "types": sorted(types), **by_type.said(types)} for name, types in groups.items()
+        ]
+    return evaluation
 
 
 def flat(evaluation: Mapping[str, Any]) -> dict[str, float]:
@@ -202,32 +217,37 @@ def _bars_of(judged: Judged, numbers: Greatest, level: str) -> Margins:
     return bars[numbers.number]
 
 
-def _types(judged: Judged, days: Greatest, numbers: Greatest, seed: int) -> list[dict[str, Any]]:
-    table, own_bars = judged.table, _own_bars(days)
-    kind = np.full(len(table.numbers), "", dtype=table.types.dtype)
-    kind[table.number[table.fraud]] = table.types[table.fraud]
-    found = []
-    for name in sorted(set(table.types[table.fraud].tolist()) - {""}):
-        mine = numbers.fraud & (kind[numbers.number] == name)
-        recall = {}
-        for level in LEVELS:
-            caught = numbers.margin[mine] >= _bars_of(judged, numbers, level)[mine]
-            recall[level] = share(caught, numbers.number[mine], None, seed)[0].written()
-        read_off = [
-            {
-                "share": SHARES[level],
-                "recall": share(numbers.margin[mine] >= bar, numbers.number[mine], None, seed)[0].written(),
-            }
-            for level, bar in own_bars.items()
-        ]
-        said: dict[str, Any] = {"type": name, "numbers": int(mine.sum()), "recall": recall, "read_off": read_off}
-        said["delay"] = None
+class _ByType:
+    """What some types of fraud come to."""
+
+    def __init__(self, judged: Judged, days: Greatest, numbers: Greatest, seed: int) -> None:
+        table = judged.table
+        self._judged, self._numbers, self._seed = judged, numbers, seed
+        self._own_bars = _own_bars(days)
+        kinds = np.full(len(table.numbers), "", dtype=table.types.dtype)
+        kinds[table.number[table.fraud]] = table.types[table.fraud]
+        self._kinds = kinds[numbers.number]
+        self.names = sorted(set(table.types[table.fraud].tolist()) - {""})
+
+    def said(self, types: Collection[str]) -> dict[str, Any]:
+        """Numbers, recall at thresholds and read off, and delays of the fraud numbers of these types."""
+        judged, numbers, table = self._judged, self._numbers, self._judged.table
+        mine = numbers.fraud & np.isin(self._kinds, list(types))
+
+        def recall(bars: Margins | float) -> dict[str, float | None]:
+            return share(numbers.margin[mine] >= bars, numbers.number[mine], None, self._seed)[0].written()
+
+        said: dict[str, Any] = {
+            "numbers": int(mine.sum()),
+            "recall": {level: recall(_bars_of(judged, numbers, level)[mine]) for level in LEVELS},
+            "read_off": [{"share": SHARES[level], "recall": recall(bar)} for level, bar in self._own_bars.items()],
+            "delay": None,
+        }
         if table.event_ms is not None:
             rows = np.isin(table.number, numbers.number[mine])
             reached = judged.margins[rows] >= judged.bars["flag"][rows]
             said["delay"] = delay.written(table, delay.delays(table.rows(rows), reached))
-        found.append(said)
-    return found
+        return said
 
 
 def _hard_negatives(judged: Judged, days: Greatest) -> list[dict[str, Any]]:

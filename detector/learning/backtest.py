@@ -19,26 +19,19 @@ import numpy as np
 
 from detector.config import Settings
 from detector.ingest.zones import ZoneTable
+from detector.learning.numberdays import DAY_MS, MINUTE_MS, Gathered, NumberDays
 from detector.pipeline import Detector, Entry, Part
-from detector.records import I64s, U64s, parse_number
+from detector.records import parse_number
 from detector.verdict.decisions import SEVERITY, Action, Decision
 from detector.verdict.judge import Judge, Moment
 from detector.verdict.manifest import LEVELS
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
-from detector.verdict.trees import Margins
 
-DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
-MINUTE_MS: Final = 60_000
 AGAINST: Final = frozenset({"flag", "warn", "block"})
 """Actions that touch a number; release and allow are in its favour."""
-PENDING: Final = 1_000_000
-"""Margins held before they are merged: 24 MB."""
-
-NumberDays = tuple[U64s, I64s, Margins]
-"""Number, day of the home since 1970, greatest margin: one of each number-day that was scored with its windows full."""
 
 
 class Made(NamedTuple):
@@ -78,9 +71,7 @@ class Margined(Judge):
 
     def __init__(self, policy: Policy, model: Model | None, zones: ZoneTable, settings: Settings) -> None:
         super().__init__(policy, model, zones, settings)
-        self._offset_ms = settings.home.utc_offset_minutes * MINUTE_MS
-        self._pending: list[NumberDays] = []
-        self._size = 0
+        self._gathered = Gathered(settings.home.utc_offset_minutes)
         self._hours: set[int] = set()
 
     def judge(self, moment: Moment, memory: Memory, live: Memory | None = None) -> list[Decision]:
@@ -90,11 +81,7 @@ class Margined(Judge):
         rows = at[taken]
         event_ms = moment.rows["event_ms"][rows]
         self._hours.update(np.unique(event_ms // HOUR_MS).tolist())
-        days = (event_ms + self._offset_ms) // DAY_MS
-        self._pending.append((moment.rows["number"][rows].copy(), days, moment.margins[taken]))
-        self._size += len(rows)
-        if self._size > PENDING:
-            self._merge()
+        self._gathered.add(moment.rows["number"][rows], event_ms, moment.margins[taken])
         return super().judge(moment, memory, live)
 
     @property
@@ -103,18 +90,8 @@ class Margined(Judge):
         return len(self._hours) / 24
 
     def number_days(self) -> NumberDays:
-        """Of all moments so far."""
-        self._merge()
-        return self._pending[0]
-
-    def _merge(self) -> None:
-        parts = self._pending or [(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0))]
-        numbers, days, margins = (np.concatenate(column) for column in zip(*parts, strict=True))
-        order = np.lexsort((-margins, days, numbers))
-        numbers, days, margins = numbers[order], days[order], margins[order]
-        first = np.ones(len(order), np.bool_)
-        first[1:] = (numbers[1:] != numbers[:-1]) | (days[1:] != days[:-1])
-        self._pending, self._size = [(numbers[first], days[first], margins[first])], 0
+        """Of all moments so far, those with full windows."""
+        return self._gathered.number_days()
 
 
 class Lane:

@@ -2,9 +2,10 @@
 
     vectors of a fraud number in order of time -> the first that reaches the bar -> seconds, events, victims so far
 
-A miss is an endless delay. Seconds run from the number's first vector that is labelled fraud. Vectors are its events
-only where one was taken at each (`moments` every:1). Victims are what `distinct_out_7d` has risen by since the
-vector before the first fraudulent one: an estimate, and one that a campaign of more than a week outgrows.
+A miss is an endless delay. Seconds run from the moment from which on the label says fraud, for a number does harm
+before there is a vector of it; where the table does not say that, from its first vector that is labelled fraud. Vectors
+are its events only where one was taken at each (`moments` every:1). Victims are what `distinct_out_7d` has risen by
+since the vector before the first fraudulent one: an estimate, and one that a campaign of more than a week outgrows.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from detector.learning.rates import Floats
-from detector.learning.table import Table, Texts
+from detector.learning.table import ACTIVE_FROM, UNSAID, Table, Texts
 from detector.records import Bools, I64s
 
 EVERY_EVENT: Final = "every:1"
@@ -64,7 +65,7 @@ def delays(table: Table, reached: Bools) -> Delays:
         if distinct is not None:
             before = distinct[start + bad[0] - 1] if bad[0] else 0.0
             victims = max(1.0, float(np.round(distinct[start + bad[k]] - before)))
-        seconds = float(table.event_ms[mine[k]] - table.event_ms[mine[0]]) / 1000
+        seconds = float(table.event_ms[mine[k]] - _since(table, int(mine[0]))) / 1000
         found.append((code, table.types[mine[0]], seconds, k + 1.0, victims, (len(mine) - k - 1) / len(mine)))
     columns = list(zip(*found, strict=True)) if found else [()] * 6
     return Delays(
@@ -72,6 +73,15 @@ def delays(table: Table, reached: Bools) -> Delays:
         np.array(columns[1], np.str_),
         *(np.array(column, np.float64) for column in columns[2:]),
     )
+
+
+def _since(table: Table, row: int) -> int:
+    """The moment from which on a fraud number's delay runs; `row`: its first that is labelled fraud."""
+    if table.event_ms is None:
+        raise ValueError("wanted a table with a time (got none)")
+    if table.active_from_ms is None or table.active_from_ms[row] == UNSAID:
+        return int(table.event_ms[row])
+    return int(table.active_from_ms[row])
 
 
 def written(table: Table, found: Delays) -> dict[str, Any]:
@@ -99,7 +109,12 @@ def missing(table: Table) -> list[str]:
     """What of the delays this table cannot tell, a sentence each."""
     if table.event_ms is None:
         return ["Delays are not known: the table has no time."]
-    notes = ["Seconds run from a number's first vector that is labelled fraud, not from its first fraudulent event."]
+    notes = []
+    if table.active_from_ms is None or (table.active_from_ms[table.fraud] == UNSAID).any():
+        notes.append(
+            "Seconds run from a number's first vector that is labelled fraud, not from its first fraudulent event: "
+            f"the table has no {ACTIVE_FROM}, or not for every fraud number."
+        )
     if table.moments != EVERY_EVENT:
         notes.append(
             "Delays in events are not known: vectors were not taken at every event "

@@ -26,7 +26,7 @@ from detector.ingest.rows import Raw, open_source, unpack_message
 from detector.learning.moments import Moment, Moments
 from detector.learning.recordfiles import message_blocks
 from detector.pipeline import Entry, fresh_state
-from detector.records import ROW, I64s, Kind, Role, Rows, U64s, partition_of
+from detector.records import ROW, Bools, I64s, Kind, Role, Rows, U64s, partition_of
 from detector.verdict.trees import Vectors
 
 CHUNK: Final = 16_384
@@ -156,7 +156,7 @@ class Taker:
         self._note(updated.status)
         at = updated.scored
         chosen = self._moments.chosen(rows["number"][at], updated.as_of_ms[at])
-        early = chosen & (updated.as_of_ms[at] < self._since_ms + self._warm_ms)
+        early = chosen & self._fills(updated.as_of_ms[at])
         self._tally.early += int(early.sum())
         chosen &= ~early
         at = at[chosen]
@@ -172,7 +172,7 @@ class Taker:
 
     def _as_of(self, moment: Moment, place: int) -> Taken:
         """Vectors between two rows, of the numbers that anything has been heard of within the week."""
-        if moment.ms < self._since_ms + self._warm_ms:
+        if self._fills(np.array([moment.ms]))[0]:
             self._tally.early += len(moment.numbers)
             moment = Moment(moment.ms, moment.numbers[:0])
         vectors = self._state.vectors(moment.numbers, moment.ms)
@@ -184,10 +184,15 @@ class Taker:
         return Taken(np.full(len(numbers), place, np.int64), numbers, times, nowhere, nowhere, nowhere, vectors)
 
     def _begin(self, rows: Rows) -> None:
-        """The first traffic says when the windows begin to fill."""
+        """The first traffic says when the windows begin to fill; a later row may be older, in whichever chunk."""
         traffic = rows["event_ms"][rows["kind"] != Kind.COMMAND]
         if not self._since_ms and len(traffic):
-            self._since_ms = int(traffic.min())
+            self._since_ms = int(traffic[0])
+
+    def _fills(self, as_of_ms: I64s) -> Bools:
+        """Whether windows still fill at each moment. Where nobody asks for a warm-up nothing is left out."""
+        filling: Bools = as_of_ms < (self._since_ms + self._warm_ms if self._warm_ms else 0)
+        return filling
 
     def _note(self, statuses: npt.NDArray[np.uint8]) -> None:
         for status, count in enumerate(np.bincount(statuses, minlength=len(Status)).tolist()):

@@ -3,6 +3,7 @@
     table with a time       train --recipe--> estimator; thresholds' span --> thresholds, sigmoid; test --> figures
     table without           folds: each number scored by models that have not seen it --> thresholds, sigmoid, figures;
                             all numbers --recipe--> estimator
+    tables apart            the table --recipe--> estimator; others --> thresholds, sigmoid; one more --> figures
 
 1. Columns that know the label are refused (`leaks`).
 2. Hyper-parameters are the default's, or searched for among the rows that are fitted on (`search`).
@@ -22,25 +23,26 @@ import numpy as np
 from detector.errors import ConfigError
 from detector.features.catalogue import NAMES
 from detector.learning.assessment import Judged, assess, flat
-from detector.learning.card import CARD
 from detector.learning.estimators import Recipe
 from detector.learning.estimators import recipe as recipe_of
-from detector.learning.greatest import Greatest, number_days_of_table
+from detector.learning.greatest import Greatest, joined, number_days_of_table
 from detector.learning.leaks import check_leaks
 from detector.learning.monotone import directions
 from detector.learning.search import SPACES, cross_margins, search
 from detector.learning.splits import TimeSplit, folds_of, split_by_time
 from detector.learning.table import Table
-from detector.learning.tablecard import table_card
+from detector.learning.tablecard import CARD, table_card
 from detector.learning.thresholds import FEWEST, SHARES, calibrate, choose_thresholds, shifted
-from detector.learning.training import ACTIVITY_FLOOR
 from detector.records import Bools, I64s
 from detector.verdict.bundle import save_bundle
 from detector.verdict.drift import Reference
 from detector.verdict.manifest import LEVELS, Data, Fit, Manifest, Prevalence, Thresholds
 from detector.verdict.trees import Margins, Vectors
 
+ACTIVITY_FLOOR: Final = 3
+"""Outgoing calls and messages in 24 h below which nobody is scored: shares of one or two events say nothing."""
 GOLDEN: Final = 32
+"""Vectors whose margins the manifest keeps, to the bit."""
 SERVED_TREES: Final = 100
 """Of the shipped model: what a service's figures are measured with."""
 LEAST_SHARE: Final = 1e-9
@@ -67,6 +69,16 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """Tables for what a split of the fitted one would have to give. Whoever gives them sees to it that they hold other
+    numbers or later days. Each is read when its turn comes, so that memory is that of the largest."""
+
+    thresholds: Sequence[Callable[[], Table]]
+    """Each by itself: other networks may have the same numbers."""
+    test: Callable[[], Table]
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """What a fit came to."""
 
@@ -86,14 +98,17 @@ class Tuned:
     judged: Judged
 
 
-def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
-    """A bundle fitted on `table` lies in `out`, with its card. Raises `ConfigError` for what cannot be fitted."""
+def fit_table(table: Table, out: Path, asked: Asked, say: Say, apart: Apart | None = None) -> Fitted:
+    """A bundle fitted on `table` lies in `out`, with its card. Raises `ConfigError` for what cannot be fitted.
+
+    With tables `apart` all of `table` is fitted on.
+    """
     notes = [*table.notes, *check_leaks(table)]
     if asked.monotone and asked.estimator != "trees":
         raise ConfigError(f"--monotone: wanted the estimator trees (got {asked.estimator}, which has no directions)")
     monotone = directions(table.features, asked.monotone, asked.known_directions)
-    split = split_by_time(table)
-    if table.event_ms is not None and split is None:
+    split = None if apart else split_by_time(table)
+    if table.event_ms is not None and not split and not apart:
         notes.append("A part of the time held too few fraud numbers: split by number instead of by time.")
     fitted_on = table.rows(split.train) if split else table
     numbers = len(np.unique(fitted_on.number))
@@ -101,12 +116,12 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
     recipe = _with(recipe, asked.parameters)
     say(
         f"{len(table):,} vectors of {len(np.unique(table.number)):,} numbers, {len(table.features)} features; "
-        f"split by {'time' if split else 'number'}; {asked.estimator}"
+        f"split by {'table' if apart else 'time' if split else 'number'}; {asked.estimator}"
     )
     found = search(fitted_on, recipe, asked.search, asked.seed, say) if asked.search else None
     if found and not found.said["default_kept"]:
         recipe = found.recipe
-        if not split:
+        if not split and not apart:
             notes.append(
                 "Parameters were searched for among the numbers that the figures are of: these flatter a little."
             )
@@ -117,7 +132,10 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say) -> Fitted:
             f"{SERVED_TREES}; --parameter models=1 gives those."
         )
     estimator = recipe.fit(fitted_on.vectors, fitted_on.fraud, fitted_on.weight, fitted_on.number, asked.seed)
-    tuned = _by_time(table, split, estimator) if split else _by_number(table, recipe, asked.seed, say)
+    if apart:
+        tuned = _by_table(table, apart, estimator, say)
+    else:
+        tuned = _by_time(table, split, estimator) if split else _by_number(table, recipe, asked.seed, say)
     days, thresholds = tuned.days, tuned.thresholds
     notes += _beyond(int(np.count_nonzero(~days.fraud)))
     calibration = calibrate(days.margin, days.fraud, days.weight)
@@ -219,6 +237,45 @@ def _by_time(table: Table, split: TimeSplit, estimator: Any) -> Tuned:
     thresholds = _thresholds(days)
     judged = Judged.of(test, estimator.decision_function(test.vectors), thresholds)
     return Tuned(split.said, days, thresholds, judged)
+
+
+def _by_table(table: Table, apart: Apart, estimator: Any, say: Say) -> Tuned:
+    """Thresholds on number-days of tables that are read one after the other, figures on one more."""
+    days: list[Greatest] = []
+    files: dict[str, str] = {}
+    for read in apart.thresholds:
+        part = _alike(read(), table)
+        say(f"thresholds: {len(part):,} vectors of {', '.join(part.files)}")
+        days.append(number_days_of_table(part, estimator.decision_function(part.vectors)))
+        files |= part.files
+        del part
+    whole = joined(days)
+    thresholds = _thresholds(whole)
+    test = _alike(apart.test(), table)
+    say(f"figures: {len(test):,} vectors of {', '.join(test.files)}")
+    said = {
+        "by": "table",
+        "thresholds": files,
+        "test": dict(test.files),
+        "honest_number_days": int(np.count_nonzero(~whole.fraud)),
+    }
+    return Tuned(said, whole, thresholds, Judged.of(test, estimator.decision_function(test.vectors), thresholds))
+
+
+def _alike(part: Table, table: Table) -> Table:
+    """`part`, whose vectors were taken of the same numbers; `ConfigError` where they were not."""
+    if part.floor != table.floor:
+        raise ConfigError(
+            f"{', '.join(part.files)}: wanted vectors from {table.floor} events in 24 h on, as in "
+            f"{', '.join(table.files)} (got {part.floor})"
+        )
+    if not part.fraud.any() or part.fraud.all():
+        raise ConfigError(f"{', '.join(part.files)}: wanted fraud and honest numbers (got {_classes(part)})")
+    return part
+
+
+def _classes(part: Table) -> str:
+    return "fraud alone" if part.fraud.any() else "honest ones alone"
 
 
 def _by_number(table: Table, recipe: Recipe, seed: int, say: Say) -> Tuned:

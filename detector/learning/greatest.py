@@ -4,6 +4,7 @@ A day's fraudulent and honest vectors are kept apart. A number-day counts once; 
 together: 1, or the inverse of the probability with which its label was drawn.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ class Greatest:
     margin: Margins
     weight: Weights
     row: I64s
-    """A row of it, the first."""
+    """A row of it in its own table, the first."""
 
 
 def number_days_of_table(table: Table, margins: Margins) -> Greatest:
@@ -36,6 +37,16 @@ def numbers_of_table(table: Table, margins: Margins) -> Greatest:
     fraud = np.isin(table.number, table.number[table.fraud])
     counted = table.fraud | ~fraud
     return _greatest(table.rows(counted), np.zeros(int(counted.sum()), np.int64), margins[counted])
+
+
+def joined(parts: Sequence[Greatest]) -> Greatest:
+    """Those of several tables; a number of one is nobody of another."""
+    behind, numbers = 0, []
+    for part in parts:
+        numbers.append(part.number + behind)
+        behind += int(part.number.max(initial=-1)) + 1
+    rest = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Greatest.__slots__}
+    return Greatest(**{**rest, "number": np.concatenate(numbers)})
 
 
 def _greatest(table: Table, day: I64s, margins: Margins) -> Greatest:

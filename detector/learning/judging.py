@@ -6,18 +6,17 @@ Which numbers the bundle was fitted on is not known to it: whoever gives the tab
 A file that it was fitted on is known by its hash, and said.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from detector.learning.assessment import Judged, assess
-from detector.learning.card import CARD
 from detector.learning.contrasts import contrasts, importance
 from detector.learning.page import page
 from detector.learning.table import Table
-from detector.learning.tablecard import table_card
+from detector.learning.tablecard import CARD, table_card
 from detector.verdict.bundle import read_estimator
 from detector.verdict.manifest import Calibration
 from detector.verdict.model import Model
@@ -30,9 +29,19 @@ ROWS: Final = 10_000
 
 
 def evaluate_bundle(
-    bundle: Path, model: Model, table: Table, seed: int, say: Callable[[str], None], *, quick: bool = False
+    bundle: Path,
+    model: Model,
+    table: Table,
+    seed: int,
+    say: Callable[[str], None],
+    *,
+    quick: bool = False,
+    groups: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, Any]:
-    """The evaluation of the model of `bundle` on `table`; `quick` leaves importance, baselines and ablations out."""
+    """The evaluation of the model of `bundle` on `table`; `quick` leaves importance, baselines and ablations out.
+
+    `groups`: types of fraud to judge together, by name.
+    """
     manifest = model.manifest
     say(f"scoring {len(table):,} vectors")
     fit = manifest.fit
@@ -41,7 +50,8 @@ def evaluate_bundle(
     if prevalence is not None:
         calibration = Calibration(a=calibration.a, b=prevalence.training_b)
     judged = Judged.of(table, model.margins(table.vectors), manifest.thresholds)
-    evaluation = assess(judged, manifest.thresholds, calibration, prevalence.training if prevalence else None, seed)
+    training = prevalence.training if prevalence else None
+    evaluation = assess(judged, manifest.thresholds, calibration, training, seed, groups)
     evaluation["bundle"] = {
         "version": manifest.version,
         "estimator": fit.estimator if fit else "trees",

@@ -13,9 +13,11 @@ them are let be. An empty or absent value stands for the default.
 | `type` | the fraud's type |
 | `active_from_ms`, `active_until_ms` | when it was that: UTC milliseconds, until exclusive; empty = it still is |
 | `known_at_ms` | from when on anybody could know this |
-| `source` | complaint, analyst, hold_out, audit, takedown, detector, or another word |
+| `source` | complaint, analyst, hold_out, random_audit, takedown, detector, or another word |
 | `confidence` | 0 to 1; empty = 1 |
 | `probability` | with which the number was drawn to be looked at, above 0 to 1; empty = 1 |
+
+A message of the topic `labels` is such a line of JSON (`label_value`, `read_label`).
 """
 
 import csv
@@ -33,6 +35,10 @@ from msgspec import Meta
 from detector.errors import ConfigError
 from detector.records import number_text, parse_number
 
+RANDOM_AUDIT: Final = "random_audit"
+"""The source of a label that an analyst gave to a number-day that chance had drawn among those nobody spoke of."""
+HOLD_OUT: Final = "hold_out"
+"""The source of a label of a number that was drawn to go on unblocked."""
 DETECTOR: Final = "detector"
 """The source of a label that is nothing but our own decision: to learn from it is to learn what we knew."""
 
@@ -98,9 +104,23 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     campaign: str | None = None
 
 
-def read_labels(paths: Iterable[Path]) -> list[NumberLabel]:
-    """The labels of all files; `ConfigError` names file, line, field, wanted and got."""
-    return [_label(line, where) for path in paths for line, where in _lines(path)]
+def read_labels(paths: Iterable[Path], known_at_ms: int | None = None) -> list[NumberLabel]:
+    """The labels of all files; `ConfigError` names file, line, field, wanted and got.
+
+    `known_at_ms`: of lines that do not say when they became known.
+    """
+    default = {} if known_at_ms is None else {"known_at_ms": known_at_ms}
+    return [_label(default | _given(line), where) for path in paths for line, where in _lines(path)]
+
+
+def label_value(label: NumberLabel) -> bytes:
+    """A label as a line of JSON, and as a message; what has its default is left out."""
+    return orjson.dumps({name: value for name, value in _written(label).items() if value is not None})
+
+
+def read_label(value: bytes, where: str) -> NumberLabel:
+    """What `label_value` wrote; `ConfigError` names `where`, field, wanted and got."""
+    return _label(_given(_object(value, where)), where)
 
 
 def write_labels(path: Path, labels: Sequence[NumberLabel]) -> None:
@@ -180,8 +200,12 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     return found
 
 
-def _label(row: dict[str, Any], where: str) -> NumberLabel:
-    given = {name: value for name, value in row.items() if value is not None and value != "" and name in COLUMNS}
+def _given(row: dict[str, Any]) -> dict[str, Any]:
+    """Our columns, where they say anything."""
+    return {name: value for name, value in row.items() if value is not None and value != "" and name in COLUMNS}
+
+
+def _label(given: dict[str, Any], where: str) -> NumberLabel:
     try:
         line = msgspec.convert(given, _Line, strict=False)
     except msgspec.ValidationError as error:

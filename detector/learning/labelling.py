@@ -123,6 +123,7 @@ def label_columns_of(known: Known, judged: Judged) -> list[pa.Array]:
         _or_null(judged.label, pa.int8(), NEITHER),
         pa.array([label.type for label in labels], pa.string()).take(said),
         pa.array([label.source for label in labels], pa.string()).take(said),
+        pa.array([label.active_from_ms for label in labels], pa.int64()).take(said),
         pa.array([label.known_at_ms for label in labels], pa.int64()).take(said),
         pa.array(1.0 / probability[judged.by + 1]),
     ]

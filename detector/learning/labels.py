@@ -1,8 +1,7 @@
-"""Labels: which number was a fraudster, from when, and whom it reached.
+"""Labels: which simulated number was a fraudster, from when, and whom it reached.
 
-A label says who a number is, never what a feature shows. A hijacked subscriber is honest until the
-first fraudulent event; a SIM bought for fraud is neither before it, and neither are both after the
-last one while a window still remembers it.
+A label says who a number is, never what a feature shows. What becomes known of it, and when, `reports` says; what
+follows for a vector, `known`.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from detector.learning.cdr import HONEST, Records
 from detector.records import I64s, U64s
@@ -71,32 +69,3 @@ def labels_of(records: Records, subjects: U64s, campaigns: Sequence[tuple[str, s
             )
         )
     return labels
-
-
-class Truth:
-    """What every number was at every moment."""
-
-    def __init__(self, labels: Sequence[Label], hijacked: U64s) -> None:
-        """`hijacked`: the numbers that honest people hold; labelled ones among them were honest before."""
-        by_number: dict[int, list[Label]] = {}
-        for label in labels:
-            by_number.setdefault(label.number, []).append(label)
-        self._numbers = np.array(sorted(by_number), dtype=np.uint64)
-        parts = [by_number[int(number)] for number in self._numbers]
-        self._first = np.array([min(label.active_from_ms for label in part) for part in parts], dtype=np.int64)
-        self._last = np.array([max(label.active_until_ms for label in part) for part in parts], dtype=np.int64)
-        self._honest_before = np.isin(self._numbers, hijacked)
-
-    def of(self, numbers: U64s, event_ms: I64s) -> npt.NDArray[np.int8]:
-        """`HONEST_ROW`, `FRAUD_ROW` or `NEITHER` for each number at each time."""
-        truth = np.full(len(numbers), HONEST_ROW, dtype=np.int8)
-        if not len(self._numbers):
-            return truth
-        at = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
-        marked = self._numbers[at] == numbers
-        before = event_ms < self._first[at]
-        after = event_ms >= self._last[at]
-        truth[marked & ~before & ~after] = FRAUD_ROW
-        truth[marked & after & (event_ms < self._last[at] + MEMORY_MS)] = NEITHER
-        truth[marked & before & ~self._honest_before[at]] = NEITHER
-        return truth

@@ -1,6 +1,7 @@
 """Moments: when vectors are taken of the numbers of one partition, said by its rows alone.
 
     every:N   right behind the first event of a number, the N-th after that, and so on
+    day:N     right behind each of the first N events of a number on a day, and then at every doubling of N
     hour      at the end of each hour of event time, of the numbers with an event in it
     label     at each label's own moment, of its number (`NumberLabel.moment_ms`)
 
@@ -93,6 +94,46 @@ class EveryNth:
         return []
 
 
+class EarlyInDay:
+    """Of each number's events of a day (UTC) the first `most`, then the (2 * most)-th, the (4 * most)-th and so on.
+
+    What a number is begins with its first events, and a day of a thousand is hardly more to learn from than one of ten.
+    """
+
+    at_events = True
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seen: dict[int, tuple[int, int]] = {}
+        """Of each number: the day of its newest event, and its events of that day."""
+        self._sweep_at = LEAST_SWEPT
+
+    def chosen(self, numbers: U64s, as_of_ms: I64s) -> Bools:
+        seen, most = self._seen, self._most
+        chosen = np.zeros(len(numbers), np.bool_)
+        for i, (number, day) in enumerate(zip(numbers.tolist(), (as_of_ms // DAY_MS).tolist(), strict=True)):
+            newest, count = seen.get(number, (day, 0))
+            # A late event of the day before belongs to the day that has begun.
+            count = 1 if day > newest else count + 1
+            times = count // most
+            chosen[i] = count <= most or (count == times * most and times & (times - 1) == 0)
+            seen[number] = max(day, newest), count
+        if len(seen) > self._sweep_at:
+            self._sweep(int(as_of_ms.max()) // DAY_MS)
+        return chosen
+
+    def _sweep(self, today: int) -> None:
+        """Counters of days that are over go; rows of another source may be a day behind."""
+        self._seen = {number: held for number, held in self._seen.items() if today - held[0] < 2}
+        self._sweep_at = max(LEAST_SWEPT, 2 * len(self._seen))
+
+    def until(self, clock_ms: int) -> int:
+        return NEVER_MS
+
+    def passed(self, clock_ms: int) -> list[Moment]:
+        return []
+
+
 class Hourly:
     """The last millisecond of each hour in which a number had an event, by the partition's clock."""
 
@@ -165,14 +206,15 @@ class Plan:
     """The moments of every partition, as they are asked for."""
 
     def __init__(self, text: str, partitions: int, labels: Sequence[tuple[int, int]] = ()) -> None:
-        """`text`: `every:N`, `hour` or `label`; `labels`: time and number of each label (`Known.moments`).
+        """`text`: `every:N`, `day:N`, `hour` or `label`; `labels`: time and number of each label (`Known.moments`).
 
         Raises `ConfigError` for any other text.
         """
         kind, _, count = text.partition(":")
-        self._step = int(count) if kind == "every" and count.isascii() and count.isdecimal() else 0
-        if not self._step and text not in ("hour", "label"):
-            raise ConfigError(f"--at: wanted every:N, hour or label (got {text})")
+        number = int(count) if count.isascii() and count.isdecimal() else 0
+        self._step, self._most = (number if kind == wanted else 0 for wanted in ("every", "day"))
+        if not self._step and not self._most and text not in ("hour", "label"):
+            raise ConfigError(f"--at: wanted every:N, day:N, hour or label (got {text})")
         self._hourly: list[Hourly] = []
         self._at_labels: list[AtLabels] = []
         if text == "label":
@@ -188,6 +230,8 @@ class Plan:
             return self._at_labels[partition]
         if self._step:
             return EveryNth(self._step)
+        if self._most:
+            return EarlyInDay(self._most)
         self._hourly.append(Hourly())
         return self._hourly[-1]
 

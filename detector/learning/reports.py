@@ -8,12 +8,15 @@ analysts, in the bills and test calls of the days after.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from detector.learning.labelfile import NumberLabel
 from detector.learning.labels import Label
+from detector.learning.profiles import PROFILES
+from detector.learning.simulate import Traffic
 
 HOUR_MS: Final = 3_600_000
 
@@ -35,6 +38,11 @@ SPREAD: Final = 0.9
 COMPLAINED: Final = {"simbox": 0.1, "irsf": 0.2}
 """Share that a complaint brings up where the victim is the network itself."""
 COMPLAINED_ELSE: Final = 0.8
+
+USUAL: Final = "private"
+"""The profile of most people, which no label has to name."""
+TOLD: Final = "simulator"
+"""The source of what only the simulator knows."""
 
 STREAM: Final = 0x1ABE1
 """Keeps the draws apart from those of the traffic, which has the same seed."""
@@ -60,4 +68,21 @@ def reported(labels: Sequence[Label], seed: int) -> list[NumberLabel]:
                 campaign=label.campaign,
             )
         )
+    return reports
+
+
+def told(traffic: Traffic) -> list[NumberLabel]:
+    """What becomes known, with the variant in place of the type; and how our unusual honest numbers live.
+
+    For figures by variant and by hard negative: no network knows either.
+    """
+    reports = [
+        replace(report, type=f"{label.type}-{label.stealth}")
+        for label, report in zip(traffic.labels, reported(traffic.labels, traffic.scenario.seed), strict=True)
+    ]
+    people, begin_ms = traffic.people, traffic.scenario.start_ms
+    for number, profile in zip(people.numbers[people.own].tolist(), people.profile[people.own].tolist(), strict=True):
+        name = PROFILES[profile].name
+        if name != USUAL and number not in traffic.frauds:
+            reports.append(NumberLabel(number, False, begin_ms, None, begin_ms, TOLD, name))
     return reports

@@ -25,7 +25,7 @@ MONDAY_MS: Final = 1_793_577_600_000
 """2026-11-02 00:00 UTC, a Monday."""
 
 DEMO_SEED: Final = 2_000
-"""Never one of the seeds that `training` fits, calibrates or sets thresholds with."""
+"""Never one of the seeds that the shipped model is fitted on, gets its thresholds from or is judged on."""
 
 WANGIRI_RETURNED: Final = 0.05
 """Share of missed Wangiri rings that are called back (FRAUD.md)."""

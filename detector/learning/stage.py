@@ -1,7 +1,7 @@
 """What a campaign acts on: the people around it, their numbers, and the days it has."""
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from detector.learning.population import DAY_MS, HOUR_MS, MOBILE, Population
 from detector.records import I64s, NumberKind, U64s, pack_number
 
 Stealth = Literal["overt", "low", "mimic"]
+STEALTHS: Final[tuple[Stealth, ...]] = get_args(Stealth)
 E164: Final = np.uint64(pack_number(NumberKind.E164, 0))
 
 

@@ -35,7 +35,18 @@ ROLES: Final[Mapping[str, str]] = {
     "type": "type",
 }
 """The column of each role unless it is named otherwise; only the label has to be there."""
-RESERVED: Final = ("source", "partition", "offset", "label_source", "known_at_ms", "profile", *ROLES.values())
+ACTIVE_FROM: Final = "active_from_ms"
+"""The column that says since when a number is what its label says."""
+RESERVED: Final = (
+    "source",
+    "partition",
+    "offset",
+    "label_source",
+    ACTIVE_FROM,
+    "known_at_ms",
+    "profile",
+    *ROLES.values(),
+)
 """Columns of our own vectors table that are never features: they say where a row comes from or what was known later."""
 FRAUD_WORDS: Final = frozenset({"1", "1.0", "true", "fraud", "yes"})
 HONEST_WORDS: Final = frozenset({"0", "0.0", "false", "honest", "no"})
@@ -46,6 +57,7 @@ HEADING: Final = ("feature_hash", "home_utc_offset_minutes", "moments", "activit
 DAY_MS: Final = 86_400_000
 EARLIEST_MS: Final = 10**11
 """1973 in milliseconds; a time below it is in seconds, or no time."""
+UNSAID: Final = -1
 COUNTER_ROWS: Final = 50
 """A whole-numbered column that rises or falls by one over this many rows is a row counter, not a behaviour."""
 
@@ -81,6 +93,8 @@ class Table:
     """SHA-256 by file name."""
     notes: tuple[str, ...]
     """What was left out or taken for granted, a sentence each."""
+    active_from_ms: I64s | None = None
+    """Since when each row's number is what its label says, `UNSAID` where that is not said; None = in no row."""
 
     def __len__(self) -> int:
         return len(self.fraud)
@@ -96,6 +110,7 @@ class Table:
             day=self.day[wanted],
             weight=self.weight[wanted],
             types=self.types[wanted],
+            active_from_ms=None if self.active_from_ms is None else self.active_from_ms[wanted],
         )
 
     def column(self, name: str) -> Weights:
@@ -156,6 +171,7 @@ def read_table(
         roles=found,
         files={file.name: sha256(file.read_bytes()).hexdigest() for file in files},
         notes=tuple(notes),
+        active_from_ms=_since(whole),
     )
 
 
@@ -299,6 +315,14 @@ def _times(column: pa.ChunkedArray, where: str) -> I64s:
             return ms
         raise ConfigError(f"{where}: wanted UTC milliseconds since 1970, or timestamps (got {ms.min()})")
     raise ConfigError(f"{where}: wanted UTC milliseconds since 1970, or timestamps (got {column.type})")
+
+
+def _since(whole: pa.Table) -> I64s | None:
+    """Moments of `ACTIVE_FROM`, where the table has it."""
+    if ACTIVE_FROM not in whole.column_names or not pa.types.is_integer(whole.schema.field(ACTIVE_FROM).type):
+        return None
+    since: I64s = np.asarray(pc.fill_null(whole[ACTIVE_FROM], UNSAID).to_numpy()).astype(np.int64)
+    return since
 
 
 def _weights(whole: pa.Table, found: Mapping[str, str], number: I64s, day: I64s, where: str) -> Weights:

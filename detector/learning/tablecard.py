@@ -6,6 +6,8 @@ from typing import Any, Final
 from detector.learning.thresholds import SHARES
 from detector.verdict.manifest import LEVELS, Fit, Manifest
 
+CARD: Final = "MODEL_CARD.md"
+"""In the folder of a bundle."""
 _SIMULATED: Final = """**Fitted on simulated traffic only.** No real call or message has been seen by this model. It may
 flag; it does not block unless the configuration accepts a simulated model (`model.accept_simulated`).
 
@@ -30,6 +32,11 @@ def _lines(manifest: Manifest, evaluation: Mapping[str, Any]) -> Iterator[str]:
     yield "## What it is"
     yield from _what(manifest, fit)
     yield "\n## What it was fitted on"
+    if fit is not None and fit.split["by"] == "table":
+        yield (
+            f"Thresholds were set on {fit.split['honest_number_days']:,} honest number-days of "
+            f"{len(fit.split['thresholds'])} tables apart.\n"
+        )
     yield (
         f"{data.vectors:,} vectors of {data.numbers:,} numbers, "
         f"{'simulated' if data.kind == 'simulated' else 'real by its table'}; {data.prevalence:.2%} of the numbers "
@@ -74,6 +81,20 @@ def figures(evaluation: Mapping[str, Any]) -> Iterator[str]:
         for kind in evaluation["types"]:
             recalls = " | ".join(percent(kind["recall"][level]) for level in LEVELS)
             yield f"| {kind['type']} | {kind['numbers']} | {recalls} |"
+    if evaluation.get("groups"):
+        yield "\n| group | numbers | at 0.1 % | at 0.01 % | flagged by the 20th victim | what |"
+        yield "| --- | ---: | ---: | ---: | ---: | --- |"
+        for group in evaluation["groups"]:
+            recalls = " | ".join(percent(one["recall"]) for one in group["read_off"])
+            early = ((group["delay"] or {}).get("caught_within_victims") or {}).get("20")
+            soon = "not known" if early is None else f"{early:.0%}"
+            yield f"| {group['group']} | {group['numbers']} | {recalls} | {soon} | {', '.join(group['types'])} |"
+        yield "\nA group's margins are those that 0.1 % and 0.01 % of this table's own honest number-days reach."
+    if evaluation["hard_negatives"]:
+        yield "\n| honest numbers | number-days | watch | flag | block |\n| --- | ---: | ---: | ---: | ---: |"
+        for one in evaluation["hard_negatives"]:
+            reached = " | ".join(f"{one['reached'][level]:,}" for level in LEVELS)
+            yield f"| {one['profile']} | {one['number_days']:,} | {reached} |"
     yield ""
     for note in table["notes"]:
         yield f"- {note}"
@@ -117,7 +138,7 @@ def _source(evaluation: Mapping[str, Any]) -> str:
 
 
 def _held_out(fit: Fit | None, evaluation: Mapping[str, Any]) -> str:
-    if fit is None or "bundle" in evaluation:
+    if fit is None or "bundle" in evaluation or fit.split["by"] == "table":
         return f"Judged on {', '.join(evaluation['table']['files'])}: margins alone, no rules, lists or budgets."
     if fit.split["by"] == "time":
         return "The test is later than training and thresholds; numbers known as fraud in training are not in it."

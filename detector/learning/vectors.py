@@ -16,6 +16,7 @@ and in a table with labels:
 | `label` | int8 | 1 fraud, 0 honest, null = not known at `known_by_ms` |
 | `type` | string | the fraud's type; null where there is none |
 | `label_source` | string | who said so; null where nobody did: honest for want of a label |
+| `active_from_ms` | int64 | since when the number is that, as whoever says so has it; null where nobody said it |
 | `known_at_ms` | int64 | when it became known; null where nobody said it |
 | `weight` | float64 | 1 / vectors of that number-day, times 1 / the probability with which its label was drawn |
 
@@ -59,6 +60,7 @@ LABEL: Final = {
     "label": pa.int8(),
     "type": pa.string(),
     "label_source": pa.string(),
+    "active_from_ms": pa.int64(),
     "known_at_ms": pa.int64(),
     "weight": pa.float64(),
 }
@@ -73,7 +75,7 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     home_utc_offset_minutes: int
     """What local time was taken to be: it decides about nights, hours of the day, and where a number's day ends."""
     moments: str
-    """`every:N`, `hour` or `label`."""
+    """`every:N`, `day:N`, `hour` or `label`."""
     known_by_ms: int | None = None
     """Labels are those that were known then; None in a table without."""
     label_delay_days: float | None = None

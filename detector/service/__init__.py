@@ -1,7 +1,7 @@
 """The service: poll, process, publish, commit. Broker, clock and stop signal are handed in.
 
     IngestRole   sources, commands -> events.by-number, rejects
-    DetectRole   events.by-number  -> decisions, decisions.history or decisions.shadow, control, rejects
+    DetectRole   events.by-number  -> decisions, decisions.history or decisions.shadow, control, rejects, vectors
 
 Each step of a role is one Kafka transaction: outputs and source offsets become visible
 together, or not at all.

@@ -34,6 +34,7 @@ from detector.snapshot import open_store
 from detector.verdict.challenge import WHO
 from detector.verdict.decisions import SEVERITY, Decision
 from detector.verdict.manifest import LEVELS
+from detector.verdict.served import pack_served
 
 log = logging.getLogger(__name__)
 
@@ -227,6 +228,10 @@ class DetectRole:
                 held.outputs.append(reject_output(topics.rejects, rejected, values[offset], at, offset, "events", ""))
         for decision in outcome.decisions:
             held.outputs += self._decided(decision, held.part.number)
+        if outcome.served:
+            value, headers = pack_served(outcome.served, self._rules.model.version)
+            # The broker's choice: one for all that a batch keeps, where each more would need a marker of its own.
+            held.outputs.append(Output(topics.vectors, None, value, headers=headers))
         held.decisions += outcome.decisions
         held.beats += outcome.beats
         held.position = entries[-1].offset + 1
@@ -261,7 +266,8 @@ class DetectRole:
         3. Publish what is left again, with fresh metadata; after 8 attempts, give up.
         """
         for attempt in range(1, ATTEMPTS + 1):
-            ready = {q: held for q, held in self._held.items() if held.position > held.committed}
+            # Without rows too: who holds a partition, and in which mode, is said at once.
+            ready = {q: held for q, held in self._held.items() if held.position > held.committed or held.outputs}
             offsets = {TopicPartition(self._settings.topics.events, q): held.position for q, held in ready.items()}
             if not offsets:
                 return []

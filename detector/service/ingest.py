@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 ROLE = "ingest"
 SCHEMA_HEADER = ("schema", SCHEMA_ID)
 BEAT_HEADER = ("schema", BEAT_ID)
+BEAT_KEY = b"beat"
+"""One for all: their topic is compacted."""
 MOST_MESSAGE_BYTES = 700_000
 """Rows and headers of an internal message: below the 1,000,000 bytes that clients and brokers take unless told."""
 
@@ -231,7 +233,7 @@ class IngestRole:
         topic, now = self._settings.topics.heartbeats, self._clock()
         if not self._beat_s or 0 <= now - self._beaten_s < self._beat_s:
             return []
-        due = [Output(topic, at.partition, b"") for at in self._held if at.topic == topic]
+        due = [Output(topic, at.partition, b"", BEAT_KEY) for at in self._held if at.topic == topic]
         if due:
             self._beaten_s = now
         return due

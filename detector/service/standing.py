@@ -10,7 +10,7 @@ from detector.config import Settings
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What was said last of a partition. It is published with the next rows of the partition, not before."""
+    """What was said last of a partition: with the first step after it was taken, or after a change."""
 
     partition: int
     offset: int

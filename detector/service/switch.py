@@ -16,6 +16,7 @@ from detector.broker import Broker, TopicPartition
 from detector.config import Mode, Settings
 from detector.errors import Recoverable
 from detector.ingest.commands import ModeChange, read_mode_change
+from detector.logs import Event, said
 from detector.service.aside import Executor
 from detector.service.standing import Told, read_told
 
@@ -70,14 +71,20 @@ class Switch:
         try:
             self._stop, newest, told = reading.result()
         except Recoverable as error:
-            log.warning("the mode of %s could not be read, trying again in %.0f s: %s", self._at.topic, LOOK_S, error)
+            unread = said(Event.MODE_UNREAD, topic=self._at.topic)
+            log.warning(
+                "the mode of %s could not be read, trying again in %.0f s: %s",
+                *(self._at.topic, LOOK_S, error),
+                extra=unread,
+            )
             return False
         self.known = True
         self.told |= told
         if newest is None or newest == self.change:
             return False
         self.change = newest
-        log.warning("mode: %s from now on, set by %s as %s", self.mode, newest.actor, newest.id)
+        change = said(Event.MODE, mode=self.mode, actor=newest.actor, id=newest.id)
+        log.warning("mode: %s from now on, set by %s as %s", self.mode, newest.actor, newest.id, extra=change)
         return True
 
     def _read(self, start: int) -> _Read:

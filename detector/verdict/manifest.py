@@ -112,7 +112,7 @@ class Manifest(Part, frozen=True, omit_defaults=True):
     files: dict[str, str]
     golden: Golden
     fit: Fit | None = None
-    """Of a bundle that was fitted on a table; None for one of simulated scenarios."""
+    """None: it does not say."""
 
 
 def running_versions() -> Versions:

@@ -24,7 +24,7 @@ def made(*specs: TopicSpec) -> MemoryBroker:
     return broker
 
 
-def test_our_seven_topics_come_with_the_sources() -> None:
+def test_our_nine_topics_come_with_the_sources() -> None:
     """Partition q of all four numbered topics is about the same numbers."""
     assert {name: spec.partitions for name, spec in SPECS.items()} == {
         "events.by-number": 6,
@@ -34,6 +34,8 @@ def test_our_seven_topics_come_with_the_sources() -> None:
         "commands": 6,
         "control": 1,
         "rejects": 6,
+        "labels": 6,
+        "vectors": 6,
         "records": 6,
     }
     assert {spec.replication for spec in SPECS.values()} == {3}
@@ -64,15 +66,16 @@ def test_decisions_in_force_are_compacted_and_deleted_later_than_they_end(name: 
 def test_one_replica_may_be_away(replication: int, wanted: str) -> None:
     """And no more, or acks=all would promise nothing."""
     settings = msgspec.structs.replace(SETTINGS, topics=Topics(replication=replication))
-    assert {spec.config["min.insync.replicas"] for spec in topic_specs(settings)[:7]} == {wanted}
+    assert {spec.config["min.insync.replicas"] for spec in topic_specs(settings)[:9]} == {wanted}
 
 
 def test_heartbeats_have_a_topic_where_they_are_asked_for() -> None:
-    """As many partitions as the rows have: each is told of apart. An hour is long enough."""
+    """As many partitions as the rows have: each is told of apart. None expires below an offset that is committed."""
     settings = msgspec.structs.replace(SETTINGS, ingest=Ingest(heartbeat_s=10))
     specs = {spec.name: spec for spec in topic_specs(settings)}
     assert specs.keys() - SPECS.keys() == {"heartbeats"}
-    assert (specs["heartbeats"].partitions, specs["heartbeats"].config["retention.ms"]) == (6, "3600000")
+    assert (specs["heartbeats"].partitions, specs["heartbeats"].config["cleanup.policy"]) == (6, "compact")
+    assert "retention.ms" not in specs["heartbeats"].config
     others = [spec for name, spec in specs.items() if name != "heartbeats"]
     with pytest.raises(ConfigError, match=r"no topic heartbeats: `detector topics create`"):
         check_topics(made(*others), settings)

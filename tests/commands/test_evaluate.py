@@ -88,6 +88,32 @@ def test_a_file_that_the_bundle_was_fitted_on_is_known_again(folder: Path, tmp_p
     assert "folds" not in (folder / "report" / "MODEL_CARD.md").read_text()
 
 
+def test_types_are_judged_together_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By patterns; in all three files. A pattern that names no type is refused, with the types that there are."""
+    vectors = str(labelled.write(tmp_path / "v.parquet", labelled.ours(80, 6)))
+    bundle = str(Path(ROOT, "models", "default"))
+    common = ["evaluate", "--bundle", bundle, "--vectors", vectors, "--out", str(tmp_path / "r"), "--quick"]
+    assert main([*common, "--group", "texts=smish*", "--group", "both=simbox,smishing"]) == 0
+    found = json.loads((tmp_path / "r" / "evaluation.json").read_bytes())["groups"]
+    assert [(one["group"], one["types"]) for one in found] == [
+        ("texts", ["smishing"]),
+        ("both", ["simbox", "smishing"]),
+    ]
+    assert "<h2>By group of types</h2>" in (tmp_path / "r" / "report.html").read_text()
+    assert "| both | " in (tmp_path / "r" / "MODEL_CARD.md").read_text()
+    capsys.readouterr()
+    assert main([*common, "--group", "rings=wangiri*"]) == 2
+    assert "--group rings: wanted types of the table's fraud (simbox, smishing) (got none)" in capsys.readouterr().err
+
+
+def test_fit_takes_tables_apart_only_in_pairs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Thresholds from elsewhere without figures from elsewhere would be figures of what was fitted on."""
+    table = str(folder / "train.csv")
+    for given, other in (("--thresholds-on", "--test-on"), ("--test-on", "--thresholds-on")):
+        assert main(["fit", "--vectors", table, *ROLES, "--out", str(folder / "x"), given, table]) == 2
+        assert capsys.readouterr().err == f"detector: {given}: wanted {other} FILE with it (got none)\n"
+
+
 def test_update_card_puts_it_into_the_bundle(folder: Path, tmp_path: Path) -> None:
     """On request only."""
     arguments = ["--bundle", str(folder / "bundle"), "--vectors", str(folder / "test.parquet"), "--out", str(tmp_path)]

@@ -144,7 +144,8 @@ def test_csv_goes_through_the_sources_own_codec_and_mapping(tmp_path: Path, caps
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--at", "every:0"], "--at: wanted every:N, hour or label (got every:0)"),
+        (["--at", "every:0"], "--at: wanted every:N, day:N, hour or label (got every:0)"),
+        (["--at", "day:-1"], "--at: wanted every:N, day:N, hour or label (got day:-1)"),
         (["--at", "label"], "--at label: wanted --labels FILE (got none)"),
         (["--known-by", "2026-11-03"], "--known-by: wanted --labels FILE with it (got none)"),
         (["--labels", "l.csv"], "--known-by: wanted the time as of which labels are joined"),

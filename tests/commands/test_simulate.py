@@ -7,7 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from detector.cli import main
+from detector.learning.campaigns import ALL_KINDS
 from detector.learning.labelfile import read_labels
+from detector.learning.population import DAY_MS
+from detector.learning.simulate import MONDAY_MS
 
 SMALL = ["--numbers", "150", "--days", "2", "--seed", "5"]
 
@@ -70,6 +73,36 @@ def test_ordinary_fraudsters_are_wished_for_by_their_share(tmp_path: Path, capsy
     with pytest.raises(SystemExit):
         main([*arguments, "--ordinary", "0.7"])
     assert "wanted a share from 0 to 0.5 (got 0.7)" in capsys.readouterr().err
+
+
+def test_every_kind_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By name; from a day on; a name that there is not is refused."""
+    path = tmp_path / "labels.jsonl"
+    arguments = ["simulate", "--to", "parquet", "--out", str(tmp_path / "r"), "--labels", str(path)]
+    network = ["--numbers", "400", "--days", "4", "--seed", "5"]
+    assert main([*arguments, *network, "--campaigns", "all", "--campaigns-from", "3", "--festival", "2"]) == 0
+    labels = read_labels([path])
+    assert {label.type for label in labels} >= set(ALL_KINDS) - {"irsf"}
+    assert min(label.active_from_ms for label in labels) >= MONDAY_MS + 2 * DAY_MS
+    variants = ["--campaigns", "clone-mimic,vishing", "--campaign-count", "8", "--truth"]
+    assert main([*arguments, *network, *variants]) == 0
+    labels = read_labels([path])
+    assert {label.type for label in labels if label.fraud} == {
+        "clone-mimic",
+        "vishing-overt",
+        "vishing-low",
+        "vishing-mimic",
+    }
+    assert {label.campaign for label in labels if label.fraud} == {
+        f"{place:02d}-{name}"
+        for place, name in enumerate(["clone-mimic", "vishing-overt", "vishing-low", "vishing-mimic"] * 2, 1)
+    }
+    assert main([*arguments, *network, "--campaigns", "none"]) == 0
+    assert read_labels([path]) == []
+    assert main([*arguments, *network, "--campaigns", "vishing-loud"]) == 2
+    assert "(got 'vishing-loud')" in capsys.readouterr().err
+    assert main(["simulate", *SMALL, "--truth"]) == 2
+    assert capsys.readouterr().err == "detector: --truth: wanted --labels FILE with it (got none)\n"
 
 
 def test_a_file_of_columns_is_written_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

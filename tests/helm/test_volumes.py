@@ -10,7 +10,7 @@ import yaml
 from detector.cli import main
 from detector.config import ROOT, load
 from detector.metrics import Metrics
-from detector.service import rules
+from detector.service import watch as watching
 from detector.service.aside import Executor
 from detector.service.rules import Rules, watch_rules
 from tests.helm.folders import SECRETS, files_of, mount, settings_of
@@ -77,7 +77,7 @@ class AtOnce:
 
 def test_a_changed_policy_is_taken_from_a_mounted_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kubelet puts a new folder in place of the old one, which is gone then."""
-    monkeypatch.setattr(rules, "LOOK_S", 0.0)
+    monkeypatch.setattr(watching, "LOOK_S", 0.0)
     settings = load(mounted(tmp_path, "first", 1), {})
     in_force = Rules.load(settings)
     metrics = Metrics()

@@ -73,6 +73,19 @@ def test_types_add_up_to_all_fraud_numbers(found: dict[str, Any]) -> None:
     assert caught == pytest.approx(found["table"]["fraud_numbers"] * found["levels"]["flag"]["recall"]["value"])
 
 
+def test_groups_are_types_together(table: Table, margins: Any, found: dict[str, Any]) -> None:
+    """A group of one type is the type, one of all is all; without groups there is no word of them."""
+    groups = {"texts": ["smishing"], "all": ["simbox", "smishing"]}
+    said = assess(Judged.of(table, margins, BARS), BARS, SIGMOID, 0.5, seed=1, groups=groups)["groups"]
+    smishing = found["types"][1]
+    assert said[0] == {"group": "texts", "types": ["smishing"]} | {k: v for k, v in smishing.items() if k != "type"}
+    assert said[1]["numbers"] == found["table"]["fraud_numbers"]
+    assert said[1]["recall"]["flag"] == found["levels"]["flag"]["recall"]
+    assert [one["recall"] for one in said[1]["read_off"]] == [one["recall"] for one in found["read_off"]]
+    assert said[1]["delay"] == found["delay"]
+    assert "groups" not in found
+
+
 def test_what_is_read_off_is_counted_by_number_and_type(table: Table, margins: Any, found: dict[str, Any]) -> None:
     """Of all frauds, and of each type, as many as reach the margin; types add up."""
     greatest: dict[int, float] = {}

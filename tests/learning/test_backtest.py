@@ -1,4 +1,4 @@
-"""Backtest: the greatest margin of each number-day, and margins for a budget, against their plain meaning."""
+"""Backtest: margins for a budget, and labels, against their plain meaning."""
 
 import numpy as np
 import pytest
@@ -6,27 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.learning import backtest
-from detector.learning.backtest import NumberDays, Truth, _level, _suggested, truth_of
-
-NUMBER_DAYS = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3), st.integers(-3, 3)), min_size=1, max_size=40)
+from detector.learning.backtest import Truth, _level, _suggested, truth_of
+from detector.learning.numberdays import NumberDays
 
 
 def columns(rows: list[tuple[int, int, int]]) -> NumberDays:
     numbers, days, margins = zip(*rows, strict=True)
     return np.array(numbers, np.uint64), np.array(days, np.int64), np.array(margins, np.float64)
-
-
-@given(NUMBER_DAYS, st.integers(1, 6))
-def test_parts_merge_to_the_greatest_of_each_number_day(rows: list[tuple[int, int, int]], size: int) -> None:
-    """In whatever parts they came."""
-    judge = object.__new__(backtest.Margined)
-    judge._pending = [columns(rows[start : start + size]) for start in range(0, len(rows), size)]
-    wanted: dict[tuple[int, int], int] = {}
-    for number, day, margin in rows:
-        wanted[number, day] = max(margin, wanted.get((number, day), margin))
-    numbers, days, margins = judge.number_days()
-    assert {(int(n), int(d)): int(m) for n, d, m in zip(numbers, days, margins, strict=True)} == wanted
-    assert len(numbers) == len(wanted)
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=60), st.integers(1, 4), st.integers(1, 20))

@@ -10,7 +10,7 @@ import pytest
 from detector.config import ROOT
 from detector.features.state import State
 from detector.ingest.rows import Raw, open_source
-from detector.learning.replay import learning_settings
+from detector.learning.encode import learning_settings
 from detector.records import Role
 from detector.verdict.model import Model
 

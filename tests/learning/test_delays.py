@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from detector.learning.delays import VICTIMS, delays, missing, written
-from detector.learning.table import Table
+from detector.learning.table import UNSAID, Table
 from tests.learning.test_splits import small
 
 REACHED, NOT = True, False
@@ -39,6 +39,21 @@ def test_a_delay_is_seconds_events_and_victims_and_a_miss_is_endless() -> None:
     assert found.seconds.tolist() == [7.0, np.inf]
     assert found.vectors.tolist() == [3.0, np.inf]
     assert found.victims.tolist() == [7.0, np.inf]
+
+
+def test_seconds_run_from_the_moment_from_which_on_the_label_says_fraud() -> None:
+    """
+    number 0   label since 500 | first vector 2,000 ... reached 9,000      8.5 s, of which 1.5 before any vector
+    number 1   a label that does not say since when                        from its first vector, as without
+    """
+    table, reached = timeline()
+    since = np.where(table.number == 0, 500, UNSAID)
+    caught = np.ones_like(reached)
+    table = replace(table, active_from_ms=since)
+    assert delays(table, reached).seconds.tolist() == [8.5, np.inf]
+    assert delays(table, caught).seconds.tolist() == [1.5, 0.0]
+    assert any("first vector that is labelled fraud" in note for note in missing(table))
+    assert not any("first vector that is labelled" in n for n in missing(replace(table, active_from_ms=since * 0)))
 
 
 def test_the_order_of_rows_is_no_matter() -> None:

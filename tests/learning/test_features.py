@@ -16,10 +16,9 @@ from detector.features.state import State
 from detector.ingest.rows import Raw, open_source, pack_message, scatter
 from detector.ingest.zones import ZoneTable
 from detector.learning import features
-from detector.learning.encode import encode
+from detector.learning.encode import encode, learning_settings
 from detector.learning.features import NOWHERE, Taken, Taker, Tally, from_files, from_log, joined
-from detector.learning.moments import HOUR_MS, AtLabels, EveryNth, Hourly, Moments
-from detector.learning.replay import learning_settings
+from detector.learning.moments import HOUR_MS, AtLabels, EarlyInDay, EveryNth, Hourly, Moments
 from detector.learning.simulate import Scenario, simulate
 from detector.pipeline import Detector, Entry, fresh_state
 from detector.records import ROW, SCHEMA_ID, Flag, I64s, Kind, Role, Rows, partition_of
@@ -33,7 +32,7 @@ from tests.strategies import DAY_MS, MONDAY_MS, NUMBERS, rows, splits
 Line = tuple[int, int, int, int, bytes]
 """Place, number, event time, offset and the vector's bytes: all that makes a vector what it is."""
 
-KINDS = st.sampled_from(["every:1", "every:2", "every:3", "hour", "label"])
+KINDS = st.sampled_from(["every:1", "every:2", "every:3", "day:1", "day:3", "hour", "label"])
 LABEL_MOMENTS = st.lists(
     st.tuples(st.integers(MONDAY_MS, MONDAY_MS + 10 * DAY_MS), st.sampled_from(NUMBERS)), max_size=4
 )
@@ -43,7 +42,10 @@ def moments_of(kind: str, labels: list[tuple[int, int]]) -> Moments:
     """The moments of a kind."""
     if kind == "label":
         return AtLabels(sorted(set(labels)))
-    return Hourly() if kind == "hour" else EveryNth(int(kind.removeprefix("every:")))
+    if kind == "hour":
+        return Hourly()
+    name, _, count = kind.partition(":")
+    return EarlyInDay(int(count)) if name == "day" else EveryNth(int(count))
 
 
 def lines(taken: Iterable[Taken]) -> list[Line]:
@@ -67,6 +69,8 @@ def naive(stream: Rows, kind: str, floor: int, labels: list[tuple[int, int]]) ->
     state, clock = State(2, 0), 0
     active: set[int] = set()
     counts: dict[int, int] = {}
+    today: dict[int, int] = {}
+    early = {n * 2**k for n in [int(kind.partition(":")[2] or 0)] for k in range(20)}
     waiting = sorted(set(labels))
     found: list[Line] = []
 
@@ -101,6 +105,12 @@ def naive(stream: Rows, kind: str, floor: int, labels: list[tuple[int, int]]) ->
             if kind.startswith("every"):
                 counts[number] = counts.get(number, -1) + 1
                 if counts[number] % int(kind[6:]) == 0:
+                    found.append((2 * i + 1, number, ms, int(row["offset"][0]), updated.vectors[0].tobytes()))
+            if kind.startswith("day"):
+                if ms // DAY_MS > today.get(number, 0):
+                    today[number], counts[number] = ms // DAY_MS, 0
+                counts[number] += 1
+                if counts[number] <= int(kind[4:]) or counts[number] in early:
                     found.append((2 * i + 1, number, ms, int(row["offset"][0]), updated.vectors[0].tobytes()))
     pass_by(clock + 1, 0)
     return found
@@ -145,6 +155,17 @@ def test_what_comes_later_changes_no_vector(data: st.DataObject, kind: str, labe
         beyond = stream[cut:]["event_ms"].min() > part.clock_ms if cut < len(stream) else False
         for _, number, ms, _, vector in lines(part.rest(part.clock_ms)) if beyond else []:
             assert later[number, ms] == vector
+
+
+def test_a_row_older_than_the_first_is_taken_in_whichever_chunk_it_comes() -> None:
+    """
+    call at 10:01 of one number | call at 10:00 of another        | = a chunk ends: both have their vector
+    """
+    stream = calls([1, 0])
+    stream["number"][1] = NUMBERS[1]
+    whole = take(stream, "every:1", 0, [], [])
+    assert take(stream, "every:1", 0, [], [1]) == whole
+    assert len(whole) == 2
 
 
 def test_an_hours_vector_knows_nothing_of_the_next() -> None:
@@ -214,6 +235,21 @@ def test_a_number_that_was_forgotten_begins_to_count_anew(monkeypatch: pytest.Mo
     assert (taken.offsets - 1).tolist() == [0, 3, 5, 7]
     every.chosen(np.array(NUMBERS[1:4], np.uint64), np.full(3, MONDAY_MS + 200 * DAY_MS))
     assert every._seen.keys() == set(NUMBERS[1:4])
+
+
+def test_the_first_events_of_a_day_are_taken_and_then_ever_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    day 1   call 1, 2, 3, 4 ... 24    of which 1, 2, 3, then 6, 12, 24
+    day 2   call 25, 26               of which both: a day begins anew, and no counter outlives the next
+    """
+    monkeypatch.setattr("detector.learning.moments.LEAST_SWEPT", 0)
+    day = 24 * 60
+    stream = calls([*range(24), day + 1, day + 2])
+    early = EarlyInDay(3)
+    (taken,) = Taker(State(2, 0), early, 0, Tally()).take(stream, np.arange(26))
+    assert taken.offsets.tolist() == [1, 2, 3, 6, 12, 24, 25, 26]
+    early.chosen(np.array(NUMBERS[1:4], np.uint64), np.full(3, MONDAY_MS + 3 * DAY_MS))
+    assert early._seen.keys() == set(NUMBERS[1:4])
 
 
 # Files.

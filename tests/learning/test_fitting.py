@@ -1,6 +1,7 @@
 """Fitting on a table: a bundle that loads, equal bytes, what was asked is recorded, what is held out is held out."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from detector.errors import ConfigError, SnapshotError
 from detector.features.catalogue import NAMES
 from detector.learning.estimators import SMALL_TREES
-from detector.learning.fitting import Asked, fit_table
+from detector.learning.fitting import Apart, Asked, fit_table
+from detector.learning.greatest import number_days_of_table
 from detector.learning.table import Table, read_table
-from detector.learning.thresholds import logit
+from detector.learning.thresholds import choose_thresholds, logit
 from detector.verdict.drift import ACT, WATCH
 from detector.verdict.model import Model
 from tests.learning import labelled
@@ -23,6 +25,11 @@ QUIET = Asked(seed=3, parameters=LIGHT)
 
 def silent(_: str) -> None:
     """Nobody watches."""
+
+
+def given(table: Table) -> Callable[[], Table]:
+    """Reads nothing: it is there."""
+    return lambda: table
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +76,41 @@ def test_our_vectors_become_a_bundle_for_the_service_split_by_time(own: Table, t
     assert fitted.manifest.data.last_ms <= fit.split["test_from"] * labelled.DAY_MS
     assert fitted.evaluation["table"]["first_ms"] >= fit.split["test_from"] * labelled.DAY_MS
     assert fitted.evaluation["ranking"]["area"]["value"] > 0.85
+
+
+def test_with_tables_apart_all_is_fitted_on_and_others_set_thresholds_and_give_figures(
+    own: Table, tmp_path: Path
+) -> None:
+    """Number-days of tables that have the same numbers are not thrown together: they are two networks'."""
+    others = [read_table([labelled.write(tmp_path / f"{i}.parquet", labelled.ours(120, 6, seed=i))]) for i in (7, 8, 9)]
+    apart = Apart([given(others[0]), given(others[1])], given(others[2]))
+    fitted = fit_table(own, tmp_path / "b", QUIET, silent, apart)
+    model = Model.load(tmp_path / "b")
+    fit = fitted.manifest.fit
+    assert fit is not None
+    assert fitted.manifest.data.vectors == len(own)
+    assert fit.split["by"] == "table"
+    assert list(fit.split["thresholds"]) == ["7.parquet", "8.parquet"]
+    assert fitted.evaluation["table"]["files"] == dict(others[2].files) == fit.split["test"]
+    days = [number_days_of_table(one, model.margins(one.vectors)) for one in others[:2]]
+    honest = np.concatenate([one.margin[~one.fraud] for one in days])
+    assert fit.split["honest_number_days"] == len(honest)
+    assert model.thresholds == choose_thresholds(honest)
+    alone = fit_table(own, tmp_path / "c", QUIET, silent, Apart([given(others[0])], given(others[2])))
+    assert alone.manifest.thresholds != model.thresholds
+    assert "Thresholds were set on" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
+
+
+def test_tables_apart_must_have_both_classes_and_the_same_floor(own: Table, tmp_path: Path) -> None:
+    """A service scores what thresholds were set on, or they mean something else."""
+    for other, message in (
+        (replace(own, floor=7), r"v\.parquet: wanted vectors from 2 events in 24 h on, .* \(got 7\)"),
+        (own.rows(own.fraud), r"wanted fraud and honest numbers \(got fraud alone\)"),
+        (own.rows(~own.fraud), r"wanted fraud and honest numbers \(got honest ones alone\)"),
+    ):
+        for apart in (Apart([given(other)], given(own)), Apart([given(own)], given(other))):
+            with pytest.raises(ConfigError, match=message):
+                fit_table(own, tmp_path, QUIET, silent, apart)
 
 
 def test_a_bundle_keeps_what_honest_rows_that_it_has_not_seen_look_like(carriers: Table, tmp_path: Path) -> None:

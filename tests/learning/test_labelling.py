@@ -66,7 +66,7 @@ def test_the_vectors_of_a_number_day_weigh_one_together(
 
 def test_labels_stand_beside_their_vectors_and_are_null_where_nothing_is_known(tmp_path: Path) -> None:
     """Fraud by complaint, honest by an audit that drew one in four, honest for want of a label, not known."""
-    fraud = NumberLabel(NUMBERS[0], True, 0, 2 * DAY_MS, 3 * DAY_MS, "complaint", "simbox")
+    fraud = NumberLabel(NUMBERS[0], True, 7, 2 * DAY_MS, 3 * DAY_MS, "complaint", "simbox")
     audit = NumberLabel(NUMBERS[1], False, 0, 45 * DAY_MS, 46 * DAY_MS, "audit", probability=0.25)
     moments = [(NUMBERS[0], 5), (NUMBERS[1], 5), (NUMBERS[2], 5), (NUMBERS[2], 24 * 49), (NUMBERS[0], 24 * 5)]
     path = tmp_path / "v.parquet"
@@ -75,13 +75,13 @@ def test_labels_stand_beside_their_vectors_and_are_null_where_nothing_is_known(t
     assert written.labels == {"fraud": 1, "honest": 2, "not known": 2}
     with VectorTable(path) as table:
         batch = table.group(0)
-    labels = batch.select(["label", "type", "label_source", "known_at_ms", "weight"]).to_pylist()
+    labels = batch.select(["label", "type", "label_source", "active_from_ms", "known_at_ms", "weight"]).to_pylist()
     assert [tuple(row.values()) for row in labels] == [
-        (1, "simbox", "complaint", 3 * DAY_MS, 1.0),
-        (0, None, "audit", 46 * DAY_MS, 4.0),
-        (0, None, None, None, 1.0),
-        (None, None, None, None, 1.0),
-        (None, None, None, None, 1.0),
+        (1, "simbox", "complaint", 7, 3 * DAY_MS, 1.0),
+        (0, None, "audit", 0, 46 * DAY_MS, 4.0),
+        (0, None, None, None, None, 1.0),
+        (None, None, None, None, None, 1.0),
+        (None, None, None, None, None, 1.0),
     ]
     places = batch.select(["source", "partition", "offset"]).to_pylist()
     assert [tuple(row.values()) for row in places] == [

@@ -3,7 +3,9 @@
 import numpy as np
 
 from detector.learning.labels import Label
-from detector.learning.reports import HOUR_MS, reported
+from detector.learning.profiles import PROFILES
+from detector.learning.reports import HOUR_MS, TOLD, USUAL, reported, told
+from detector.learning.simulate import Scenario, simulate
 
 
 def labels(kind: str, count: int) -> list[Label]:
@@ -44,3 +46,20 @@ def test_victims_complain_of_what_reaches_them_and_analysts_find_the_rest() -> N
         for kind in ("robocall", "smishing", "irsf", "simbox")
     }
     np.testing.assert_allclose(list(shares.values()), [0.8, 0.8, 0.2, 0.1], atol=0.02)
+
+
+def test_the_truth_names_variants_and_how_unusual_honest_numbers_live() -> None:
+    """What is reported, when and by whom stays; each number of ours that is not private has its profile, once."""
+    traffic = simulate(Scenario(numbers=400, days=2, seed=3))
+    labels = told(traffic)
+    fraud, honest = [one for one in labels if one.fraud], [one for one in labels if not one.fraud]
+    plain = reported(traffic.labels, 3)
+    assert [one.known_at_ms for one in fraud] == [one.known_at_ms for one in plain]
+    assert {one.type for one in fraud} >= {"wangiri-overt", "robocall-mimic", "spoofing-overt"}
+    assert {one.source for one in honest} == {TOLD}
+    profiles = {one.name for one in PROFILES} - {USUAL}
+    assert {one.type for one in honest} <= profiles
+    assert {"courier", "chatty", "small_business"} <= {one.type for one in honest}
+    assert len({one.number for one in honest}) == len(honest)
+    assert not {one.number for one in honest} & set(traffic.frauds)
+    assert all(traffic.profile_of(one.number) == one.type for one in honest)

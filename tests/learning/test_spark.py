@@ -11,16 +11,15 @@ import pyarrow as pa
 import pytest
 
 from detector.features.catalogue import feature_hash
-from detector.learning.encode import encode
+from detector.learning.encode import encode, learning_settings
 from detector.learning.features import Tally, from_files
 from detector.learning.known import Known
 from detector.learning.labelfile import NumberLabel
 from detector.learning.labelling import write_vectors
 from detector.learning.moments import Plan
-from detector.learning.replay import learning_settings
 from detector.learning.reports import reported
 from detector.learning.simulate import Scenario, simulate
-from detector.learning.vectors import Heading, VectorTable, vectors_of
+from detector.learning.vectors import LABEL, PLACE, Heading, VectorTable, vectors_of
 
 pytest.importorskip("pyspark", reason="the Spark job needs pyspark: pip install '.[spark]'")
 pytestmark = pytest.mark.slow
@@ -57,7 +56,7 @@ def world() -> tuple[list[bytes], list[NumberLabel]]:
     return encode(made.records), reported(made.labels, 5)
 
 
-@pytest.mark.parametrize("kind", ["every:4", "hour", "label"])
+@pytest.mark.parametrize("kind", ["every:4", "day:2", "hour", "label"])
 def test_a_cluster_gives_the_bytes_of_one_process(
     session: Any, world: tuple[list[bytes], list[NumberLabel]], tmp_path: Path, kind: str
 ) -> None:
@@ -86,7 +85,7 @@ def test_a_cluster_gives_the_bytes_of_one_process(
     (batch,) = found.combine_chunks().to_batches()
     assert batch.schema.names == wanted.schema.names
     assert len(batch) == len(wanted) > 10
-    for name in ("number", "event_ms", "source", "partition", "offset", "label", "type", "label_source", "known_at_ms"):
+    for name in (*PLACE, *LABEL.keys() - {"weight"}):
         assert batch.column(name).cast(wanted.column(name).type).equals(wanted.column(name)), name
     assert vectors_of(batch).tobytes() == vectors_of(wanted).tobytes()
     assert batch.column("weight").equals(wanted.column("weight").cast(pa.float64()))

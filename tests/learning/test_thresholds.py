@@ -29,6 +29,22 @@ def test_weighted_thresholds_are_reached_by_their_share_of_the_weight(seed: int)
     assert found.watch <= found.flag <= found.block
 
 
+def test_thresholds_are_reached_by_their_share_of_honest_number_days() -> None:
+    """0.1 %, 0.01 % and 0.001 %: 1,000, 100 and 10 in a million."""
+    margins = np.random.default_rng(1).permutation(np.arange(1_000_000.0))
+    found = choose_thresholds(margins)
+    assert [int((margins >= bar).sum()) for bar in (found.watch, found.flag, found.block)] == [1_000, 100, 10]
+
+
+def test_a_threshold_beyond_the_data_lies_above_everything_seen() -> None:
+    """With 20,000 number-days nothing is known of one in 100,000: the tail is extended, never cut short."""
+    margins = np.random.default_rng(1).exponential(size=20_000)
+    found = choose_thresholds(margins)
+    assert found.watch < found.flag < found.block
+    assert found.block >= margins.max()
+    assert found.block == pytest.approx(-np.log(1e-5), rel=0.25)
+
+
 def test_equal_weights_change_nothing() -> None:
     """Bit for bit: whatever they are."""
     margins = np.random.default_rng(1).normal(size=5_000)

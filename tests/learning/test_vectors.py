@@ -59,6 +59,7 @@ def labels(count: int) -> list[pa.Array]:
         pa.array([None] * count, pa.string()),
         pa.array(["audit"] * count, pa.string()),
         pa.array([None] * count, pa.int64()),
+        pa.array([None] * count, pa.int64()),
         pa.array(np.full(count, 0.5)),
     ]
 

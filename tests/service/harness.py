@@ -9,10 +9,12 @@ from loadtest.oracle import RECORDS as RECORDS
 from loadtest.oracle import detector_for as detector_for
 from loadtest.oracle import everything as everything
 from loadtest.oracle import expected_decisions as expected_decisions
+from loadtest.oracle import expected_outcomes as expected_outcomes
 from loadtest.oracle import expected_rows as expected_rows
 from loadtest.oracle import log_entries as log_entries
 from loadtest.oracle import published_decisions as published_decisions
 from loadtest.oracle import published_rows as published_rows
+from loadtest.oracle import published_served as published_served
 from loadtest.oracle import source_positions as source_positions
 
 

@@ -37,11 +37,12 @@ from tests.service.harness import (
     RECORDS,
     detector_for,
     everything,
-    expected_decisions,
+    expected_outcomes,
     expected_rows,
     log_entries,
     published_decisions,
     published_rows,
+    published_served,
     settings_for,
     source_positions,
     traffic,
@@ -130,7 +131,7 @@ class Network:
             settings,
             model=replace(settings.model, bundle=str(ROOT / "models" / "default")),
             ingest=replace(settings.ingest, batch_records=8, rows_per_message=4, heartbeat_s=1),
-            detect=replace(settings.detect, capacity=64, batch_messages=4, most_numbers=MOST_NUMBERS),
+            detect=replace(settings.detect, capacity=64, batch_messages=4, most_numbers=MOST_NUMBERS, vectors_every=3),
             topics=replace(settings.topics, partitions=3),
         )
         self.broker = SimulatedBroker(START_MS)
@@ -285,7 +286,7 @@ class Network:
         return True
 
     def check(self) -> None:
-        """Rows, rejects and decisions are there once each, and state is that of one undisturbed pass."""
+        """Rows, rejects, decisions and kept vectors are there once each, and state is that of one undisturbed pass."""
         broker, settings = self.broker, self.settings
         positions = source_positions(broker)
         commands = [
@@ -304,9 +305,10 @@ class Network:
                 bad[value or b""] += 1
         assert_same(published_rows(broker, settings), rows, "rows")
         assert_same(Counter(value or b"" for *_, value in everything(broker, settings.topics.rejects)), bad, "rejects")
-        decisions = expected_decisions(broker, settings)
+        decisions, served = expected_outcomes(broker, settings)
         assert_same(published_decisions(broker, settings), decisions, "decisions.history")
         assert_same(Counter(map(_plain, everything(broker, settings.topics.decisions))), decisions, "decisions")
+        assert_same(published_served(broker, settings), served, "vectors")
         self._check_state()
 
     def _check_state(self) -> None:

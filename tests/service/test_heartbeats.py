@@ -20,6 +20,7 @@ from detector.verdict.memory import Memory
 from tests.service.harness import (
     RECORDS,
     detector_for,
+    everything,
     expected_decisions,
     expected_rows,
     log_entries,
@@ -191,6 +192,17 @@ def test_one_that_is_not_what_ingest_writes_says_nothing(settings: Settings, con
     part = detector.fresh(0, Memory(), Memory())
     outcome = detector.process(part, [Entry(0, b"", [("schema", BEAT_ID), ("beat", content)])])
     assert outcome == Outcome()
+
+
+def test_they_leave_one_behind_when_their_topic_is_compacted(settings: Settings) -> None:
+    """All of a partition have one key; compaction takes none that has no key."""
+    running = Running(settings)
+    for _ in range(3):
+        running.settle()
+        running.clock.now_s += EVERY_S
+    keys = [(partition, key) for partition, key, _ in everything(running.broker, settings.topics.heartbeats)]
+    assert len(keys) == 3 * PARTITIONS
+    assert set(keys) == {(q, b"beat") for q in range(PARTITIONS)}
 
 
 def test_its_message_holds_no_row(settings: Settings) -> None:

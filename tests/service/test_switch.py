@@ -13,7 +13,7 @@ from detector.config import ROOT, Settings
 from detector.errors import Recoverable
 from detector.ingest.commands import ModeChange
 from detector.metrics import Metrics
-from detector.service import rules, switch
+from detector.service import switch, watch
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
 from detector.service.orders import Orders
@@ -73,6 +73,8 @@ def test_a_kill_switch_turns_every_worker_to_shadow_and_back(settings: Settings,
     orders.switch(change("shadow"))
     for worker in workers:
         step_until_mode(worker, "shadow")
+    drain(*workers)
+    assert {one.mode_change for one in told(broker, settings).values()} == {"ana-1"}, "not said before there are rows"
     more(broker, records[half : half + SIZE // 4])
     drain(ingest, *workers)
     killed, aside = published(broker, settings)
@@ -117,7 +119,7 @@ def test_a_kill_switch_works_whatever_has_become_of_the_files(
     settings: Settings, records: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The policy that made it necessary may be half written by then."""
-    monkeypatch.setattr(rules, "LOOK_S", 0.0)
+    monkeypatch.setattr(watch, "LOOK_S", 0.0)
     shutil.copytree(ROOT / "configs" / "lists", tmp_path / "lists")
     policy = tmp_path / "policy.yaml"
     shutil.copy(ROOT / "configs" / "policy.yaml", policy)

@@ -1,0 +1,203 @@
+"""`audit-sample`: number-days that nothing was decided against, drawn for analysts to look at."""
+
+import argparse
+import csv
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, settings_of
+from detector.commands.labels import labels_of
+from detector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from detector.broker import Broker
+    from detector.config import Settings
+    from detector.learning.auditing import Drawn, Recall
+    from detector.learning.logs import Log
+    from detector.verdict.decisions import Decision
+    from detector.verdict.model import Model
+
+COUNT: Final = 200
+"""Two analysts' day."""
+NEAR: Final = 0.5
+MINUTE_MS: Final = 60_000
+DAY_MS: Final = 86_400_000
+COLUMNS: Final = (
+    "number",
+    "label",
+    "type",
+    "active_from_ms",
+    "active_until_ms",
+    "known_at_ms",
+    "source",
+    "probability",
+    "day",
+    "margin",
+    "score",
+)
+
+
+def add(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """Declare the commands."""
+    parser = add_command(
+        commands,
+        "audit-sample",
+        _audit_sample,
+        "draw number-days that nothing was decided against, for analysts to say whether they were fraud",
+        "What nobody decides against and nobody complains of is never labelled: recall cannot be known, and a model\n"
+        "learns only what the last one found. Half of the draw comes from the tenth with the highest margins, the\n"
+        "rest from all others; the chance of each stands beside it, and `features` weights by its inverse. Same seed,\n"
+        "same draw. Analysts fill in the columns label and type (fraud or honest, every line) and, where they know\n"
+        "better, from when until when; the file goes back with `detector labels publish FILE`.\n\n"
+        "With --estimate it says, from those labels and all others, how much of the fraud was decided against.\n\n"
+        "With --hold-out it is, instead, every number-day whose block was held back because the number is in the\n"
+        "hold-out (verdict.hold_out_share): with labels, these tell what blocking hides.",
+    )
+    add_config(parser)
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--archive", type=Path, metavar="DIR", help="draw among the rows that `detector archive` kept")
+    given.add_argument("--from-topic", action="store_true", help="draw among those that the topic holds")
+    given.add_argument("--hold-out", action="store_true", help="all of the hold-out instead; nothing is drawn")
+    given.add_argument(
+        "--estimate",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="of labels, or `topic`: what audits say of recall so far",
+    )
+    parser.add_argument(
+        "--decisions",
+        type=Path,
+        metavar="FILE",
+        help="what was decided, a line of JSON each (default: the topic of the history)",
+    )
+    parser.add_argument("--count", type=positive, default=COUNT, metavar="N", help=f"number-days (default: {COUNT})")
+    parser.add_argument(
+        "--near", type=_part, default=NEAR, metavar="PART", help=f"of them from the highest margins (default: {NEAR})"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, another draw (default: 1)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the file for analysts, .csv (required for a draw)")
+
+
+def _part(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"wanted 0 to 1 (got {text})")
+    return value
+
+
+def _audit_sample(arguments: argparse.Namespace) -> int:
+    from detector.learning.auditing import decided_against, draw, estimate, held_out, number_days
+    from detector.verdict.model import Model
+
+    settings = settings_of(arguments)
+    if arguments.estimate is None and (arguments.out is None or arguments.out.suffix != ".csv"):
+        raise ConfigError(f"--out: wanted a file that ends in .csv (got {arguments.out or 'none'})")
+    minutes = settings.home.utc_offset_minutes
+    model = Model.load(settings.path(settings.model.bundle))
+    with ExitStack() as stack:
+        broker = None
+        if arguments.from_topic or not arguments.decisions:
+            broker = stack.enter_context(open_kafka(settings))
+        decisions = _of_file(arguments.decisions) if arguments.decisions else _of(broker, settings)
+        if arguments.estimate is not None:
+            labels = labels_of(arguments.estimate, settings)
+            for line in told(estimate(labels, decided_against(decisions, minutes), minutes)):
+                out(line)
+            return 0
+        if arguments.hold_out:
+            drawn = held_out(decisions, settings.verdict.hold_out_share, minutes)
+            among = "all of the hold-out"
+        else:
+            against = decided_against(decisions, minutes)
+            population = number_days(_logs(arguments, settings, broker), settings, model)
+            drawn = draw(population, against, arguments.count, arguments.near, arguments.seed)
+            among = f"drawn among {len(population[0]):,}, those decided against left out"
+    _write(arguments.out, drawn, model, minutes)
+    out(f"{arguments.out}: {len(drawn):,} number-days, {among}")
+    return 0
+
+
+def told(found: "Recall") -> list[str]:
+    """What is printed of an estimate."""
+    if found.missed.value is None:
+        return ["no labels of the source random_audit: nothing can be said of recall"]
+    missed, recall = found.missed, found.recall
+    lines = [
+        f"{found.audited:,} number-days audited, {found.found:,} of them fraud: "
+        f"{missed.value:,.0f} missed ({missed.low:,.0f} to {missed.high:,.0f}), {found.caught:,} caught"
+    ]
+    if recall.value is not None and recall.low is not None:
+        high = 1.0 if recall.high is None else recall.high
+        lines.append(f"recall of fraud's number-days: {recall.value:.1%} ({recall.low:.1%} to {high:.1%})")
+    return lines
+
+
+def _logs(arguments: argparse.Namespace, settings: "Settings", broker: "Broker | None") -> "list[Log]":
+    from detector.learning.archive import Archive
+    from detector.learning.logs import logs_in, logs_on
+
+    if broker is not None and arguments.from_topic:
+        return logs_on(broker, settings)
+    return logs_in(Archive(arguments.archive), settings.topics.partitions)
+
+
+def _of(broker: "Broker | None", settings: "Settings") -> "Iterator[Decision]":
+    """What the history holds; detect reads it as strictly."""
+    from detector.broker import TopicPartition
+    from detector.verdict.decisions import Decision
+
+    assert broker is not None  # without a file of decisions there is one
+    for q in range(settings.topics.partitions):
+        at = TopicPartition(settings.topics.history, q)
+        for message in broker.read(at, *broker.watermarks(at)):
+            if message.value():
+                yield Decision.from_json(message.value() or b"")
+
+
+def _of_file(path: Path) -> "Iterator[Decision]":
+    import msgspec
+
+    from detector.verdict.decisions import Decision
+
+    try:
+        with path.open("rb") as file:
+            for place, line in enumerate(file, 1):
+                if line.strip():
+                    try:
+                        yield Decision.from_json(line)
+                    except msgspec.DecodeError as error:
+                        raise ConfigError(f"{path}: line {place}: wanted a decision ({error})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: wanted a readable file (got {error.strerror or error})") from error
+
+
+def _write(path: Path, drawn: "list[Drawn]", model: "Model", minutes: int) -> None:
+    """A label file but for what analysts have to say; `day`, `margin` and `score` are for them."""
+    import numpy as np
+
+    from detector.records import number_text
+
+    scores = model.display(np.array([one.margin for one in drawn]))
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
+            writer.writeheader()
+            for one, score in zip(drawn, scores.tolist(), strict=True):
+                first_ms = one.day * DAY_MS - minutes * MINUTE_MS
+                writer.writerow(
+                    {
+                        "number": number_text(one.number),
+                        "active_from_ms": first_ms,
+                        "active_until_ms": first_ms + DAY_MS,
+                        "source": one.source,
+                        "probability": one.probability,
+                        "day": str(np.datetime64(one.day, "D")),
+                        "margin": round(one.margin, 3),
+                        "score": round(score, 4),
+                    }
+                )
+    except OSError as error:
+        raise ConfigError(f"{path}: wanted a place to write to (got {error.strerror or error})") from error

@@ -1,0 +1,216 @@
+"""Auditing: number-days that nothing was decided against, drawn for analysts, so that what is missed can be estimated.
+
+    logs --model--> greatest margin of each number-day --draw, without those decided against--> Drawn --> analysts
+    decisions of the hold-out ------------------------------------------------------------------> Drawn --> analysts
+    labels of analysts and of victims, decisions --estimate--> Recall
+
+Fraud is rare, and rarer where nothing was decided. So one part of the draw comes from the number-days with the highest
+margins, where it is most likely, and the other from all the rest, where nobody would look. Within its stratum each
+number-day is equally likely, and `probability` says how likely: weighted by its inverse, what analysts find stands for
+all that is there (Horvitz and Thompson 1952).
+
+The draw is by a hash of number, day and seed: the same seed draws the same, in whatever order the logs were read.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from detector.config import Settings
+from detector.features.coverage import LONGEST_WINDOW_MS
+from detector.learning.features import Taker, Tally, from_log
+from detector.learning.labelfile import DETECTOR, HOLD_OUT, RANDOM_AUDIT, NumberLabel
+from detector.learning.logs import Log
+from detector.learning.moments import EveryNth
+from detector.learning.numberdays import DAY_MS, MINUTE_MS, Gathered, NumberDays
+from detector.learning.rates import OUTSIDE, UNKNOWN, Interval
+from detector.pipeline import fresh_state
+from detector.records import Bools, I64s, mix64, parse_number
+from detector.verdict.decisions import Decision
+from detector.verdict.model import Model
+
+NEAR_SHARE: Final = 0.1
+"""Of the number-days, those with the highest margins: ten times as much fraud among them as among all, where the model
+is any good, and still enough that not all of them are drawn."""
+
+Intervals = Mapping[int, list[tuple[int, int]]]
+"""Of a number: the days `[first, last]` on which something was in force against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A number-day for an analyst to look at."""
+
+    number: int
+    day: int
+    """Of the home, since 1970."""
+    margin: float
+    """The greatest of the day; NaN where none was asked for."""
+    probability: float
+    """With which it was drawn."""
+    source: str
+    """Of the label that comes of it."""
+
+
+def number_days(logs: Iterable[Log], settings: Settings, model: Model) -> NumberDays:
+    """The number-days on which production scores, with full windows; their greatest margins by `model`."""
+    gathered = Gathered(settings.home.utc_offset_minutes)
+    for log in logs:
+        tally = Tally()
+        moments = EveryNth(1)
+        taker = Taker(fresh_state(settings), moments, model.activity_floor, tally, warm_ms=LONGEST_WINDOW_MS)
+        for taken in from_log(log.read(), taker, log.start, tally):
+            gathered.add(taken.numbers, taken.event_ms, model.margins(taken.vectors))
+    return gathered.number_days()
+
+
+def decided_against(decisions: Iterable[Decision], utc_offset_minutes: int) -> Intervals:
+    """When something was in force against whom, by the day; also what an operator did, for then somebody has looked."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for decision in decisions:
+        if decision.action in ("flag", "warn", "block"):
+            first = _day(decision.issued_at, utc_offset_minutes)
+            last = _day(max(decision.expires_at - 1, decision.issued_at), utc_offset_minutes)
+            found.setdefault(parse_number(decision.number), []).append((first, last))
+    return found
+
+
+def draw(population: NumberDays, against: Intervals, count: int, near: float, seed: int) -> list[Drawn]:
+    """`count` number-days of `population` without those decided `against`, or all where there are fewer; by time.
+
+    `near`: the part of them, 0 to 1, that comes from the highest margins.
+    """
+    free = _untouched(population, against)
+    numbers, days, margins = (population[0][free], population[1][free], population[2][free])
+    chance = mix64(mix64(numbers ^ mix64(np.array([seed]))) + days.view(np.uint64))
+    order = np.lexsort((numbers, days, -margins))
+    high = round(NEAR_SHARE * len(order))
+    drawn: list[Drawn] = []
+    for stratum, wanted in ((order[:high], round(near * count)), (order[high:], count - round(near * count))):
+        chosen = stratum[np.argsort(chance[stratum], kind="stable")[:wanted]]
+        probability = len(chosen) / max(len(stratum), 1)
+        drawn += [
+            Drawn(int(numbers[i]), int(days[i]), float(margins[i]), probability, RANDOM_AUDIT) for i in chosen.tolist()
+        ]
+    return sorted(drawn, key=lambda one: (one.day, one.number))
+
+
+def held_out(decisions: Iterable[Decision], share: float, utc_offset_minutes: int) -> list[Drawn]:
+    """The number-days on which a block was held back only because the number is in the hold-out; each once.
+
+    Chance, by a keyed hash, has drawn these numbers among all those that would have been blocked.
+    """
+    found: dict[tuple[int, int], Drawn] = {}
+    for decision in decisions:
+        if decision.held_back == ("hold_out",):
+            margin = decision.score.margin if decision.score else float("nan")
+            one = Drawn(
+                parse_number(decision.number), _day(decision.issued_at, utc_offset_minutes), margin, share, HOLD_OUT
+            )
+            found.setdefault((one.day, one.number), one)
+    return [found[key] for key in sorted(found)]
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """How much of the fraud there was something was decided against, in number-days of the audited days."""
+
+    audited: int
+    """Number-days that analysts looked at."""
+    found: int
+    """Of these, how many were fraud."""
+    caught: int
+    """Number-days of known fraud on which something was in force."""
+    missed: Interval
+    """Those on which nothing was, as the audit estimates them."""
+    recall: Interval
+
+
+def estimate(labels: Iterable[NumberLabel], against: Intervals, utc_offset_minutes: int) -> Recall:
+    """What audits and all other labels together say; `UNKNOWN` where there is no audit.
+
+    Within a stratum, which its probability tells, the share of fraud lies within its exact binomial bounds (Clopper and
+    Pearson 1934); the bounds of all strata are added up, which is more than cautious enough. What was caught and never
+    confirmed by a label is not counted: so recall is rather higher than this.
+    """
+    audits, others = [], []
+    for label in labels:
+        if label.source == RANDOM_AUDIT:
+            audits.append(label)
+        elif label.fraud and label.source != DETECTOR:
+            others.append(label)
+    if not audits:
+        return Recall(0, 0, 0, UNKNOWN, UNKNOWN)
+    strata = {label.probability: [0, 0] for label in audits}
+    for label in audits:
+        strata[label.probability][0] += 1
+        strata[label.probability][1] += label.fraud
+    parts = [(found / chance, *_bounds(found, n), n / chance) for chance, (n, found) in strata.items()]
+    missed = Interval(
+        value=sum(value for value, _, _, _ in parts),
+        low=sum(low * size for _, low, _, size in parts),
+        high=sum(high * size for _, _, high, size in parts),
+    )
+    caught = len(_caught(others, against, _audited_days(audits, utc_offset_minutes), utc_offset_minutes))
+    return Recall(
+        audited=len(audits),
+        found=sum(label.fraud for label in audits),
+        caught=caught,
+        missed=missed,
+        recall=Interval(*(_part(caught, other) for other in (missed.value, missed.high, missed.low))),
+    )
+
+
+def _part(caught: int, missed: float | None) -> float | None:
+    return caught / (caught + missed) if missed is not None and caught + missed else None
+
+
+def _audited_days(audits: Sequence[NumberLabel], utc_offset_minutes: int) -> range:
+    """From the first to the last: of honest ones, for analysts say of fraud when it began, if they know."""
+    days = [_day(label.active_from_ms, utc_offset_minutes) for label in audits if not label.fraud]
+    days = days or [_day(label.active_from_ms, utc_offset_minutes) for label in audits]
+    return range(min(days), max(days) + 1)
+
+
+def _caught(
+    frauds: Iterable[NumberLabel], against: Intervals, days: range, utc_offset_minutes: int
+) -> set[tuple[int, int]]:
+    found = set()
+    for label in frauds:
+        end_ms = label.known_at_ms if label.active_until_ms is None else label.active_until_ms
+        active = range(
+            max(days.start, _day(label.active_from_ms, utc_offset_minutes)),
+            min(days.stop, _day(max(end_ms - 1, label.active_from_ms), utc_offset_minutes) + 1),
+        )
+        found |= {
+            (label.number, day)
+            for day in active
+            if any(first <= day <= last for first, last in against.get(label.number, ()))
+        }
+    return found
+
+
+def _bounds(found: int, trials: int) -> tuple[float, float]:
+    """Between which a share lies of which so many were found."""
+    from scipy.stats import beta
+
+    low = float(beta.ppf(OUTSIDE / 2, found, trials - found + 1)) if found else 0.0
+    high = float(beta.ppf(1 - OUTSIDE / 2, found + 1, trials - found)) if found < trials else 1.0
+    return low, high
+
+
+def _untouched(population: NumberDays, against: Intervals) -> Bools:
+    numbers, days, _ = population
+    free = np.ones(len(numbers), np.bool_)
+    for number, intervals in against.items():
+        low, high = (int(np.searchsorted(numbers, np.uint64(number), side)) for side in ("left", "right"))
+        for first, last in intervals:
+            mine: I64s = days[low:high]
+            free[low:high] &= (mine < first) | (mine > last)
+    return free
+
+
+def _day(ms: int, utc_offset_minutes: int) -> int:
+    return (ms + utc_offset_minutes * MINUTE_MS) // DAY_MS

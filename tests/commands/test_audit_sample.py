@@ -1,0 +1,217 @@
+"""`detector audit-sample`: a sheet for analysts, which goes back as labels that weigh what they stand for."""
+
+import csv
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from detector.broker.memory import MemoryBroker
+from detector.broker.topics import topic_specs
+from detector.cli import main
+from detector.config import Settings, load
+from detector.learning.encode import encode
+from detector.learning.labelfile import read_labels
+from detector.learning.simulate import Scenario, simulate
+from detector.learning.vectors import VectorTable
+from detector.metrics import Metrics
+from detector.records import ROW, parse_number
+from detector.service.detect import DetectRole
+from detector.service.ingest import IngestRole
+from detector.verdict.decisions import Decision
+from detector.verdict.memory import Memory
+from tests.service.harness import RECORDS, detector_for, everything, log_entries, settings_tree
+from tests.service.test_roles import drain
+
+DAY_MS = 86_400_000
+Run = Callable[..., list[dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration with a hold-out of half of all numbers."""
+    folder = tmp_path_factory.mktemp("audit")
+    tree = settings_tree(folder)
+    tree["verdict"] = dict(tree["verdict"]) | {  # type: ignore[call-overload]
+        "assume_warm": False,
+        "hold_out_share": 0.5,
+        "hold_out_key": "secret",
+    }
+    tree["home"] = dict(tree["home"]) | {"utc_offset_minutes": 120}  # type: ignore[call-overload]
+    (folder / "small.yaml").write_text(yaml.safe_dump(tree))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(folder: Path) -> Settings:
+    return load(folder / "small.yaml", environ={})
+
+
+@pytest.fixture(scope="module")
+def broker(settings: Settings) -> MemoryBroker:
+    """Nine days with fraud on the last, worked off by both roles."""
+    broker = MemoryBroker()
+    broker.create(topic_specs(settings))
+    values = encode(simulate(Scenario(numbers=500, days=9, seed=4)).records)
+    broker.publish(RECORDS, [(None, value) for value in values], 0)
+    roles = IngestRole(settings, broker, Metrics(), "0"), DetectRole(settings, broker, Metrics(), "0")
+    drain(*roles)
+    for role in roles:
+        role.close()
+    return broker
+
+
+@pytest.fixture
+def run(folder: Path, broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command; the lines of the sheet."""
+    for module in ("audit_sample", "archive", "labels"):
+        monkeypatch.setattr(f"detector.commands.{module}.open_kafka", lambda settings: nullcontext(broker))
+
+    def call(*flags: object) -> list[dict[str, str]]:
+        out = tmp_path / "sheet.csv"
+        assert main(["audit-sample", "--config", str(folder / "small.yaml"), "--out", str(out), *map(str, flags)]) == 0
+        with out.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    return call
+
+
+def decisions(broker: MemoryBroker, settings: Settings) -> list[Decision]:
+    return [Decision.from_json(value or b"") for *_, value in everything(broker, settings.topics.history)]
+
+
+def day_of(ms: int) -> int:
+    return (ms + 120 * 60_000) // DAY_MS
+
+
+def test_the_population_is_what_production_scored_and_let_be(
+    run: Run, broker: MemoryBroker, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Number-days with full windows at which a vector was scored, without those on which a decision was in force."""
+    scored: dict[tuple[int, int], float] = {}
+    detector = detector_for(settings)
+    assert detector.model is not None
+    for q in range(settings.topics.partitions):
+        part, entries = detector.fresh(q, Memory(), Memory()), log_entries(broker, settings, q)
+        first = 0
+        for entry in entries:
+            rows = np.frombuffer(entry.value or b"", ROW)
+            wanted = detector.judge.moments_wanted(rows)
+            updated = part.state.update(rows, wanted, detector.model.activity_floor)
+            first = first or int(rows["event_ms"].min())
+            margins = detector.model.margins(updated.vectors)
+            for at, margin in zip(updated.scored.tolist(), margins.tolist(), strict=True):
+                if updated.as_of_ms[at] >= first + 7 * DAY_MS:
+                    key = int(rows["number"][at]), day_of(int(updated.as_of_ms[at]))
+                    scored[key] = max(margin, scored.get(key, margin))
+    touched = {
+        (parse_number(d.number), day)
+        for d in decisions(broker, settings)
+        if d.action in ("flag", "warn", "block")
+        for day in range(day_of(d.issued_at), day_of(d.expires_at - 1) + 1)
+    }
+    assert len(touched & scored.keys()) > 5
+    sheet = run("--from-topic", "--count", 100_000)
+    found = {(parse_number(line["number"]), day_of(int(line["active_from_ms"]))): line for line in sheet}
+    assert found.keys() == scored.keys() - touched
+    assert all(float(line["margin"]) == pytest.approx(scored[key], abs=1e-3) for key, line in found.items())
+    assert {line["probability"] for line in sheet} == {"1.0"}
+    assert f"drawn among {len(scored):,}," in capsys.readouterr().out
+
+
+def test_archive_and_topic_give_the_same_draw(run: Run, folder: Path, tmp_path: Path, broker: MemoryBroker) -> None:
+    """With decisions from the history or from a file of them; another seed, another draw."""
+    drawn = run("--from-topic", "--count", 40)
+    assert len(drawn) == 40
+    archive = tmp_path / "archive"
+    assert main(["archive", "--config", str(folder / "small.yaml"), "--dir", str(archive), "--once"]) == 0
+    assert run("--archive", archive, "--count", 40) == drawn
+    file = tmp_path / "decisions.jsonl"
+    file.write_bytes(b"".join((value or b"") + b"\n" for *_, value in everything(broker, "decisions.history")))
+    assert run("--archive", archive, "--count", 40, "--decisions", file) == drawn
+    assert run("--from-topic", "--count", 40, "--seed", 2) != drawn
+
+
+def test_a_sheet_that_is_filled_in_comes_back_as_labels_that_weigh_their_chance(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    """Published, read by `features`, and in the table: 1 / probability, shared by the vectors of the number-day."""
+    drawn = run("--from-topic", "--count", 40)
+    config, sheet = str(folder / "small.yaml"), tmp_path / "sheet.csv"
+    assert main(["labels", "publish", str(sheet), "--config", config]) == 2
+    with sheet.open("w", newline="") as file:
+        writer = csv.DictWriter(file, drawn[0])
+        writer.writeheader()
+        writer.writerows(line | {"label": "honest"} for line in drawn)
+    known = ["--known-at", "2026-11-20"]
+    assert main(["labels", "publish", str(sheet), "--config", config, *known]) == 0
+    labels = read_labels([sheet], known_at_ms=0)
+    records = tmp_path / "r.jsonl"
+    values = encode(simulate(Scenario(numbers=500, days=9, seed=4)).records)
+    records.write_bytes(b"".join(value + b"\n" for value in values))
+    out = tmp_path / "v.parquet"
+    made = ["--source", RECORDS, "--input", str(records), "--labels", "topic", "--known-by", "2026-11-21"]
+    assert main(["features", "--config", config, *made, "--out", str(out)]) == 0
+    with VectorTable(out) as table:
+        rows = [row for b in table.batches(["number", "event_ms", "label_source", "weight"]) for row in b.to_pylist()]
+    weights: dict[tuple[int, int], float] = {}
+    for row in rows:
+        if row["label_source"] == "random_audit":
+            key = parse_number(row["number"]), day_of(row["event_ms"])
+            weights[key] = weights.get(key, 0.0) + row["weight"]
+    wanted = {(label.number, day_of(label.active_from_ms)): 1 / label.probability for label in labels}
+    assert weights == pytest.approx(wanted)
+    assert max(wanted.values()) > 3
+
+
+def test_audits_say_what_recall_is(run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From labels in files and on the topic; without an audit nothing."""
+    drawn = run("--from-topic", "--count", 40, "--seed", 3)
+    config, sheet = ["--config", str(folder / "small.yaml")], tmp_path / "filled.csv"
+    lines = [
+        line | {"label": ("fraud", "honest")[i > 0], "known_at_ms": "1800000000000"} for i, line in enumerate(drawn)
+    ]
+    with sheet.open("w", newline="") as file:
+        writer = csv.DictWriter(file, drawn[0])
+        writer.writeheader()
+        writer.writerows(lines)
+    assert main(["audit-sample", *config, "--estimate", str(sheet)]) == 0
+    missed = 1 / float(drawn[0]["probability"])
+    said = capsys.readouterr().out
+    assert f"40 number-days audited, 1 of them fraud: {missed:,.0f} missed (" in said
+    assert "recall of fraud's number-days: 0.0% (" in said
+    sheet.write_text(sheet.read_text().splitlines()[0] + "\n")
+    assert main(["audit-sample", *config, "--estimate", str(sheet)]) == 0
+    assert "nothing can be said of recall" in capsys.readouterr().out
+
+
+def test_the_hold_out_is_listed_with_its_share(run: Run, broker: MemoryBroker, settings: Settings) -> None:
+    """Every number-day whose block was held back for nothing else."""
+    sheet = run("--hold-out")
+    wanted = {
+        (parse_number(d.number), day_of(d.issued_at))
+        for d in decisions(broker, settings)
+        if d.held_back == ("hold_out",)
+    }
+    assert len(wanted) > 3
+    assert {(parse_number(line["number"]), day_of(int(line["active_from_ms"]))) for line in sheet} == wanted
+    assert {(line["source"], line["probability"], line["label"]) for line in sheet} == {("hold_out", "0.5", "")}
+
+
+def test_a_wrong_command_line_says_what_was_wanted(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sheet that no spreadsheet opens, an archive that is none, decisions that are none."""
+    config = ["--config", str(folder / "small.yaml")]
+    assert main(["audit-sample", *config, "--from-topic", "--out", str(tmp_path / "x.parquet")]) == 2
+    assert "--out: wanted a file that ends in .csv (got " in capsys.readouterr().err
+    assert main(["audit-sample", *config, "--archive", str(tmp_path), "--out", str(tmp_path / "x.csv")]) == 2
+    assert "wanted what `detector archive` wrote of 4 partitions (got none)" in capsys.readouterr().err
+    (tmp_path / "d.jsonl").write_text("{}\n")
+    flags = ["--hold-out", "--decisions", str(tmp_path / "d.jsonl"), "--out", str(tmp_path / "x.csv")]
+    assert main(["audit-sample", *config, *flags]) == 2
+    assert "d.jsonl: line 1: wanted a decision" in capsys.readouterr().err
+    assert not (tmp_path / "x.csv").exists()

@@ -1,0 +1,175 @@
+"""Auditing: the draw leaves out what was decided against, says its chances, and stands for all that is there."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from detector.learning.auditing import NEAR_SHARE, decided_against, draw, estimate, held_out
+from detector.learning.labelfile import NumberLabel
+from detector.learning.numberdays import DAY_MS, NumberDays
+from detector.records import number_text
+from detector.verdict.decisions import Decision
+from tests.strategies import NUMBERS
+from tests.verdict.test_decisions import FULL
+
+POPULATION = 600
+
+
+def population(size: int = POPULATION) -> NumberDays:
+    """Three days of each of many numbers, in the order in which they are gathered."""
+    rng = np.random.default_rng(3)
+    at = np.arange(size)
+    return (NUMBERS[0] + at // 3).astype(np.uint64), (20_000 + at % 3).astype(np.int64), rng.normal(size=size)
+
+
+@given(st.integers(0, 50), st.integers(1, 900), st.floats(0, 1))
+def test_the_weights_of_a_draw_add_up_to_the_population(seed: int, count: int, near: float) -> None:
+    """Each number-day once, none twice; never more than there are; a stratum that nothing is drawn from stands out."""
+    drawn = draw(population(), {}, count, near, seed)
+    places = [(one.number, one.day) for one in drawn]
+    assert len(set(places)) == len(places) <= count
+    strata = {one.probability for one in drawn}
+    assert all(0 < one.probability <= 1 for one in drawn)
+    high = round(NEAR_SHARE * POPULATION)
+    of_high = min(round(near * count), high)
+    of_rest = min(count - round(near * count), POPULATION - high)
+    assert len(drawn) == of_high + of_rest
+    wanted = (high if of_high else 0) + (POPULATION - high if of_rest else 0)
+    np.testing.assert_allclose(sum(1 / one.probability for one in drawn), wanted)
+    assert len(strata) <= 2
+
+
+def test_same_seed_same_draw_and_the_order_of_the_population_does_not_matter() -> None:
+    """Another seed draws others."""
+    numbers, days, margins = population()
+    mixed = np.random.default_rng(1).permutation(POPULATION)
+    drawn = draw((numbers, days, margins), {}, 40, 0.5, 7)
+    assert draw((numbers[mixed], days[mixed], margins[mixed]), {}, 40, 0.5, 7) == drawn
+    fewer = draw((numbers, days, margins), {}, 20, 0.5, 7)
+    assert {(one.number, one.day) for one in fewer} < {(one.number, one.day) for one in drawn}
+    other = draw((numbers, days, margins), {}, 40, 0.5, 8)
+    assert len({(one.number, one.day) for one in other} & {(one.number, one.day) for one in drawn}) < 20
+
+
+def test_weighted_by_their_chances_draws_tell_how_much_fraud_there_is() -> None:
+    """Of a hundred draws the mean is the truth, within what chance allows; most fraud lies at high margins."""
+    numbers, days, margins = population(6_000)
+    rng = np.random.default_rng(9)
+    fraud = rng.random(6_000) < 0.3 / (1 + np.exp(-2 * margins))
+    is_fraud = dict(zip(zip(numbers.tolist(), days.tolist(), strict=True), fraud.tolist(), strict=True))
+    estimates = []
+    for seed in range(100):
+        drawn = draw((numbers, days, margins), {}, 300, 0.5, seed)
+        estimates.append(sum(1 / one.probability for one in drawn if is_fraud[one.number, one.day]))
+    error = np.std(estimates) / 10
+    assert abs(np.mean(estimates) - fraud.sum()) < 4 * error
+    assert error < 0.05 * fraud.sum()
+
+
+def test_days_on_which_something_was_in_force_are_not_drawn() -> None:
+    """From the day of its issue to that of its expiry, at the home's midnight; a release is nothing against anybody."""
+    number = NUMBERS[0]
+    minutes = 120
+    midnight = 20_001 * DAY_MS - minutes * 60_000
+    block = replace(against(number), issued_at=midnight, expires_at=midnight + 1)
+    assert decided_against([block], minutes) == {number: [(20_001, 20_001)]}
+    longer = replace(block, issued_at=midnight - 1, expires_at=midnight + DAY_MS)
+    assert decided_against([longer], minutes) == {number: [(20_000, 20_001)]}
+    assert decided_against([replace(block, action="release")], minutes) == {}
+    days = [20_000, 20_001, 20_002]
+    few: NumberDays = (np.array([number] * 3, np.uint64), np.array(days), np.zeros(3))
+    drawn = draw(few, decided_against([block], minutes), 10, 0.5, 1)
+    assert [one.day for one in drawn] == [20_000, 20_002]
+    assert [one.day for one in draw(few, {number + 1: [(0, 30_000)]}, 10, 0.5, 1)] == days
+
+
+def test_the_hold_out_is_whose_block_nothing_else_held_back() -> None:
+    """Each number-day once, with the share as its chance."""
+    first = replace(against(NUMBERS[0]), action="flag", held_back=("hold_out",), issued_at=20_000 * DAY_MS)
+    later = replace(first, issued_at=20_000 * DAY_MS + 5)
+    other = replace(first, held_back=("hold_out", "warm_up"), number=number_text(NUMBERS[1]))
+    free = replace(first, held_back=(), number=number_text(NUMBERS[2]))
+    next_day = replace(first, issued_at=20_001 * DAY_MS)
+    found = held_out([first, later, other, free, next_day], 0.05, 0)
+    assert [(one.number, one.day, one.probability, one.source) for one in found] == [
+        (NUMBERS[0], 20_000, 0.05, "hold_out"),
+        (NUMBERS[0], 20_001, 0.05, "hold_out"),
+    ]
+
+
+def against(number: int) -> Decision:
+    """A block of the number."""
+    return replace(FULL, number=number_text(number), action="block")
+
+
+def label(number: int, day: int, fraud: bool, source: str = "random_audit", probability: float = 1.0) -> NumberLabel:
+    """Of one day."""
+    return NumberLabel(
+        number, fraud, day * DAY_MS, (day + 1) * DAY_MS, 30_000 * DAY_MS, source, probability=probability
+    )
+
+
+def test_recall_is_what_was_caught_of_that_and_what_the_audit_stands_for() -> None:
+    """
+    stratum   drawn   fraud   stands for
+    1 in 4        8       1     4 missed
+    1 in 100      8       0     0 missed, at most 3.7 of 8 hundred
+    """
+    audits = [label(NUMBERS[0] + i, 20_000 + i % 3, fraud=i == 0, probability=0.25) for i in range(8)]
+    audits += [label(NUMBERS[0] + 50 + i, 20_001, fraud=False, probability=0.01) for i in range(8)]
+    day = label(NUMBERS[1], 20_000, fraud=True, source="complaint")
+    two_days = NumberLabel(NUMBERS[2], True, 20_001 * DAY_MS, None, 20_003 * DAY_MS, "analyst")
+    against = {NUMBERS[1]: [(20_000, 20_000)], NUMBERS[2]: [(20_002, 20_005)]}
+    found = estimate([*audits, day, two_days], against, 0)
+    assert (found.audited, found.found, found.caught) == (16, 1, 2)
+    assert found.missed.value == 4
+    assert found.missed.low is not None
+    assert found.missed.high is not None
+    assert found.missed.low < 4 < found.missed.high
+    # Of eight with none the bound is 1 - 0.025^(1/8), of eight with one 0.5265 (Clopper and Pearson).
+    np.testing.assert_allclose(found.missed.high, 32 * 0.5265 + 800 * (1 - 0.025 ** (1 / 8)), rtol=1e-3)
+    assert found.recall.value == 2 / 6
+    assert found.recall.low == 2 / (2 + found.missed.high)
+
+
+def test_what_our_own_decisions_say_is_no_fraud_that_was_caught() -> None:
+    """Nor is what lies outside the audited days, or on a day on which nothing was in force."""
+    audits = [label(NUMBERS[0], 20_000, fraud=False)]
+    others = [
+        label(NUMBERS[1], 20_000, fraud=True, source="detector"),
+        label(NUMBERS[1], 20_001, fraud=True, source="complaint"),
+        label(NUMBERS[2], 20_000, fraud=True, source="complaint"),
+    ]
+    found = estimate([*audits, *others], {NUMBERS[1]: [(19_990, 20_010)], NUMBERS[2]: [(20_001, 20_001)]}, 0)
+    assert (found.caught, found.missed.value, found.recall.value) == (0, 0.0, None)
+    assert estimate(others, {}, 0).recall.value is None
+
+
+def test_audits_of_a_known_truth_give_its_recall() -> None:
+    """Half of the fraud is decided against; the estimate of forty audits lies around that."""
+    numbers, days, margins = population(6_000)
+    rng = np.random.default_rng(9)
+    fraud = rng.random(6_000) < 0.1 / (1 + np.exp(-2 * margins))
+    taken = fraud & (rng.random(6_000) < 0.5)
+    against: dict[int, list[tuple[int, int]]] = {}
+    for number, day in zip(numbers[taken].tolist(), days[taken].tolist(), strict=True):
+        against.setdefault(number, []).append((day, day))
+    truth = {(n, d): f for n, d, f in zip(numbers.tolist(), days.tolist(), fraud.tolist(), strict=True)}
+    complaints = [
+        label(number, day, fraud=True, source="complaint")
+        for number, day in zip(numbers[taken].tolist(), days[taken].tolist(), strict=True)
+    ]
+    found = []
+    within = 0
+    for seed in range(40):
+        drawn = draw((numbers, days, margins), against, 300, 0.5, seed)
+        audits = [label(one.number, one.day, truth[one.number, one.day], probability=one.probability) for one in drawn]
+        said = estimate([*audits, *complaints], against, 0)
+        assert said.recall.value is not None
+        assert said.recall.low is not None
+        assert said.recall.high is not None
+        found.append(said.recall.value)
+        within += said.recall.low <= taken.sum() / fraud.sum() <= said.recall.high
+    assert abs(np.mean(found) - taken.sum() / fraud.sum()) < 0.05
+    assert within >= 38
