@@ -141,6 +141,7 @@ def _path(folder: Path, who: str) -> str:
         ("operator", "decisions"),
         ("analyst", "commands"),
         ("enforcement", "commands"),
+        ("labeller", "decisions"),
         ("deploy", "events.by-number"),
     ],
 )
