@@ -129,7 +129,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("source", "phase"),
         "seconds",
         "from an event to its record standing in the source's topic, by the phase it reports (began, answered, "
-        "interim, ended, complete); some records of each batch, none of a source with max_future_s off",
+        "interim, ended, complete); of a few records a second, none of a source with max_future_s off",
         "began above 5 s: decisions come as much later; look at the switch's exporter, or its clock",
         RECEIVE_BUCKETS_S,
     ),

@@ -198,7 +198,18 @@ def config(folder: Path, kafka: LocalKafka, group: str, form: str) -> Path:
     return path
 
 
-TOPICS = ("events", "decisions", "history", "shadow", "commands", "control", "rejects", "heartbeats")
+TOPICS = (
+    "events",
+    "decisions",
+    "history",
+    "shadow",
+    "commands",
+    "control",
+    "rejects",
+    "labels",
+    "vectors",
+    "heartbeats",
+)
 
 
 @pytest.mark.kafka

@@ -26,6 +26,7 @@ WHO: Final[Mapping[str, str]] = {
     "detect": "the detect role",
     "operator": "`detector release`, `allow`, `block` and `mode`",
     "analyst": "`detector decisions tail`, `audit`, `archive`, `features` and `snapshots`: reads, changes nothing",
+    "labeller": "`detector labels`: what analysts and complaints say of numbers",
     "switch": "switches and SMSCs, or what writes their records",
     "enforcement": "what acts on decisions, in groups whose names begin with `enforcement`",
 }
@@ -86,7 +87,7 @@ def _grants(settings: Settings) -> Iterator[Grant]:
     yield Grant("ingest", "transactional-id", f"{group}-ingest-", ("Write",), prefixed=True)
     # What was decided is read back on taking a partition, and the mode all the time.
     reads = (topics.events, topics.decisions, topics.shadow, topics.control)
-    writes = (*decided, topics.control, topics.rejects, *orders)
+    writes = (*decided, topics.control, topics.rejects, topics.vectors, *orders)
     yield from on("detect", {"Read": reads, "Write": writes})
     yield Grant("detect", "group", f"{group}-detect", ("Read",))
     yield without_a_group("detect")
@@ -97,6 +98,8 @@ def _grants(settings: Settings) -> Iterator[Grant]:
     yield from on("analyst", {"Read": ours})
     yield Grant("analyst", "group", f"{group}-detect", ("Describe",))
     yield without_a_group("analyst")
+    yield from on("labeller", {"Read": (topics.labels,), "Write": (topics.labels,)})
+    yield without_a_group("labeller")
     yield from on("switch", {"Write": sources})
     yield from on("enforcement", {"Read": (topics.decisions, topics.history)})
     yield Grant("enforcement", "group", "enforcement", ("Read",), prefixed=True)

@@ -89,12 +89,21 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--networks",
         type=positive,
         nargs=3,
-        default=(3, 4, 2),
+        default=(2, 2, 2),
         metavar="N",
-        help="to fit on, to set thresholds on, to judge on (default: 3 4 2)",
+        help="to fit on, to set thresholds on, to judge on (default: 2 2 2)",
     )
     parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="networks at a time (default: 2)")
-    parser.add_argument("--work", type=Path, metavar="FOLDER", help="keep tables here (default: they are removed)")
+    parser.add_argument(
+        "--thorough", action="store_true", help="importance, baselines and ablations in the report, too"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="FOLDER",
+        help="keep tables here, and make none that is there, so that a run that was stopped goes on; for one set of "
+        "arguments (default: they are removed)",
+    )
 
 
 def _model(arguments: argparse.Namespace) -> int:
@@ -125,7 +134,7 @@ def _make(arguments: argparse.Namespace, work: Path) -> None:
     _run(["fit", "--vectors", *files["training"], *fit, "--seed", arguments.seed, "--out", out], work)
     groups = [part for name, types in _groups().items() for part in ("--group", f"{name}={types}")]
     judge = ["--vectors", *files["test"], *groups, "--seed", arguments.seed, "--out", report, "--update-card"]
-    _run(["evaluate", "--bundle", out, *judge], work)
+    _run(["evaluate", "--bundle", out, *judge, *([] if arguments.thorough else ["--quick"])], work)
 
 
 def _table(arguments: argparse.Namespace, work: Path, purpose: Purpose, index: int) -> Path:
@@ -134,6 +143,9 @@ def _table(arguments: argparse.Namespace, work: Path, purpose: Purpose, index: i
 
     name = f"{purpose.name}-{index + 1}"
     records, labels, vectors = (work / f"{name}.{what}" for what in ("records.parquet", "labels.jsonl", "parquet"))
+    if vectors.exists():
+        say(f"{vectors.name} is there")
+        return vectors
     first_day = min(purpose.first_day, arguments.days)
     network = ["--numbers", arguments.numbers, "--days", arguments.days]
     network += ["--seed", BASE + 1_000 * arguments.seed + 100 * purpose.place + index]
@@ -142,6 +154,7 @@ def _table(arguments: argparse.Namespace, work: Path, purpose: Purpose, index: i
     network += ["--campaigns", purpose.campaigns, "--campaigns-from", first_day]
     network += ["--campaign-count", max(len(named(purpose.campaigns)), arguments.numbers // purpose.density)]
     if index % 2:
+        # Without the lives of real people the model would learn that honest ones are tame.
         network += ["--ordinary", ORDINARY]
     written = ["--to", "parquet", "--out", records.name, "--labels", labels.name, "--truth"]
     _run(["simulate", *network, *written], work)

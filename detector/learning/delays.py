@@ -47,7 +47,7 @@ def delays(table: Table, reached: Bools) -> Delays:
     order = np.lexsort((np.arange(len(table)), table.event_ms, table.number))
     number = table.number[order]
     codes, first = np.unique(number, return_index=True)
-    ends = np.append(first[1:], len(order))
+    ends = np.append(first[1:], len(order))[: len(first)]
     distinct = table.column(VICTIMS)[order] if VICTIMS in table.features else None
     found = []
     for code, start, end in zip(codes.tolist(), first.tolist(), ends.tolist(), strict=True):

@@ -32,6 +32,8 @@ SCHEMA_HEADER = ("schema", SCHEMA_ID)
 BEAT_HEADER = ("schema", BEAT_ID)
 BEAT_KEY = b"beat"
 """One for all: their topic is compacted."""
+DELAYS_EVERY_S = 1.0
+"""Between two batches of a source whose receive delays are told of: of batches of 200 records it would take 4 %."""
 MOST_MESSAGE_BYTES = 700_000
 """Rows and headers of an internal message: below the 1,000,000 bytes that clients and brokers take unless told."""
 
@@ -68,6 +70,8 @@ class IngestRole:
         self._beat_s = settings.ingest.heartbeat_s
         self._beaten_s = 0.0
         """When this worker last sent heartbeats."""
+        self._delays_told_s: dict[str, float] = {}
+        """When the receive delays of each source were last told of."""
         tell_settings(metrics, settings)
         for source in settings.sources:
             metrics.records.labels(source.name)  # a source that is silent from the start is seen to be
@@ -264,7 +268,9 @@ class IngestRole:
                 metrics.skipped.labels(source.name, why).inc(count)
             metrics.names.inc(len(result.names))
             if len(result.rows):
-                tell_delays(metrics.receive_seconds, source.name, raw, result.rows)
+                if not 0 <= now - self._delays_told_s.get(source.name, 0.0) < DELAYS_EVERY_S:
+                    self._delays_told_s[source.name] = now
+                    tell_delays(metrics.receive_seconds, source.name, raw, result.rows)
                 newest_ms = max(newest_ms, int(result.rows["event_ms"].max()))
         metrics.batch_size.labels(ROLE).observe(len(messages))
         metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))

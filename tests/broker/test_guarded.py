@@ -42,14 +42,21 @@ def folder(kafka: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The configuration of each user; topics are made by the one who may."""
     folder = tmp_path_factory.mktemp("deployment")
     for who in WHO:
-        tree = settings_tree(folder, **kafka.options(who)) | {"group": GROUP}
+        tree = deployment(folder, kafka.options(who))
         (folder / f"{who}.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
     # Nobody else reads it: an administrator comes by the plain address.
-    plain = settings_tree(folder, **{"bootstrap.servers": kafka.kafka.address}) | {"group": GROUP}
+    plain = deployment(folder, {"bootstrap.servers": kafka.kafka.address})
     (folder / "administrator.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
     assert main(["acls", "--apply", "--config", str(folder / "administrator.yaml")]) == 0
     assert main(["topics", "create", "--config", str(folder / "deploy.yaml")]) == 0
     return folder
+
+
+def deployment(folder: Path, kafka: dict[str, str]) -> dict[str, object]:
+    """Its settings, with all that asks for rights: heartbeats too."""
+    tree = settings_tree(folder, **kafka) | {"group": GROUP}
+    tree["ingest"] |= {"heartbeat_s": 1}  # type: ignore[operator]
+    return tree
 
 
 def settings_of(folder: Path, who: str) -> Settings:
@@ -97,6 +104,10 @@ def test_the_deployment_works_under_its_list_and_no_other_right(
             asked = ["release", "+999712345678", "--reason", "a bank", "--actor", "eva", "--config", operator]
             assert main(asked) == 0
             until(lambda: any(b"+999712345678" in value for value in messages(analyst, "decisions")), processes, folder)
+            why = ["--reason", "a wrong rule", "--actor", "eva", "--config", operator]
+            assert main(["mode", "flag", "--wait", "5", *why]) == 0
+            assert main(["release", "--where", "action=block", "--yes", *why]) == 0
+            until(lambda: bool(messages(analyst, "heartbeats")), processes, folder)
             assert (
                 main(["decisions", "tail", "--from-beginning", "--no-follow", "--config", _path(folder, "analyst")])
                 == 0
@@ -130,6 +141,7 @@ def _path(folder: Path, who: str) -> str:
         ("operator", "decisions"),
         ("analyst", "commands"),
         ("enforcement", "commands"),
+        ("labeller", "decisions"),
         ("deploy", "events.by-number"),
     ],
 )
@@ -140,7 +152,7 @@ def test_nobody_writes_what_is_not_his(kafka: Guarded, folder: Path, who: str, t
 
 
 @pytest.mark.kafka
-@pytest.mark.parametrize(("who", "topic"), [("switch", RECORDS), ("ingest", "rejects"), ("operator", "commands")])
+@pytest.mark.parametrize(("who", "topic"), [("switch", RECORDS), ("ingest", "rejects")])
 def test_nobody_reads_what_is_not_his(kafka: Guarded, folder: Path, who: str, topic: str) -> None:
     """Records of calls least of all: who may write them may not read them. It is said at once."""
     with closing(KafkaBroker(kafka.kafka.options)) as administrator:

@@ -7,12 +7,15 @@ import pytest
 
 from detector.cli import main
 from detector.commands.model import BASE, GROUPS, TEST, THRESHOLDS, TRAINING
+from detector.config import ROOT
 from detector.features.catalogue import NAMES
 from detector.learning.fitting import ACTIVITY_FLOOR
+from detector.learning.plans import HELD_OUT, VARIANTS
 from detector.learning.simulate import DEMO_SEED
 from detector.verdict.model import Model
 
-TINY = ["--numbers", "900", "--days", "10", "--networks", "2", "1", "2", "--seed", "3"]
+TINY = ["--numbers", "500", "--days", "9", "--networks", "2", "1", "2", "--seed", "3"]
+REPORT = Path(ROOT, "models", "report", "evaluation.json")
 
 
 @pytest.mark.slow
@@ -54,3 +57,24 @@ def test_no_seed_serves_two_purposes_and_none_is_the_demos() -> None:
     ]
     assert len(set(seeds)) == len(seeds)
     assert DEMO_SEED not in seeds
+
+
+def test_the_report_that_ships_is_of_the_model_that_ships() -> None:
+    """Its version and its thresholds; variants that it was fitted on, and those that it was not, each in its group."""
+    found = json.loads(REPORT.read_bytes())
+    model = Model.load(Path(ROOT, "models", "default"))
+    assert found["bundle"]["version"] == model.version
+    assert found["levels"]["flag"]["margin"] == model.thresholds.flag
+    groups = {one["group"]: set(one["types"]) for one in found["groups"]}
+    assert groups["held-out variants"] == set(HELD_OUT)
+    assert set().union(*groups.values()) >= set(VARIANTS)
+    assert sum(len(types) for types in groups.values()) == len(set().union(*groups.values()))
+    assert found["table"]["notes"] == [note for note in found["table"]["notes"] if "flatter" not in note]
+
+
+def test_nothing_that_ships_names_a_place_on_the_machine_that_made_it() -> None:
+    """Files are named as the commands name them."""
+    for path in (REPORT.parent, Path(ROOT, "models", "default")):
+        for file in path.glob("*.*"):
+            if file.suffix in (".json", ".md", ".html"):
+                assert str(ROOT.parent) not in file.read_text(encoding="utf-8"), file

@@ -1,5 +1,6 @@
 """Assessment: each figure of an evaluation is what plain counting gives; one entry a number, honest days apart."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,15 @@ def test_a_manifest_keeps_what_is_known(found: dict[str, Any]) -> None:
     assert metrics["recall_flag"] == found["levels"]["flag"]["recall"]["value"]
     assert metrics["recall_watch_simbox"] == found["types"][0]["recall"]["watch"]["value"]
     assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_a_type_whose_numbers_all_went_on_to_another_is_told_without_figures(table: Table, margins: Any) -> None:
+    """A number counts for the fraud that was seen of it last."""
+    types = table.types.copy()
+    bad = np.flatnonzero(table.fraud)
+    _, first = np.unique(table.number[bad], return_index=True)
+    types[bad[first]] = "first"
+    found = assess(Judged.of(replace(table, types=types), margins, BARS), BARS, SIGMOID, 0.5, seed=1)
+    said = {one["type"]: one for one in found["types"]}
+    assert said["first"]["numbers"] < said["simbox"]["numbers"]
+    assert said["first"]["delay"]["numbers"] == said["first"]["numbers"]

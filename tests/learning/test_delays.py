@@ -98,3 +98,11 @@ def test_a_table_without_a_time_has_no_delays() -> None:
     assert missing(table) == ["Delays are not known: the table has no time."]
     with pytest.raises(ValueError, match="wanted a table with a time"):
         delays(table, np.array([True, False]))
+
+
+def test_a_table_without_rows_has_no_delays() -> None:
+    """As of a type whose numbers all went on to another one."""
+    table, reached = timeline()
+    found = delays(table.rows(np.zeros(0, np.int64)), reached[:0])
+    assert len(found.number) == len(found.seconds) == 0
+    assert written(table, found)["numbers"] == 0

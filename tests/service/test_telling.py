@@ -91,3 +91,27 @@ def test_a_role_tells_of_what_it_holds_and_lets_go_of(settings: Settings) -> Non
     detect.close()
     assert metrics.by_label("committed_offset", "partition") == metrics.by_label("in_force", "partition") == {}
     assert metrics.by_label("rebalances", "what")["revoked"] >= 1
+
+
+def test_receive_delays_are_told_of_once_a_second(settings: Settings) -> None:
+    """However small the batches: they are a part of each otherwise."""
+    (source,) = settings.sources
+    settings = replace(settings, sources=(replace(source, max_future_s=10**9),))
+    metrics, clock = Metrics(), [1_794_300_000.0]
+    broker = MemoryBroker(lambda: int(1000 * clock[0]))
+    broker.create(topic_specs(settings))
+    ingest = IngestRole(settings, broker, metrics, "0", lambda: clock[0])
+    records = traffic(12_000)
+
+    def told_of() -> float:
+        samples = [s for family in metrics.receive_seconds.collect() for s in family.samples]
+        return sum(s.value for s in samples if s.name.endswith("_count"))
+
+    counts = []
+    for batch in range(4):
+        broker.publish(RECORDS, [(None, value) for value in records[10 * batch : 10 * batch + 10]], partition=0)
+        while not ingest.step():
+            pass
+        counts.append(told_of())
+        clock[0] += 0.4
+    assert 0 < counts[0] == counts[1] == counts[2] < counts[3]
