@@ -8,7 +8,7 @@ FETCH_KAFKA := $(BIN)/python -c 'from detector.broker.local import fetch; fetch(
 FETCH_HELM := $(BIN)/python -m helm.tool
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast bench kafka model weekly chart lint format clean
+.PHONY: help venv demo test test-fast bench rehearsal kafka model weekly chart lint format clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ test-fast: $(INSTALLED) ## the daily tests: no Java, nothing slow
 bench: $(INSTALLED) ## whether anything costs more than it did (Java 17, Maven); two minutes
 	$(FETCH_KAFKA)
 	$(BIN)/python -m loadtest bench $(ARGS)
+
+rehearsal: $(INSTALLED) ## a worker lost, a budget tripped, a policy broken: which alerts fire (Java 17, Maven); seven minutes
+	$(FETCH_KAFKA)
+	$(BIN)/python -m loadtest rehearsal $(ARGS)
 
 kafka: $(INSTALLED) ## a local single-node Kafka at 127.0.0.1:9092, until Ctrl-C
 	$(BIN)/python -m detector.broker.local

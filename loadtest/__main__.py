@@ -13,6 +13,7 @@ from loadtest import (
     latency,
     rebalance,
     recovery,
+    rehearsal,
     release,
     soak,
     start,
@@ -23,7 +24,7 @@ from loadtest.peers import command as peers
 
 COMMANDS = (
     *(throughput, latency, peers, ingest, state, fetching, bench),
-    *(faults, recovery, rebalance, start, release, soak, fuzz),
+    *(faults, recovery, rebalance, start, release, soak, fuzz, rehearsal),
 )
 
 
