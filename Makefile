@@ -65,4 +65,4 @@ format: $(INSTALLED) ## put every file into the house's format
 	$(BIN)/ruff check --fix
 
 clean: ## remove what was made, but not snapshots in var/
-	rm -rf $(VENV) .kafka .helm .prometheus .helm .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .kafka .helm .prometheus .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
