@@ -51,7 +51,7 @@ class Campaign:
         numbers = [form.format(self._shown + k) for k in range(count)]
         self._shown += count
         with self._lock:
-            self._waiting += map(_call, numbers)
+            self._waiting += map(call, numbers)
         return numbers
 
     def end(self) -> None:
@@ -79,7 +79,7 @@ class Campaign:
         drawn = replace(drawn, event_ms=np.full(count, now_ms, np.int64))
         with self._lock:
             shown, self._waiting = self._waiting[:SHOWN_EACH], self._waiting[SHOWN_EACH:]
-        values = [*lines(drawn), *(value.replace(b'"now"', b"%d" % now_ms) for value in shown)]
+        values = [*lines(drawn), *(at(value, now_ms) for value in shown)]
         broker.publish(RECORDS, [(None, value) for value in values], self._turn % self._partitions)
         self._turn += 1
         self._place += count
@@ -95,7 +95,12 @@ class Campaign:
         self._thread.join()
 
 
-def _call(number: str) -> bytes:
+def call(number: str) -> bytes:
     """A call that shows `number`; its times are put in when it is written."""
     call = {"id": f"spoofed-{number}", "type": "call", "from": number, "to": OTHER, "trunk": TRUNK}
     return orjson.dumps(call | {"start": "now", "end": "now", "duration": 0, "outcome": "busy", "attested": False})
+
+
+def at(call_: bytes, now_ms: int) -> bytes:
+    """It happens now."""
+    return call_.replace(b'"now"', b"%d" % now_ms)

@@ -131,7 +131,7 @@ class Scene:
 @contextmanager
 def scene(began: float, rate: int, seed: int, screenshot: Path | None, folder: Path, rules: Path) -> Iterator[Scene]:
     """Everything runs, in `folder`, and has decided something; the rules watch from now on."""
-    policy = _policy(folder / "rules")
+    policy = made_policy(folder / "rules")
     console = Console(folder / "tokens.yaml")
     # Fixed ports: a worker that is started again answers where Prometheus has known it.
     port = free_ports(len(ROLES) * WORKERS)
@@ -170,11 +170,11 @@ def scene(began: float, rate: int, seed: int, screenshot: Path | None, folder: P
             )
 
 
-def _policy(folder: Path) -> Path:
+def made_policy(folder: Path) -> Path:
     """The shipped policy, its deterministic rules alone: what a model makes of traffic that is made up is no matter."""
     shutil.copytree(CONFIGS / "lists", folder / "lists")
     tree = yaml.safe_load((CONFIGS / "policy.yaml").read_text(encoding="utf-8"))
-    tree["rules"] = [rule for rule in tree["rules"] if rule["basis"] == "deterministic"]
+    tree["rules"] = [rule for rule in tree["rules"] if rule.get("basis") == "deterministic"]
     path = folder / "policy.yaml"
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     return path

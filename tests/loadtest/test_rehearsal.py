@@ -9,7 +9,14 @@ import promql_parser
 import pytest
 import yaml
 
-from loadtest.rehearsal import ALLOWED, BUDGET_TRIPPED, DOWN, RELOAD_FAILED
+from detector.config import ROOT, load
+from detector.errors import ConfigError
+from detector.ingest.rows import Raw, open_source
+from detector.verdict.policy import Policy
+from loadtest.balance import ROWS_A_RECORD
+from loadtest.campaign import FIXED, MOBILE, at, call
+from loadtest.rehearsal import ALLOWED, BUDGET_TRIPPED, DOWN, RELOAD_FAILED, broken, mended
+from loadtest.scene import made_policy
 from loadtest.watching import ALERTS, Episode, Episodes, Wanted, alert_names, hasten, hastened, judge, table
 from tests.watching.promql import nodes, parse
 
@@ -144,3 +151,29 @@ def test_the_table_has_a_line_an_alert() -> None:
 def test_alerts_that_the_script_names_are_alerts() -> None:
     """A misspelt one would have to be silent for ever, or would allow nothing."""
     assert {DOWN, BUDGET_TRIPPED, RELOAD_FAILED, *ALLOWED} <= set(alert_names())
+
+
+@pytest.mark.parametrize("form", [FIXED, MOBILE])
+def test_a_spoofed_call_gives_the_rows_that_the_balance_counts_on(form: str) -> None:
+    """One about each of its numbers, and no reject."""
+    settings = load(ROOT / "configs" / "local.yaml")
+    values = [at(call(form.format(k)), 1_790_000_000_000) for k in (0, 179)]
+    read = open_source(settings, settings.sources[0]).read(Raw(values, (0, 0), (0, 1), (1_790_000_000_000,) * 2))
+    assert len(read.rows) == ROWS_A_RECORD * len(values)
+    assert len(set(read.rows["number"].tolist())) == len(values) + 1
+    assert not read.rejected
+
+
+def test_the_policy_file_is_broken_and_mended(tmp_path: Path) -> None:
+    """As an editor would: the broken one is refused, the mended one is another version of the same rules."""
+    path = made_policy(tmp_path / "rules")
+    text, first = path.read_text(encoding="utf-8"), Policy.load(path)
+    assert {"cli-fixed-from-abroad", "cli-mobile-unverified"} <= {rule.id for rule in first.rules}
+    assert {rule.text.basis for rule in first.rules} == {"deterministic"}
+    path.write_text(broken(text), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"policy\.yaml"):
+        Policy.load(path)
+    path.write_text(mended(text), encoding="utf-8")
+    second = Policy.load(path)
+    assert [rule.id for rule in second.rules] == [rule.id for rule in first.rules]
+    assert second.version != first.version
