@@ -5,7 +5,8 @@
                          Prometheus, real rules made quicker -> Watcher
 
 A script goes from step to step, and what does not come within its time is noted. At the end each alert must have fired
-for its cause and cleared, the others have been silent, and every record have given its rows.
+for its cause and cleared, the others have been silent, and every record have given its rows. Decided is by what a call
+itself proves (`scene.made_policy`): how a model finds traffic that is made up would say nothing.
 """
 
 import argparse
