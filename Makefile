@@ -38,7 +38,7 @@ bench: $(INSTALLED) ## whether anything costs more than it did (Java 17, Maven);
 	$(FETCH_KAFKA)
 	$(BIN)/python -m loadtest bench $(ARGS)
 
-rehearsal: $(INSTALLED) ## a worker lost, a budget tripped, a policy broken: which alerts fire (Java 17, Maven); seven minutes
+rehearsal: $(INSTALLED) ## a worker lost, a budget tripped, a policy broken: which alerts fire (Java 17, Maven, apt-get); seven minutes
 	$(FETCH_KAFKA)
 	$(BIN)/python -m loadtest rehearsal $(ARGS)
 

@@ -15,7 +15,7 @@ from detector.ingest.rows import Raw, open_source
 from detector.verdict.policy import Policy
 from loadtest.balance import ROWS_A_RECORD
 from loadtest.campaign import FIXED, MOBILE, at, call
-from loadtest.rehearsal import ALLOWED, BUDGET_TRIPPED, DOWN, RELOAD_FAILED, broken, mended
+from loadtest.rehearsal import ALLOWED, BUDGET_TRIPPED, BURN, DOWN, RELOAD_FAILED, broken, mended
 from loadtest.scene import made_policy
 from loadtest.watching import ALERTS, Episode, Episodes, Wanted, alert_names, hasten, hastened, judge, table
 from tests.watching.promql import nodes, parse
@@ -150,7 +150,7 @@ def test_the_table_has_a_line_an_alert() -> None:
 
 def test_alerts_that_the_script_names_are_alerts() -> None:
     """A misspelt one would have to be silent for ever, or would allow nothing."""
-    assert {DOWN, BUDGET_TRIPPED, RELOAD_FAILED, *ALLOWED} <= set(alert_names())
+    assert {DOWN, BURN, BUDGET_TRIPPED, RELOAD_FAILED, *ALLOWED} <= set(alert_names())
 
 
 @pytest.mark.parametrize("form", [FIXED, MOBILE])
