@@ -49,7 +49,7 @@ def test_an_order_given_to_one_process_is_obeyed_by_another(kafka: LocalKafka, t
     """Of two detect workers one holds the number, and the other says which; shadow mode outlives a kill -9 of both."""
     token, digest = new_token()
     tree = settings_tree(tmp_path, **{"bootstrap.servers": kafka.address})
-    names = ("events", "decisions", "history", "shadow", "commands", "control", "rejects")
+    names = ("events", "decisions", "history", "shadow", "commands", "control", "rejects", "labels", "vectors")
     tree["topics"] = {"partitions": 4} | {name: f"admin.{name}" for name in names}
     sources: Any = tree["sources"]
     tree["sources"] = [source | {"topic": "admin.records"} for source in sources]

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from msgspec import structs
 
 from detector.broker import TopicPartition
 from detector.broker.kafka import KafkaBroker
 from detector.broker.local import LocalKafka
 from detector.broker.topics import topic_specs
-from detector.config import Settings, load
+from detector.config import Settings, Topics, load
 from detector.errors import Recoverable
 from tests.service.harness import (
     RECORDS,
@@ -75,6 +76,8 @@ class Process:
 def settings(kafka: LocalKafka, tmp_path: Path) -> Settings:
     """A configuration file of its own topics' names, read back."""
     tree = settings_tree(tmp_path, **{"bootstrap.servers": kafka.address})
+    names = {name: f"crash.{topic}" for name, topic in structs.asdict(Topics()).items() if isinstance(topic, str)}
+    tree["topics"] = {"partitions": 4, **names}
     path = tmp_path / "detector.yaml"
     path.write_text(yaml.safe_dump(tree), encoding="utf-8")
     return load(path, os.environ | {"NUMBA_DISABLE_JIT": "0"})

@@ -110,7 +110,18 @@ class Service:
     def __init__(self, folder: Path, kafka: LocalKafka) -> None:
         tree = settings_tree(folder, **{k: str(v) for k, v in kafka.options.items()})
         tree["group"] = "watching"
-        names = ("events", "decisions", "history", "shadow", "commands", "control", "rejects", "heartbeats")
+        names = (
+            "events",
+            "decisions",
+            "history",
+            "shadow",
+            "commands",
+            "control",
+            "rejects",
+            "heartbeats",
+            "labels",
+            "vectors",
+        )
         tree["topics"] = {"partitions": 4} | {name: f"watching.{name}" for name in names}
         source: Any = tree["sources"]
         source[0] |= {"topic": "watching.records", "max_future_s": 120}
