@@ -457,7 +457,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "config_info",
         ("version",),
         "1",
-        "the configuration in force, as a hash of all but the host's name and folder",
+        "the configuration in force, as a hash of all but secrets and the host's name and folder",
         "versions that differ between processes: a rollout is half done",
     ),
     _gauge(

@@ -1,6 +1,6 @@
 """Asked: what a detect worker answers between two batches, when somebody looks at it through the admin port.
 
-desk -> number_seen, worker_seen -> what held partitions know, copied where it would change
+desk -> number_seen, partition_seen -> what held partitions know, copied where it would change
 """
 
 from collections.abc import Mapping

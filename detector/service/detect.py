@@ -387,7 +387,9 @@ class DetectRole:
             return
         self._cases_told = min((q for q in self._held if q > self._cases_told), default=min(self._held))
         part = self._held[self._cases_told].part
-        memory = part.shadow if self._settings.verdict.mode == "shadow" else part.memory
+        # A kill switch frees nobody: what was decided before it still holds.
+        all_shadow = self._rules.mode == self._settings.verdict.mode == "shadow"
+        memory = part.shadow if all_shadow else part.memory
         counts = memory.count_in_force(part.coverage.newest_ms)
         for action in SEVERITY:
             self._metrics.in_force.labels(str(part.number), action).set(counts[action])

@@ -19,7 +19,7 @@ from detector.metrics import Metrics
 from detector.records import BEAT_ID, SCHEMA_ID, I64s, NumberKind, Rows
 from detector.service.aside import Aside, Executor
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
-from detector.service.readers import Readers, tell_read, watch_readers
+from detector.service.readers import Readers, watch_readers
 from detector.service.receiving import tell_delays
 from detector.service.rejects import reject_output
 from detector.service.saying import tell_aborted, tell_assigned, tell_revoked
@@ -59,7 +59,6 @@ class IngestRole:
         readers = Readers.load(settings)
         self._readers = readers.by_topic
         self._watch = watch_readers(settings, readers, executor(1, "readers"), metrics)
-        tell_read(metrics)
         identity = f"{settings.group}-{ROLE}-{instance}"
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
@@ -155,7 +154,6 @@ class IngestRole:
         newer = self._watch.newer()
         if newer is not None:
             self._readers = newer.by_topic
-            tell_read(self._metrics)
 
     def _go_back(self) -> None:
         """Poll for a while, so that revocations arrive, then go back in what is still ours.

@@ -45,12 +45,6 @@ class Readers:
         return "mappings " + ", ".join(f"{name} {version}" for name, version in self.versions.items())
 
 
-def tell_read(metrics: Metrics) -> None:
-    """When mappings and zones were taken, and that they could be."""
-    metrics.reload_timestamp.set_to_current_time()
-    metrics.reload_success.set(1)
-
-
 def _digest(path: Path) -> str:
     try:
         return sha256(path.read_bytes()).hexdigest()[:8]

@@ -84,8 +84,6 @@ class Rules:
             if model is not None:
                 gauge.labels(model.version, str(model.simulated).lower()).set(1)
         metrics.policy_info.labels(self.policy.version, self.mode).set(1)
-        metrics.reload_timestamp.set_to_current_time()
-        metrics.reload_success.set(1)
 
 
 def watch_rules(settings: Settings, rules: Rules, executor: Executor, metrics: Metrics) -> "Watch[Rules]":

@@ -5,14 +5,14 @@ Statistics -> Clients.tell  -> lag_records, client_queue_messages, broker_round_
 """
 
 from hashlib import blake2b
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 from msgspec.structs import replace
 
 from detector.broker import TopicPartition
 from detector.broker.statistics import Statistics
-from detector.config import Settings
+from detector.config import Settings, is_secret
 from detector.metrics import Metrics
 from detector.verdict.decisions import Hold
 
@@ -20,11 +20,18 @@ VERSION_BYTES: Final = 6
 
 
 def settings_version(settings: Settings) -> str:
-    """The same for two processes that are configured alike, whatever their hosts and folders are called."""
-    alike = replace(settings, instance="", base="")
-    text = msgspec.json.encode(alike, order="sorted")
-    # Passwords are part of it: a keyed hash of nothing else, cut short, tells nobody what they are.
+    """The same for two processes that are configured alike, whatever their hosts, folders and secrets are."""
+    alike = msgspec.to_builtins(replace(settings, instance="", base=""))
+    # Everybody may read it: whoever knows the rest could try passwords against a hash of them.
+    text = msgspec.json.encode(_open(alike), order="sorted")
     return blake2b(text, digest_size=VERSION_BYTES).hexdigest()
+
+
+def _open(value: Any) -> Any:
+    """Settings without their secrets."""
+    if isinstance(value, dict):
+        return {name: _open(one) for name, one in value.items() if not is_secret(str(name))}
+    return [_open(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def tell_settings(metrics: Metrics, settings: Settings) -> None:

@@ -56,6 +56,7 @@ class Watch(Generic[T]):
         self._tried = self._last = self._seen()
         self._look_at_s = time.monotonic() + LOOK_S
         self._loading: Future[T] | None = None
+        self._tell_taken()
 
     def newer(self) -> T | None:
         """What is to be taken in place of what is in force, once when the files have changed."""
@@ -84,9 +85,14 @@ class Watch(Generic[T]):
         new = newer.told()
         log.info("in force from now on: %s; until now: %s", new, old, extra=said(Event.RELOADED, in_force=new, was=old))
         self._metrics.reloads.labels("taken").inc()
-        self._metrics.reload_success.set(1)
+        self._tell_taken()
         self._in_force = newer
         return newer
+
+    def _tell_taken(self) -> None:
+        """Here alone: another mode changes what decides, and says nothing of the files."""
+        self._metrics.reload_timestamp.set_to_current_time()
+        self._metrics.reload_success.set(1)
 
     def _seen(self) -> Seen:
         return tuple(_look(file) for file in self._files(self._in_force))

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
-from detector.config import ROOT, Settings
+from detector.config import ROOT, Mode, Settings
 from detector.errors import Recoverable
 from detector.ingest.commands import ModeChange
 from detector.metrics import Metrics
-from detector.service import switch, watch
+from detector.service import detect, switch, watch
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
 from detector.service.orders import Orders
@@ -135,12 +135,35 @@ def test_a_kill_switch_works_whatever_has_become_of_the_files(
         pair[1].step()
     Orders(broker, settings.topics).switch(change("shadow"))
     step_until_mode(pair[1], "shadow")
+    assert metrics.value("reload_success") == 0, "another mode is no newer policy"
     before = published(broker, settings)
     more(broker, records[SIZE // 2 :])
     drain(*pair)
     after = published(broker, settings)
     assert after[0] == before[0]
     assert after[1] > before[1]
+
+
+@pytest.mark.parametrize(("configured", "ordered"), [("shadow", "enforce"), ("enforce", "shadow")])
+def test_what_is_told_to_be_in_force_is_what_enforcement_acts_on(
+    settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch, configured: Mode, ordered: Mode
+) -> None:
+    """Whatever mode is configured: an order makes decisions act, and a kill switch frees nobody."""
+    monkeypatch.setattr(detect, "CASES_EVERY_S", 0.0)
+    settings = replace(settings, verdict=replace(settings.verdict, mode=configured))
+    broker, metrics = broker_with(settings, records[: SIZE // 2]), Metrics()
+    pair = IngestRole(settings, broker, metrics, "0"), DetectRole(settings, broker, metrics, "0")
+    drain(*pair)
+    Orders(broker, settings.topics).switch(change(ordered))
+    step_until_mode(pair[1], ordered)
+    more(broker, records[SIZE // 2 :])
+    drain(*pair)
+    for number in range(settings.topics.partitions):  # each is counted in its turn, after a batch
+        more(broker, records[number : number + 1])
+        drain(*pair)
+    live = [one for seen in pair[1].seen().partitions for one in seen.live if one.expires_at > seen.newest_ms]
+    told_of = metrics.by_label("in_force", "action")
+    assert told_of.get("block", 0) == sum(one.action == "block" for one in live) > 0
 
 
 def test_the_change_is_kept_for_the_audit_and_is_no_reject(settings: Settings, records: list[bytes]) -> None:

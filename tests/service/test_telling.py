@@ -27,7 +27,14 @@ def test_hosts_and_folders_do_not_make_another_configuration(settings: Settings)
     version = settings_version(settings)
     assert settings_version(replace(settings, instance="other", base="/elsewhere")) == version
     assert settings_version(replace(settings, verdict=replace(settings.verdict, mode="flag"))) != version
-    assert settings_version(replace(settings, kafka={"sasl.password": "secret"})) != version
+    assert settings_version(replace(settings, kafka={"security.protocol": "SSL"})) != version
+
+
+def test_the_version_of_a_configuration_tells_nothing_of_its_secrets(settings: Settings) -> None:
+    """It stands open at /metrics: passwords could be tried against it."""
+    log, verdict, kafka = settings.log, settings.verdict, {**settings.kafka, "ssl.key.password": "p"}
+    other = replace(settings, log=replace(log, pseudonym_key="k"), verdict=verdict, kafka=kafka)
+    assert settings_version(other) == settings_version(settings)
 
 
 def test_the_configuration_in_force_is_the_only_one_told(settings: Settings) -> None:
