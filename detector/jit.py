@@ -68,7 +68,7 @@ def kernel(function: F) -> F:
     """Compile `function` on first call: one naked loop, arrays in, nothing allocated.
 
     Nothing is allocated, so that nothing need be counted: with numba's reference counts, two atomic steps for each
-    array that is taken from a tuple or a record, counting and scoring a row took half as long again. A kernel that
+    array that is taken from a tuple or a record, counting and scoring a row took a quarter as long again. A kernel that
     makes an array does not compile.
     """
     return _compiled(function, inline="never")

@@ -18,13 +18,11 @@ from typing import Any, Final
 from detector.broker.kafka import KafkaBroker
 from detector.broker.local import LocalKafka
 from detector.broker.options import FETCH
-from detector.broker.topics import topic_specs
 from detector.config import load
 from loadtest.command import say, work_folder, write_figures
 from loadtest.configuration import configure
 from loadtest.limit import Limit, limit
-from loadtest.oracle import RECORDS as SOURCE
-from loadtest.throughput import CHUNK, SOURCE_PARTITIONS, backlog
+from loadtest.throughput import backlog, fill
 
 OTHERS: Final[Sequence[tuple[str, Any]]] = (
     ("check.crcs", False),
@@ -69,10 +67,7 @@ def measure(numbers: int, rounds: int, folder: Path) -> list[Instead]:
         settings = load(shipped)
         values = backlog(numbers, seed=1)
         with closing(KafkaBroker(settings.kafka)) as broker:
-            broker.create(topic_specs(settings, source_partitions=SOURCE_PARTITIONS))
-            for number, start in enumerate(range(0, len(values), CHUNK)):
-                chunk = [(None, value) for value in values[start : start + CHUNK]]
-                broker.publish(SOURCE, chunk, number % SOURCE_PARTITIONS)
+            fill(broker, settings, values)
         others = [_changed(folder, kafka.address, k, {name: value}) for k, (name, value) in enumerate(OTHERS)]
         for turn in range(rounds):
             before = limit(shipped, f"shipped-{turn}", len(values))

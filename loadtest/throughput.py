@@ -131,6 +131,14 @@ def measure(numbers: int, seed: int, workers: int = 1, mapping: str = PLAIN) -> 
     return work_off(backlog(numbers, seed, mapping), workers, mapping)
 
 
+def fill(broker: KafkaBroker, settings: Settings, values: Sequence[bytes]) -> None:
+    """All topics are there, and the records stand in the source's, chunk by chunk over its partitions."""
+    broker.create(topic_specs(settings, source_partitions=SOURCE_PARTITIONS))
+    for number, start in enumerate(range(0, len(values), CHUNK)):
+        chunk = [(None, value) for value in values[start : start + CHUNK]]
+        broker.publish(SOURCE, chunk, number % SOURCE_PARTITIONS)
+
+
 def work_off(values: Sequence[bytes], workers: int = 1, mapping: str = PLAIN) -> Run:
     """Records of one mapping are worked off on a broker of the run's own, and then only read."""
     with tempfile.TemporaryDirectory(prefix="loadtest-") as folder, LocalKafka() as kafka:
@@ -139,10 +147,7 @@ def work_off(values: Sequence[bytes], workers: int = 1, mapping: str = PLAIN) ->
         config = configure(Path(folder), kafka.address, "loadtest", source=source, admin=ports)
         settings = load(config)
         with closing(KafkaBroker(settings.kafka)) as broker:
-            broker.create(topic_specs(settings, source_partitions=SOURCE_PARTITIONS))
-            for number, start in enumerate(range(0, len(values), CHUNK)):
-                chunk = [(None, value) for value in values[start : start + CHUNK]]
-                broker.publish(SOURCE, chunk, number % SOURCE_PARTITIONS)
+            fill(broker, settings, values)
             run = work(kafka.pid, broker, config, len(values), sum(map(len, values)) / len(values), workers)
             bare = limit(config, f"{settings.group}-limit", len(values))
             in_force = _in_force(broker, settings)

@@ -39,6 +39,7 @@ NUMBER: Final = (
     r"^(\+[1-9][0-9]{0,14}|(short|local):[0-9]{1,14}|sender:(#[0-9a-f]{1,13}|[^#@|\x00-\x1f]{1,80}))(@[0-9]{1,3})?$"
 )
 """What `records.number_text` writes."""
+WANTED_NUMBER: Final = "wanted a number as decisions write it: +4479…, +4479…@7, short:611, sender:ACME@3"
 
 Reason = Annotated[str, Meta(min_length=1, max_length=500, description="why, for the audit")]
 
@@ -164,9 +165,7 @@ class Api:
         try:
             number = parse_number(unquote(text, errors="strict"))
         except ValueError:
-            raise Refused(
-                400, "wanted a number as decisions write it: +4479…, +4479…@7, short:611, sender:ACME@3"
-            ) from None
+            raise Refused(400, WANTED_NUMBER) from None
         seen = self._asked(lambda worker: worker.number_seen(number))
         if isinstance(seen, Elsewhere):
             told = {"error": "another worker holds this number", "partition": seen.partition, "held_by": seen.instance}
@@ -217,7 +216,7 @@ class Api:
             ttl_s=wanted.ttl_s,
         )
         if isinstance(read_command(msgspec.json.encode(command)), Rejected):
-            raise Refused(422, "wanted a number as decisions write it: +4479…, +4479…@7, short:611, sender:ACME@3")
+            raise Refused(422, WANTED_NUMBER)
         self._ordered(lambda orders: orders.give([command]))
         return json_reply(202, Accepted(command.id))
 
