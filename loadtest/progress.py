@@ -9,7 +9,7 @@ from detector.broker import TopicPartition
 from detector.broker.kafka import KafkaBroker
 from detector.config import Settings
 from detector.errors import Recoverable
-from detector.service.detect import ROLE as DETECT
+from detector.service.figures import ROLE as DETECT
 from detector.service.ingest import ROLE as INGEST
 from loadtest.oracle import RECORDS
 

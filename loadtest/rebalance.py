@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from detector.service.detect import ROLE as DETECT
+from detector.service.figures import ROLE as DETECT
 from loadtest.command import add_common, conclude, say, work_folder
 from loadtest.deployment import Deployment, deployment
 from loadtest.fleet import Fleet, Worker

@@ -13,13 +13,11 @@ from detector.admin.seen import Elsewhere, NumberSeen, Worker, WorkerSeen
 from detector.broker import Broker, Message, TopicPartition
 from detector.config import Settings
 from detector.errors import Abort, Fatal
-from detector.features.past import FORMS
-from detector.features.state import Status
 from detector.metrics import Metrics
-from detector.pipeline import SHOWN, Entry, Outcome
+from detector.pipeline import Entry, Outcome
 from detector.service.aside import Aside, Executor
 from detector.service.asked import number_seen, partition_seen
-from detector.service.drifting import Drifting
+from detector.service.figures import ROLE, Figures
 from detector.service.held import Held
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
 from detector.service.rejects import reject_output
@@ -29,20 +27,12 @@ from detector.service.saving import Saver
 from detector.service.saying import tell_aborted, tell_assigned, tell_decided, tell_revoked
 from detector.service.switch import Switch
 from detector.service.taking import THREADS, Taking
-from detector.service.telling import begin_at_zero, tell_settings
 from detector.snapshot import open_store
-from detector.verdict.challenge import WHO
-from detector.verdict.decisions import SEVERITY, Decision
-from detector.verdict.manifest import LEVELS
+from detector.verdict.decisions import Decision
 from detector.verdict.served import pack_served
 
 log = logging.getLogger(__name__)
 
-ROLE = "detect"
-DRIFT_EVERY_S: Final = 10.0
-"""Between two looks at drift, which moves by the hour: each sets sixty gauges."""
-CASES_EVERY_S: Final = 1.0
-"""Between two partitions whose decisions in force are counted: 10,000 of them take a millisecond."""
 RECENT: Final = 50
 """Decisions kept to be looked at."""
 
@@ -73,27 +63,15 @@ class DetectRole:
         self._consumer.subscribe([settings.topics.events], self)
         self._rules = Rules.load(settings)
         self._rules.tell(metrics)
-        tell_settings(metrics, settings)
-        begin_at_zero(metrics)
+        self._figures = Figures(settings, metrics, self._rules.model, clock)
         self._watch = watch_rules(settings, self._rules, executor(1, "rules"), metrics)
         self._switch = Switch(settings, broker, executor(1, "mode"))
-        self._drifting = Drifting(self._rules.model)
-        self._drift_told_s = self._cases_told_s = 0.0
-        self._cases_told = -1
-        """The partition whose decisions in force were counted last."""
         store = open_store(settings, broker.identity(settings.topics.events))
         self._taking = Taking(Restorer(settings, broker, self._rules.detector, store), executor(THREADS, "restore"))
         self._held: dict[int, Held] = {}
         self._carried: list[Message] = []
         """Polled while an aborted transaction settled, for the next step."""
         self._wait_s = settings.detect.wait_ms / 1000
-        self._gauges = (
-            metrics.state_bytes,
-            metrics.restore_seconds,
-            metrics.blocks_budget_left,
-            metrics.committed_offset,
-            metrics.heartbeat_timestamp,
-        )
         self._saver = Saver(store, settings.detect, metrics, clock, executor(1, "snapshot"))
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
 
@@ -128,17 +106,11 @@ class DetectRole:
         for at in partitions:
             self._taking.drop(at.partition)
             self._held.pop(at.partition, None)
-            for gauge in self._gauges:
-                gauge.remove(str(at.partition))
-            for form in FORMS:
-                self._metrics.numbers.remove(str(at.partition), form)
-            for action in SEVERITY:
-                self._metrics.in_force.remove(str(at.partition), action)
+            self._figures.gone(at.partition)
         self._count()
 
     def _count(self) -> None:
-        self._metrics.assigned.labels(ROLE).set(len(self._held) + len(self._taking))
-        self._metrics.replaying.set(len(self._taking))
+        self._figures.assigned(len(self._held), len(self._taking))
 
     # One step.
 
@@ -170,7 +142,10 @@ class DetectRole:
         published = self._publish(metadata)
         done = time.perf_counter()
         if messages:
-            self._observe(messages, outcomes, published, (began, polled, worked, done))
+            self._recent.extend(published)
+            tell_decided(log, published)
+            self._figures.batch(messages, outcomes, published, (began, polled, worked, done))
+            self._figures.stands(self._held, by_partition.keys() & self._held.keys(), self._rules)
         self._saver.save_one(list(self._held.values()))
         return len(messages) + len(self._taking)
 
@@ -182,7 +157,7 @@ class DetectRole:
         self._rules = (newer or self._rules).in_mode(self._switch.mode)
         self._rules.tell(self._metrics)
         if newer is not None:
-            self._drifting = Drifting(newer.model)
+            self._figures.scores_by(newer.model)
         for held in self._held.values():
             held.outputs.append(self._in_force(held.part.number, held.position))
 
@@ -198,12 +173,7 @@ class DetectRole:
             held.outputs.append(self._in_force(part.number, part.committed))
             self._held[part.number] = held
             starts[TopicPartition(self._settings.topics.events, part.number)] = taken.position
-            self._metrics.restore_seconds.labels(str(part.number)).set(taken.seconds)
-            self._metrics.committed_offset.labels(str(part.number)).set(part.committed)
-            if self._settings.ingest.heartbeat_s:  # one that never comes is missed too
-                self._metrics.heartbeat_timestamp.labels(str(part.number)).set(self._clock())
-            self._metrics.messages.inc(taken.messages)
-            self._count_rows(taken.statuses)
+            self._figures.taken(taken)
         if starts:
             self._consumer.start(starts)
             self._count()
@@ -282,18 +252,10 @@ class DetectRole:
                 continue
             published = [decision for held in ready.values() for decision in held.decisions]
             for held in ready.values():
-                self._hear(held)
+                self._figures.committed(held)
                 held.outputs, held.decisions, held.beats, held.committed = [], [], [], held.position
             return published
         return []
-
-    def _hear(self, held: Held) -> None:
-        """Its heartbeats have come from their topic to a commit: how long each took."""
-        partition, now = str(held.part.number), self._clock()
-        self._metrics.committed_offset.labels(partition).set(held.position)
-        for beat_ms in held.beats:
-            self._metrics.heartbeat_seconds.observe(max(0.0, now - beat_ms / 1000))
-            self._metrics.heartbeat_timestamp.labels(partition).set(now)
 
     def _settle(self, seconds: float) -> None:
         """Poll for so long. What the polls give is carried to the next step, a batch of it at most.
@@ -317,86 +279,6 @@ class DetectRole:
             self._consumer.resume([at for at in paused if at.partition in self._held])
 
     # What the outside sees.
-
-    def _observe(
-        self,
-        messages: Sequence[Message],
-        outcomes: Sequence[Outcome],
-        published: Sequence[Decision],
-        at: tuple[float, float, float, float],
-    ) -> None:
-        metrics, now = self._metrics, self._clock()
-        metrics.messages.inc(len(messages))
-        if len(messages) > sum(len(outcome.beats) for outcome in outcomes):
-            metrics.batch_size.labels(ROLE).observe(len(messages))
-            metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
-        margins = [margin for outcome in outcomes for margin in outcome.margins]
-        for margin in margins[:: -(-len(margins) // SHOWN) or 1]:
-            metrics.score.observe(margin)
-        for outcome in outcomes:
-            metrics.scored.inc(outcome.scored)
-            metrics.forgotten.inc(outcome.forgotten)
-            metrics.evicted.inc(outcome.evicted)
-            self._count_rows(outcome.statuses)
-            if outcome.compared is not None:
-                for level, counts in zip(LEVELS, outcome.compared.tolist(), strict=True):
-                    for who, count in zip(WHO, counts, strict=True):
-                        metrics.challenger.labels(level, who).inc(count)
-            if outcome.drawn is not None:
-                self._drifting.add(outcome.drawn, outcome.newest_ms)
-            for _, rejected in outcome.rejected:
-                metrics.rejects.labels("events", rejected.reason.value).inc()
-        newest_ms = max((outcome.newest_ms for outcome in outcomes), default=0)
-        if newest_ms:
-            metrics.lag_seconds.labels(ROLE).set(now - newest_ms / 1000)
-        self._recent.extend(published)
-        tell_decided(log, published)
-        for decision in published:
-            metrics.decisions.labels(decision.action, decision.rule, decision.service).inc()
-            for why in decision.held_back:
-                metrics.held_back.labels(why).inc()
-        for partition in {message.partition() for message in messages} & self._held.keys():
-            part = self._held[partition].part
-            left = self._rules.detector.judge.budget_left(partition, part.memory, part.coverage.newest_ms)
-            for form, numbers in part.state.forms.items():
-                metrics.numbers.labels(str(partition), form).set(numbers)
-            metrics.state_bytes.labels(str(partition)).set(part.state.nbytes)
-            metrics.blocks_budget_left.labels(str(partition)).set(left)
-        if not 0 <= now - self._drift_told_s < DRIFT_EVERY_S:
-            self._drift_told_s = now
-            self._tell_drift()
-        if not 0 <= now - self._cases_told_s < CASES_EVERY_S:
-            self._cases_told_s = now
-            self._tell_cases()
-        began, polled, worked, done = at
-        for stage, seconds in (("poll", polled - began), ("detect", worked - polled), ("publish", done - worked)):
-            metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
-
-    def _tell_drift(self) -> None:
-        metrics = self._metrics
-        metrics.drift_vectors.set(self._drifting.vectors)
-        found = self._drifting.stability()
-        if not found:
-            metrics.feature_drift.clear()
-        for name, index in found.items():
-            metrics.feature_drift.labels(name).set(index)
-
-    def _tell_cases(self) -> None:
-        """What is in force in the next of the partitions held, at its newest event time."""
-        if not self._held:
-            return
-        self._cases_told = min((q for q in self._held if q > self._cases_told), default=min(self._held))
-        part = self._held[self._cases_told].part
-        # A kill switch frees nobody: what was decided before it still holds.
-        all_shadow = self._rules.mode == self._settings.verdict.mode == "shadow"
-        memory = part.shadow if all_shadow else part.memory
-        counts = memory.count_in_force(part.coverage.newest_ms)
-        for action in SEVERITY:
-            self._metrics.in_force.labels(str(part.number), action).set(counts[action])
-
-    def _count_rows(self, statuses: Sequence[int]) -> None:
-        for status, count in zip(Status, statuses, strict=True):
-            self._metrics.rows.labels(status.name.lower()).inc(count)
 
     def number_seen(self, number: int) -> NumberSeen | Elsewhere:
         """What is known of a number, or who holds its partition."""

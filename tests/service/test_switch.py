@@ -13,7 +13,7 @@ from detector.config import ROOT, Mode, Settings
 from detector.errors import Recoverable
 from detector.ingest.commands import ModeChange
 from detector.metrics import Metrics
-from detector.service import detect, switch, watch
+from detector.service import figures, switch, watch
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
 from detector.service.orders import Orders
@@ -149,7 +149,7 @@ def test_what_is_told_to_be_in_force_is_what_enforcement_acts_on(
     settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch, configured: Mode, ordered: Mode
 ) -> None:
     """Whatever mode is configured: an order makes decisions act, and a kill switch frees nobody."""
-    monkeypatch.setattr(detect, "CASES_EVERY_S", 0.0)
+    monkeypatch.setattr(figures, "CASES_EVERY_S", 0.0)
     settings = replace(settings, verdict=replace(settings.verdict, mode=configured))
     broker, metrics = broker_with(settings, records[: SIZE // 2]), Metrics()
     pair = IngestRole(settings, broker, metrics, "0"), DetectRole(settings, broker, metrics, "0")
