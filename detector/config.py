@@ -99,7 +99,10 @@ class Source(Part, frozen=True):
         int | None, _help("refuse events later than this after their Kafka timestamp; null = off, for replays")
     ] = 120
     silent_after_s: Annotated[
-        Positive | None, _help("without events for this long of event time, its rules hold back blocks; null = off")
+        Positive | None,
+        _help(
+            "with no events for so long of event time, or half as many as usual, its rules hold back blocks; null = off"
+        ),
     ] = None
 
 

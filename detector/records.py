@@ -57,6 +57,8 @@ Rows = npt.NDArray[np.void]
 """A one-dimensional structured array of dtype `ROW`, in log order."""
 U64s = npt.NDArray[np.uint64]
 I64s = npt.NDArray[np.int64]
+I32s = npt.NDArray[np.int32]
+U16s = npt.NDArray[np.uint16]
 Bools = npt.NDArray[np.bool_]
 Arrays = Mapping[str, npt.NDArray[Any]]
 """Named arrays; together they are what a snapshot keeps of a partition."""

@@ -29,7 +29,7 @@ from detector.errors import SnapshotError
 from detector.features.catalogue import feature_hash
 from detector.records import Arrays
 
-FORMAT = 3
+FORMAT = 4
 PIECE_BYTES = 1 << 20
 """Hashed and written, or read and hashed, at once: it is still in the cache when it is looked at again."""
 HEADER_BYTES = 1 << 16
