@@ -251,6 +251,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         "near the container's limit in sum: add detect workers",
     ),
     _gauge(
+        "cases_bytes",
+        ("partition",),
+        "bytes",
+        "memory of a partition's decisions, each remembered until seven days after it expired",
+        "grows without an end: a rule or the model decides on too many, see decisions; else it is part of the memory "
+        "that a worker needs",
+    ),
+    _gauge(
         "restore_seconds",
         ("partition",),
         "seconds",
@@ -517,6 +525,7 @@ class Metrics:
     forgotten: Counter
     evicted: Counter
     state_bytes: Gauge
+    cases_bytes: Gauge
     restore_seconds: Gauge
     snapshots: Counter
     snapshot_seconds: Histogram

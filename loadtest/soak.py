@@ -7,8 +7,9 @@ The first worker of each role is spared, and lives as long as the run; the other
 most memory that the spared one holds beyond its state after the settling time is at most 2 % above the most that it
 held within it. (Of those that are killed each life begins with another backlog, and its memory with another peak: the
 most of eight such lives is more than the most of two, and says nothing of growth.) State is what the process says that
-it holds of its numbers (`detector_state_bytes`): it grows while quiet numbers become usual ones, as it must, and is
-printed beside. Handles and threads are looked at in all of them.
+it holds of its numbers and of what it decided on them (`detector_state_bytes`, `detector_cases_bytes`): it grows while
+quiet numbers become usual ones, and until every fraud has its decision, as it must, and is printed beside. Handles and
+threads are looked at in all of them.
 """
 
 import argparse
@@ -47,7 +48,7 @@ WORKERS: Final = 2
 SPARED: Final = 0
 """The ordinal of those that are never killed."""
 MEMORY: Final = "memory"
-STATE: Final = "detector_state_bytes"
+STATE: Final = ("detector_state_bytes", "detector_cases_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Sample:
     ordinal: int
     held: Vitals
     state_bytes: float = 0.0
-    """Of it in the state of numbers; asked of the one that is spared."""
+    """Of it in the state of numbers and their decisions; asked of the one that is spared."""
 
     def measured(self, what: str) -> float:
         """`handles`, `threads`, or memory beyond the state in bytes."""
@@ -205,8 +206,11 @@ def _sampled(fleet: Fleet, at_s: float) -> list[Sample]:
 
 
 def _state_bytes(worker: Worker) -> float:
-    """What the spared one says that it holds of its numbers; 0 of the others, who may be down."""
-    return scrape(worker.url).total(STATE) if worker.ordinal == SPARED else 0.0
+    """What the spared one says that it holds of its numbers and decisions; 0 of the others, who may be down."""
+    if worker.ordinal != SPARED:
+        return 0.0
+    told = scrape(worker.url)
+    return sum(told.total(name) for name in STATE)
 
 
 def spans(seen: Sequence[Seen], began: float) -> list[tuple[float, float, float]]:

@@ -206,7 +206,14 @@ PIPELINE: Final = Board(
                 Panel("Rows by what became of them", {"{{status}}": _rate("rows_total", "status")}, "cps"),
                 Panel("Rows scored", {"{{instance}}": _rate("scored_total", "instance")}, "cps"),
                 Panel("Numbers held", {"{{form}}": "sum by (form) (detector_numbers)"}),
-                Panel("Memory of the state", {"{{instance}}": "sum by (instance) (detector_state_bytes)"}, "bytes"),
+                Panel(
+                    "Memory of the state",
+                    {
+                        "numbers, {{instance}}": "sum by (instance) (detector_state_bytes)",
+                        "decisions, {{instance}}": "sum by (instance) (detector_cases_bytes)",
+                    },
+                    "bytes",
+                ),
                 Panel(
                     "Numbers let go of",
                     {"silent": _rate("forgotten_total"), "for want of room": _rate("evicted_total")},

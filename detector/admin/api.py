@@ -28,6 +28,7 @@ from detector.ingest.commands import Command, ModeChange, Scope, read_command
 from detector.records import parse_number
 from detector.verdict.decisions import Decision
 from detector.verdict.reasons import DIGITS, explain
+from detector.verdict.slot import Slot
 
 MOST: Final = 1_000
 """Decisions in one answer."""
@@ -185,15 +186,16 @@ class Api:
         held = [one for one in seen.partitions if only in (None, one.partition)]
         now_ms = self._now_ms()
         found = [
-            decision
+            slot
             for one in held
-            for decision in one.live
-            if decision.expires_at > now_ms
-            and all(getattr(decision, name) == value for name, value in equal.items())
-            and (decision.action not in FREED or "action" in equal)
+            for slot in one.live
+            if slot.expires_at > now_ms
+            and all(getattr(slot, name) == value for name, value in equal.items())
+            and (slot.action not in FREED or "action" in equal)
         ]
-        found.sort(key=lambda decision: (-decision.issued_at, decision.decision_id))
-        told = DecisionsTold(seen.instance, tuple(one.partition for one in held), len(found), tuple(found[:limit]))
+        found.sort(key=lambda slot: (-slot.issued_at, slot.decision_id))
+        newest = tuple(slot.decision() for slot in found[:limit])
+        told = DecisionsTold(seen.instance, tuple(one.partition for one in held), len(found), newest)
         return json_reply(200, told)
 
     def partitions(self, request: Request, caller: Caller) -> Reply:
@@ -337,10 +339,10 @@ def _partition_told(one: PartitionSeen, now_s: float) -> PartitionTold:
     )
 
 
-def counted(decisions: Iterable[Decision], now_s: float) -> dict[str, int]:
+def counted(slots: Iterable[Slot], now_s: float) -> dict[str, int]:
     """How many are in force, by action."""
     counts: dict[str, int] = {}
-    for decision in decisions:
-        if decision.expires_at > now_s * 1000:
-            counts[decision.action] = counts.get(decision.action, 0) + 1
+    for slot in slots:
+        if slot.expires_at > now_s * 1000:
+            counts[slot.action] = counts.get(slot.action, 0) + 1
     return dict(sorted(counts.items()))

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from detector.verdict.decisions import Decision
 from detector.verdict.model import Model
+from detector.verdict.slot import Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class PartitionSeen:
     unsaved_rows: int
     snapshot_at_s: float
     budget_left: int
-    live: tuple[Decision, ...]
-    shadow: tuple[Decision, ...]
+    live: tuple[Slot, ...]
+    shadow: tuple[Slot, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,6 @@ def partition_seen(one: Held, rules: Rules) -> PartitionSeen:
         unsaved_rows=one.rows_since_snapshot,
         snapshot_at_s=one.snapshot_at,
         budget_left=rules.detector.judge.budget_left(part.number, part.memory, newest_ms),
-        live=part.memory.decisions(),
-        shadow=part.shadow.decisions(),
+        live=part.memory.slots(),
+        shadow=part.shadow.slots(),
     )

@@ -43,6 +43,7 @@ class Figures:
         """The partition whose decisions in force were counted last."""
         self._of_partition = (
             metrics.state_bytes,
+            metrics.cases_bytes,
             metrics.restore_seconds,
             metrics.blocks_budget_left,
             metrics.committed_offset,
@@ -97,6 +98,7 @@ class Figures:
             for form, numbers in part.state.forms.items():
                 self._metrics.numbers.labels(str(partition), form).set(numbers)
             self._metrics.state_bytes.labels(str(partition)).set(part.state.nbytes)
+            self._metrics.cases_bytes.labels(str(partition)).set(part.memory.nbytes + part.shadow.nbytes)
             self._metrics.blocks_budget_left.labels(str(partition)).set(left)
         now = self._clock()
         if not 0 <= now - self._drift_told_s < DRIFT_EVERY_S:

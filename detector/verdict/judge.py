@@ -32,6 +32,7 @@ from detector.verdict.matching import Matcher
 from detector.verdict.memory import Case, Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import KINDS, Policy, Rule
+from detector.verdict.slot import Slot
 from detector.verdict.writing import Writer, zone_text
 
 __all__ = ["Judge", "Moment"]
@@ -187,7 +188,7 @@ class Judge:
             last_part = (current.expires_at - current.issued_at) // RENEW_SHARE
             due = as_of_ms >= current.expires_at - last_part
             if due and not self._holds.of_renewal(rule, case.number, moment, row):
-                yield self._writer.renewed(rule, current, moment, row)
+                yield self._writer.renewed(rule, current.decision(), moment, row)
 
     def _obey(self, moment: Moment, row: int, subject: "_Subject", live: Memory) -> Iterator[Decision]:
         """1. A command, for each service that it names; a release of `all` scopes ends each that is in force."""
@@ -212,7 +213,7 @@ class Judge:
                 yield self._writer.by_operator(command, case, action, held, moment, row, before)
 
 
-def _is_meant(ends: Ends, current: Decision | None) -> bool:
+def _is_meant(ends: Ends, current: Slot | None) -> bool:
     """Whether what is in force is what a command is to end."""
     return current is not None and (current.rule, current.since) == (ends.rule, ends.since)
 

@@ -9,6 +9,7 @@ decision of each case.
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from detector.errors import SnapshotError
 from detector.records import parse_number
 from detector.verdict.decisions import Decision
+from detector.verdict.slot import Slot
 
 HOUR_MS: Final = 3_600_000
 KEEP_MS: Final = 7 * 24 * HOUR_MS
@@ -41,20 +43,16 @@ def case_of(decision: Decision) -> Case:
     return Case(parse_number(decision.number), decision.service, decision.scope)
 
 
-def is_counted(decision: Decision) -> bool:
-    """Whether a decision takes from the block budget: a block that a rule decided."""
-    return decision.action == "block" and decision.source == "detector"
-
-
 class Memory:
     """Latest decision by case, and how many of them are blocks that rules began in each hour of event time."""
 
     def __init__(self) -> None:
-        self._cases: dict[Case, Decision] = {}
+        self._slots: dict[Case, Slot] = {}
         self._by_number: dict[int, list[Case]] = {}
         self._blocks: Counter[int] = Counter()
         self._newest_ms = 0
         self._prune_at = PRUNE_AT
+        self._nbytes = 0
 
     @staticmethod
     def rebuild(messages: Iterable[tuple[bytes, bytes | None]]) -> "Memory":
@@ -75,51 +73,52 @@ class Memory:
 
     def apply(self, decision: Decision) -> None:
         """`decision` is the latest of its case."""
-        case = case_of(decision)
-        before = self._cases.get(case)
+        case, slot = case_of(decision), Slot.of(decision)
+        before = self._slots.get(case)
         if before is None:
             self._by_number.setdefault(case.number, []).append(case)
-        elif is_counted(before):
-            self._blocks[before.since // HOUR_MS] -= 1
-        self._cases[case] = decision
-        self._newest_ms = max(self._newest_ms, decision.issued_at)
-        if is_counted(decision):
-            self._blocks[decision.since // HOUR_MS] += 1
-        if len(self._cases) >= self._prune_at:
+        else:
+            self._take_off(before)
+        self._slots[case] = slot
+        self._nbytes += slot.nbytes
+        self._newest_ms = max(self._newest_ms, slot.issued_at)
+        if slot.is_counted:
+            self._blocks[slot.since // HOUR_MS] += 1
+        if len(self._slots) >= self._prune_at:
             self._prune()
 
     def latest(self, case: Case, as_of_ms: int) -> Decision | None:
         """The case's last decision, in force or not; None when it expired more than 7 days before."""
-        decision = self._cases.get(case)
-        return decision if decision and decision.expires_at + KEEP_MS > as_of_ms else None
+        slot = self._slots.get(case)
+        return slot.decision() if slot and slot.expires_at + KEEP_MS > as_of_ms else None
 
-    def in_force(self, case: Case, as_of_ms: int) -> Decision | None:
+    def in_force(self, case: Case, as_of_ms: int) -> Slot | None:
         """The decision that holds in the case."""
-        decision = self._cases.get(case)
-        return decision if decision and decision.expires_at > as_of_ms else None
+        slot = self._slots.get(case)
+        return slot if slot and slot.expires_at > as_of_ms else None
 
     def count_in_force(self, as_of_ms: int) -> Counter[str]:
         """How many decisions of each action hold. All cases are looked at."""
-        return Counter(decision.action for decision in self._cases.values() if decision.expires_at > as_of_ms)
+        return Counter(slot.action for slot in self._slots.values() if slot.expires_at > as_of_ms)
 
     def protected(self, case: Case, as_of_ms: int) -> bool:
         """Whether a release or an allow of the case, or of all scopes, keeps analytics rules away."""
         return any(
-            decision is not None and (decision.protected_until or 0) > as_of_ms
-            for decision in (self._cases.get(case), self._cases.get(Case(case.number, case.service, "all")))
+            slot is not None and (slot.protected_until or 0) > as_of_ms
+            for slot in (self._slots.get(case), self._slots.get(Case(case.number, case.service, "all")))
         )
 
     def cases_of(self, number: int) -> tuple[Case, ...]:
         """Every case of a number, oldest first."""
         return tuple(self._by_number.get(number, ()))
 
-    def decisions(self) -> tuple[Decision, ...]:
-        """The last of every case that is remembered, in force or not."""
-        return tuple(self._cases.values())
+    def slots(self) -> tuple[Slot, ...]:
+        """The last decision of every case that is remembered, in force or not."""
+        return tuple(self._slots.values())
 
     def decisions_of(self, number: int) -> tuple[Decision, ...]:
         """The last of every case of a number, oldest case first."""
-        return tuple(self._cases[case] for case in self.cases_of(number))
+        return tuple(self._slots[case].decision() for case in self.cases_of(number))
 
     def blocks_in(self, as_of_ms: int) -> int:
         """Cases that a rule began to block in the hour of event time that `as_of_ms` lies in."""
@@ -127,27 +126,38 @@ class Memory:
 
     def __len__(self) -> int:
         """Cases remembered."""
-        return len(self._cases)
+        return len(self._slots)
+
+    @property
+    def nbytes(self) -> int:
+        """What the cases take of the process's memory, about."""
+        return self._nbytes
 
     def _forget(self, key: bytes) -> None:
-        for case, decision in self._cases.items():
-            if decision.key().encode() == key:
+        """Of a deleted key; one that is no case's says nothing."""
+        with suppress(ValueError):
+            number, service, scope = key.decode().rsplit("|", 2)
+            case = Case(parse_number(number), service, scope)
+            if case in self._slots:
                 self._drop([case])
-                return
 
     def _prune(self) -> None:
         horizon = self._newest_ms - PRUNE_MS
-        self._drop([case for case, decision in self._cases.items() if decision.expires_at < horizon])
+        self._drop([case for case, slot in self._slots.items() if slot.expires_at < horizon])
         self._blocks = +self._blocks
-        self._prune_at = max(PRUNE_AT, 2 * len(self._cases))
+        self._prune_at = max(PRUNE_AT, 2 * len(self._slots))
 
     def _drop(self, cases: list[Case]) -> None:
         for case in cases:
-            decision = self._cases.pop(case)
-            if is_counted(decision):
-                self._blocks[decision.since // HOUR_MS] -= 1
+            self._take_off(self._slots.pop(case))
             left = [other for other in self._by_number[case.number] if other != case]
             if left:
                 self._by_number[case.number] = left
             else:
                 del self._by_number[case.number]
+
+    def _take_off(self, slot: Slot) -> None:
+        """What it counted for."""
+        self._nbytes -= slot.nbytes
+        if slot.is_counted:
+            self._blocks[slot.since // HOUR_MS] -= 1

@@ -8,6 +8,7 @@ from detector.errors import SnapshotError
 from detector.records import parse_number
 from detector.verdict.decisions import Decision
 from detector.verdict.memory import HOUR_MS, KEEP_MS, PRUNE_AT, PRUNE_MS, Case, Memory
+from detector.verdict.slot import Slot
 from tests.verdict.moments import MOBILE, START_MS
 from tests.verdict.test_decisions import change
 
@@ -29,7 +30,7 @@ def test_a_decision_is_in_force_until_it_expires() -> None:
     """
     decision = change(issued_at=START_MS, expires_at=START_MS + 1000)
     memory = after(decision)
-    assert memory.in_force(CASE, START_MS + 999) == decision
+    assert memory.in_force(CASE, START_MS + 999) == Slot.of(decision)
     assert memory.in_force(CASE, START_MS + 1000) is None
     assert memory.latest(CASE, START_MS + 999 + KEEP_MS) == decision
     assert memory.latest(CASE, START_MS + 1000 + KEEP_MS) is None
@@ -52,9 +53,9 @@ def test_decisions_in_force_are_counted_by_action() -> None:
 def test_the_latest_decision_of_a_case_holds() -> None:
     """Whatever was before."""
     memory = after(change(version=1), change(version=2, action="release"))
-    decision = memory.in_force(CASE, START_MS)
-    assert decision is not None
-    assert decision.version == 2
+    slot = memory.in_force(CASE, START_MS)
+    assert slot is not None
+    assert slot.decision().version == 2
     assert len(memory) == 1
 
 
@@ -116,7 +117,7 @@ def test_a_number_and_the_whole_are_told_with_the_last_of_each_case() -> None:
     first, other = change(), change(number="+99970000002")
     last = change(version=2, action="release")
     memory = after(first, other, last)
-    assert memory.decisions() == (last, other)
+    assert memory.slots() == (Slot.of(last), Slot.of(other))
     assert memory.decisions_of(parse_number(first.number)) == (last,)
     assert memory.decisions_of(parse_number("+99970000009")) == ()
 

@@ -1,0 +1,74 @@
+"""Slot: what memory holds of a case's latest decision.
+
+    Decision -> Slot.of -> Slot -> Slot.decision -> the same Decision
+
+A row that matches a rule asks its case for a few words only. The whole decision, reasons, counts and evidence, is
+wanted when it is superseded or looked at: until then it is held as compressed JSON.
+"""
+
+import zlib
+from typing import Final
+
+import msgspec
+
+from detector.features.catalogue import FEATURES
+from detector.verdict.decisions import Action, Decision, Service
+
+SLOT_BYTES: Final = 600
+"""What a slot takes beside its packed decision: its words, its case, and its places in the memory's tables
+(`tests/verdict/test_slot.py` holds this to what Python counts)."""
+LEVEL: Final = 1
+"""zlib's quickest."""
+
+
+def _words() -> bytes:
+    """What is likely to stand in a decision: zlib finds it here. Nothing packed leaves the process."""
+    counts = ",".join(f'"{feature.name}":0.0' for feature in FEATURES)
+    reasons = ",".join(f'{{"feature":"{one.name}","unit":"{one.unit}","sentence":"{one.meaning}' for one in FEATURES)
+    fields = ",".join(f'"{name}":null' for name in Decision.__struct_encode_fields__)
+    return f"{counts}{reasons}{fields}".encode()
+
+
+_WORDS: Final = _words()
+
+
+class Slot(msgspec.Struct, frozen=True, gc=False):
+    """A case's latest decision; the words that are asked for row by row, and all of it."""
+
+    decision_id: str
+    service: Service
+    action: Action
+    rule: str
+    issued_at: int
+    since: int
+    expires_at: int
+    protected_until: int | None
+    is_counted: bool
+    """Whether it takes from the block budget: a block that a rule decided."""
+    packed: bytes
+
+    @staticmethod
+    def of(decision: Decision) -> "Slot":
+        """The slot that `decision` fills."""
+        packing = zlib.compressobj(LEVEL, zdict=_WORDS)
+        return Slot(
+            decision.decision_id,
+            decision.service,
+            decision.action,
+            decision.rule,
+            decision.issued_at,
+            decision.since,
+            decision.expires_at,
+            decision.protected_until,
+            decision.action == "block" and decision.source == "detector",
+            packing.compress(decision.to_json()) + packing.flush(),
+        )
+
+    def decision(self) -> Decision:
+        """All of it."""
+        return Decision.from_json(zlib.decompressobj(zdict=_WORDS).decompress(self.packed))
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes of the process's memory, about."""
+        return SLOT_BYTES + len(self.packed)
