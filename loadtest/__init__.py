@@ -5,6 +5,7 @@
     peers        other engines do a smaller job on the same records in the same run, and what each of them costs
     ingest       ingest's kernels alone, by source, beside the general way that they must equal; no broker
     state        what numbers take in memory, and what a row costs when there are many of them; no broker
+    held         throughput where detect holds so many numbers already
     bench        whether anything costs more than it did: ratios, against a committed baseline
     faults       nemeses strike, oracles say what was lost or is there twice
     recovery     kill -9 under load: the time until every partition is decided on again

@@ -9,6 +9,7 @@ from loadtest import (
     faults,
     fetching,
     fuzz,
+    held,
     ingest,
     latency,
     rebalance,
@@ -23,7 +24,7 @@ from loadtest import (
 from loadtest.peers import command as peers
 
 COMMANDS = (
-    *(throughput, latency, peers, ingest, state, fetching, bench),
+    *(throughput, latency, peers, ingest, state, held, fetching, bench),
     *(faults, recovery, rebalance, start, release, soak, fuzz, rehearsal),
 )
 

@@ -42,7 +42,7 @@ from loadtest.ingest import FORMS, PLAIN, calls
 from loadtest.limit import Limit, limit
 from loadtest.oracle import RECORDS as SOURCE
 from loadtest.processes import RoleProcess, Watched, cpu_s, peak_bytes
-from loadtest.scrape import scrape
+from loadtest.scrape import Scraped, scrape
 from loadtest.versions import InForce, Versions
 
 SOURCE_PARTITIONS: Final = 4
@@ -132,8 +132,13 @@ def measure(numbers: int, seed: int, workers: int = 1, mapping: str = PLAIN) -> 
 
 
 def fill(broker: KafkaBroker, settings: Settings, values: Sequence[bytes]) -> None:
-    """All topics are there, and the records stand in the source's, chunk by chunk over its partitions."""
+    """All topics are there, and the records stand in the source's."""
     broker.create(topic_specs(settings, source_partitions=SOURCE_PARTITIONS))
+    feed(broker, values)
+
+
+def feed(broker: KafkaBroker, values: Sequence[bytes]) -> None:
+    """The records stand in the source's topic, chunk by chunk over its partitions."""
     for number, start in enumerate(range(0, len(values), CHUNK)):
         chunk = [(None, value) for value in values[start : start + CHUNK]]
         broker.publish(SOURCE, chunk, number % SOURCE_PARTITIONS)
@@ -173,27 +178,37 @@ def work(
 ) -> Run:
     """So many processes of each role work off what stands in the source's topic; its topics are there, and empty."""
     settings = load(config)
-    sources = [TopicPartition(SOURCE, partition) for partition in range(SOURCE_PARTITIONS)]
-    events = [TopicPartition(settings.topics.events, q) for q in range(settings.topics.partitions)]
     broker_before = cpu_s(broker_pid)
     with ExitStack() as stack:
         roles = {(role, k): stack.enter_context(RoleProcess(role, config, k)) for k in range(workers) for role in ROLES}
-        seconds, before, share = first_to_last_commit(
-            lambda: committed(broker, f"{settings.group}-ingest", sources),
-            lambda: _is_done(broker, settings, events),
-            roles,
-            records,
-        )
-        cpu = dict.fromkeys(ROLES, 0.0)
-        peak = dict.fromkeys(ROLES, 0)
-        for (role, k), process in roles.items():
-            cpu[role] += (cpu_s(process.pid) - before[role, k]) / share
-            peak[role] += peak_bytes(process.pid)
-        cpu["broker"] = cpu_s(broker_pid) - broker_before
-        counted = _scrape(settings, workers)
+        run = clocked(broker, settings, records, record_bytes, roles)
+        run.cpu_s["broker"] = cpu_s(broker_pid) - broker_before
+    return run
+
+
+def clocked(
+    broker: KafkaBroker,
+    settings: Settings,
+    records: int,
+    record_bytes: float,
+    roles: Mapping[tuple[str, int], RoleProcess],
+) -> Run:
+    """What the processes, by role and ordinal, come to from ingest's first commit on; without the broker's time."""
+    sources = [TopicPartition(SOURCE, partition) for partition in range(SOURCE_PARTITIONS)]
+    workers = len(roles) // len(ROLES)
+    seconds, before, share = first_to_last_commit(
+        lambda: committed(broker, f"{settings.group}-ingest", sources),
+        lambda: is_done(broker, settings),
+        roles,
+        records,
+    )
+    cpu = dict.fromkeys(ROLES, 0.0)
+    peak = dict.fromkeys(ROLES, 0)
+    for (role, k), process in roles.items():
+        cpu[role] += (cpu_s(process.pid) - before[role, k]) / share
+        peak[role] += peak_bytes(process.pid)
     machine = f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}"
-    done = counted["rows"], counted["scored"], counted["decisions"]
-    return Run(records, record_bytes, *done, seconds, cpu, peak, machine, workers)
+    return Run(records, record_bytes, *detect_counts(settings, workers), seconds, cpu, peak, machine, workers)
 
 
 def free_ports(count: int = 2) -> int:
@@ -249,8 +264,9 @@ def committed(broker: KafkaBroker, group: str, ats: Sequence[TopicPartition], *,
     return 0 if everywhere and None in offsets else sum(offset or 0 for offset in offsets)
 
 
-def _is_done(broker: KafkaBroker, settings: Settings, events: Sequence[TopicPartition]) -> bool:
+def is_done(broker: KafkaBroker, settings: Settings) -> bool:
     """Whether at most the marker of its last transaction lies ahead of detect in every partition."""
+    events = [TopicPartition(settings.topics.events, q) for q in range(settings.topics.partitions)]
     try:
         done = broker.committed(f"{settings.group}-detect", events)
     except Recoverable:
@@ -258,12 +274,18 @@ def _is_done(broker: KafkaBroker, settings: Settings, events: Sequence[TopicPart
     return all((done[at] or 0) >= broker.watermarks(at)[1] - 1 for at in events)
 
 
-def _scrape(settings: Settings, workers: int) -> dict[str, int]:
-    """What the detect processes say that they have done."""
+def detect_told(settings: Settings, workers: int = 1) -> list[Scraped]:
+    """What the detect processes say of themselves."""
     first = settings.admin.port + ROLES.index("detect")
-    told = [scrape(f"http://{settings.admin.host}:{first + 2 * k}") for k in range(workers)]
+    return [scrape(f"http://{settings.admin.host}:{first + 2 * k}") for k in range(workers)]
+
+
+def detect_counts(settings: Settings, workers: int = 1) -> tuple[int, int, int]:
+    """Rows, rows scored and decisions of the detect processes since they began."""
+    told = detect_told(settings, workers)
     names = ("rows", "scored", "decisions")
-    return {name: int(sum(one.total(f"detector_{name}_total") for one in told)) for name in names}
+    rows, scored, decisions = (int(sum(one.total(f"detector_{name}_total") for one in told)) for name in names)
+    return rows, scored, decisions
 
 
 def table(runs: Sequence[Run]) -> str:

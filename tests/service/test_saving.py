@@ -1,7 +1,9 @@
 """Snapshots beside the stream: when they are due, and what happens when the disk is full."""
 
 import logging
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,6 +145,7 @@ def test_partitions_share_the_rows_that_a_restart_may_have_to_replay(tmp_path: P
         for part, count in zip(parts, rows, strict=True):
             part.rows_since_snapshot = count
         for _ in range(3):
+            clock.now += 10  # nothing is written for as long
             one.save_one(parts)
             one.wait()
         return [part.rows_since_snapshot for part in parts]
@@ -153,6 +156,36 @@ def test_partitions_share_the_rows_that_a_restart_may_have_to_replay(tmp_path: P
     assert after(700, 0, 300) == [700, 0, 0]
     one.close()
     assert [store.offsets(q) for q in range(3)] == [[], [50], [50]]
+
+
+def test_the_writer_rests_as_long_as_it_wrote(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is due: else snapshots of millions of numbers would take more of a processor than the rows do.
+
+    clock    0 s      0.2 s          a minute
+    due      both     the second     the second
+    done     one      none: resting  the other
+    """
+    save = Store.save
+
+    def slowly(*arguments: Any) -> Path:
+        time.sleep(0.3)
+        return save(*arguments)
+
+    clock = Clock()
+    one, store = saver(tmp_path, clock, Metrics())
+    parts = [Held(detector_for(settings).fresh(q, Memory(), Memory()), position=50, committed=50) for q in range(2)]
+    for part, rows in zip(parts, (2_000, 1_000), strict=True):
+        part.rows_since_snapshot = rows
+    one.save_one(parts)  # makes room
+    one.wait()
+    monkeypatch.setattr(Store, "save", slowly)
+    for clock.now, offsets in ((0.0, [[50], []]), (0.2, [[50], []]), (60.0, [[50], [50]])):
+        one.save_one(parts)
+        one.wait()
+        assert [store.offsets(q) for q in range(2)] == offsets
+    one.close()
 
 
 def test_the_stream_stands_still_for_a_copy_only_and_that_is_measured(tmp_path: Path, held: Held) -> None:
