@@ -9,7 +9,6 @@ decision of each case.
 
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,7 +16,7 @@ import msgspec
 from detector.errors import SnapshotError
 from detector.records import parse_number
 from detector.verdict.decisions import Decision
-from detector.verdict.slot import Slot
+from detector.verdict.slot import FIELDS, Slot
 
 HOUR_MS: Final = 3_600_000
 KEEP_MS: Final = 7 * 24 * HOUR_MS
@@ -53,6 +52,8 @@ class Memory:
         self._newest_ms = 0
         self._prune_at = PRUNE_AT
         self._nbytes = 0
+        self._words = FIELDS
+        """Of the first decision that has reasons: the others are much like it."""
 
     @staticmethod
     def rebuild(messages: Iterable[tuple[bytes, bytes | None]]) -> "Memory":
@@ -60,11 +61,14 @@ class Memory:
 
         A value of None deletes its case. Raises `SnapshotError` for a value that is no decision.
         """
-        memory = Memory()
+        latest: dict[bytes, bytes] = {}
         for key, value in messages:
             if value is None:
-                memory._forget(key)
-                continue
+                latest.pop(key, None)
+            else:
+                latest[key] = value
+        memory = Memory()
+        for key, value in latest.items():
             try:
                 memory.apply(Decision.from_json(value))
             except (msgspec.DecodeError, ValueError) as error:
@@ -73,7 +77,9 @@ class Memory:
 
     def apply(self, decision: Decision) -> None:
         """`decision` is the latest of its case."""
-        case, slot = case_of(decision), Slot.of(decision)
+        case, slot = case_of(decision), Slot.of(decision, self._words)
+        if self._words is FIELDS and decision.reasons:
+            self._words = decision.to_json()
         before = self._slots.get(case)
         if before is None:
             self._by_number.setdefault(case.number, []).append(case)
@@ -132,14 +138,6 @@ class Memory:
     def nbytes(self) -> int:
         """What the cases take of the process's memory, about."""
         return self._nbytes
-
-    def _forget(self, key: bytes) -> None:
-        """Of a deleted key; one that is no case's says nothing."""
-        with suppress(ValueError):
-            number, service, scope = key.decode().rsplit("|", 2)
-            case = Case(parse_number(number), service, scope)
-            if case in self._slots:
-                self._drop([case])
 
     def _prune(self) -> None:
         horizon = self._newest_ms - PRUNE_MS

@@ -11,25 +11,17 @@ from typing import Final
 
 import msgspec
 
-from detector.features.catalogue import FEATURES
 from detector.verdict.decisions import Action, Decision, Service
 
-SLOT_BYTES: Final = 600
-"""What a slot takes beside its packed decision: its words, its case, and its places in the memory's tables
+SLOT_BYTES: Final = 700
+"""What a slot takes beside its packed decision: its fields, its case, and its places in the memory's tables
 (`tests/verdict/test_slot.py` holds this to what Python counts)."""
 LEVEL: Final = 1
 """zlib's quickest."""
 
 
-def _words() -> bytes:
-    """What is likely to stand in a decision: zlib finds it here. Nothing packed leaves the process."""
-    counts = ",".join(f'"{feature.name}":0.0' for feature in FEATURES)
-    reasons = ",".join(f'{{"feature":"{one.name}","unit":"{one.unit}","sentence":"{one.meaning}' for one in FEATURES)
-    fields = ",".join(f'"{name}":null' for name in Decision.__struct_encode_fields__)
-    return f"{counts}{reasons}{fields}".encode()
-
-
-_WORDS: Final = _words()
+FIELDS: Final = ",".join(f'"{name}":null' for name in Decision.__struct_encode_fields__).encode()
+"""Words that stand in every decision. Those of another decision are better ones: whoever has one uses it."""
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
@@ -46,11 +38,13 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
     is_counted: bool
     """Whether it takes from the block budget: a block that a rule decided."""
     packed: bytes
+    words: bytes
+    """What is likely to stand in a decision: zlib finds it here, and writes down where."""
 
     @staticmethod
-    def of(decision: Decision) -> "Slot":
+    def of(decision: Decision, words: bytes = FIELDS) -> "Slot":
         """The slot that `decision` fills."""
-        packing = zlib.compressobj(LEVEL, zdict=_WORDS)
+        packing = zlib.compressobj(LEVEL, zdict=words)
         return Slot(
             decision.decision_id,
             decision.service,
@@ -62,11 +56,12 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
             decision.protected_until,
             decision.action == "block" and decision.source == "detector",
             packing.compress(decision.to_json()) + packing.flush(),
+            words,
         )
 
     def decision(self) -> Decision:
         """All of it."""
-        return Decision.from_json(zlib.decompressobj(zdict=_WORDS).decompress(self.packed))
+        return Decision.from_json(zlib.decompressobj(zdict=self.words).decompress(self.packed))
 
     @property
     def nbytes(self) -> int:
