@@ -17,14 +17,14 @@ import msgspec
 import numpy as np
 
 from detector.broker import Broker, Message, TopicPartition
-from detector.config import Settings, convert
+from detector.config import Mode, Settings
 from detector.errors import Fatal, Rejected
 from detector.features.state import Status
 from detector.ingest.rows import Raw, open_source, unpack_message
 from detector.ingest.zones import ZoneTable
 from detector.pipeline import Detector, Entry, Part
 from detector.records import Rows
-from detector.verdict.judge import Judge
+from detector.service.rules import Rules
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
@@ -123,13 +123,6 @@ def published_rejects(messages: Iterable[Message]) -> Counter[Refusal]:
     return found
 
 
-def detector_for(settings: Settings) -> Detector:
-    """The core, as the detect role builds it."""
-    model = Model.load(settings.path(settings.model.bundle))
-    policy = Policy.load(settings.path(settings.verdict.policy))
-    return Detector(settings, Judge(policy, model, ZoneTable.load(settings.path(settings.home.zones)), settings), model)
-
-
 def expected_decisions(broker: Broker, settings: Settings) -> Counter[Decided]:
     """The multiset of decisions that one undisturbed pass over the internal log makes."""
     return expected_outcomes(broker, settings)[0]
@@ -137,7 +130,7 @@ def expected_decisions(broker: Broker, settings: Settings) -> Counter[Decided]:
 
 def expected_outcomes(broker: Broker, settings: Settings) -> tuple[Counter[Decided], Counter[bytes]]:
     """The decisions of such a pass, and the vectors that it keeps as it scored them."""
-    detector = detector_for(settings)
+    detector = Rules.load(settings).detector
     decided: Counter[Decided] = Counter()
     served: Counter[bytes] = Counter()
     for partition in range(settings.topics.partitions):
@@ -178,7 +171,7 @@ class Oracle:
         self._models: dict[str, Model] = {}
         self._policies: dict[str, Policy] = {}
         self._zones = ZoneTable.load(settings.path(settings.home.zones))
-        self._detectors: dict[InForce, Detector] = {}
+        self._rules: dict[InForce, Rules] = {}
         at_first = InForce(
             settings.verdict.mode,
             self.learn_model(settings.path(settings.model.bundle)),
@@ -222,18 +215,13 @@ class Oracle:
 
     def _by(self, by: InForce) -> Detector:
         """The core as it decides where `control` names these."""
-        if by not in self._detectors:
+        if by not in self._rules:
             if by.model not in self._models or by.policy not in self._policies:
                 known = f"{sorted(self._models)} and {sorted(self._policies)}"
                 raise Fatal(f"control: wanted a model and a policy of this run, {known} (got {by.model}, {by.policy})")
-            tree = msgspec.to_builtins(self._settings)
-            tree["verdict"]["mode"] = by.mode
-            settings = convert(tree, Settings, "settings of the oracle")
-            model = self._models[by.model]
-            self._detectors[by] = Detector(
-                settings, Judge(self._policies[by.policy], model, self._zones, settings), model
-            )
-        return self._detectors[by]
+            rules = Rules.of(self._models[by.model], None, self._policies[by.policy], self._zones, self._settings)
+            self._rules[by] = rules.in_mode(msgspec.convert(by.mode, Mode))
+        return self._rules[by].detector
 
     def advance(self) -> None:
         """Everything published until now has been read once, and booked.

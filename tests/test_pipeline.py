@@ -12,8 +12,9 @@ from detector.config import Settings
 from detector.ingest.rows import Raw, open_source, pack_message, scatter
 from detector.pipeline import SHOWN, Entry, Part
 from detector.records import BEAT_ID, SCHEMA_ID, Arrays
+from detector.service.rules import Rules
 from detector.verdict.memory import Memory
-from tests.service.harness import detector_for, settings_for, traffic
+from tests.service.harness import settings_for, traffic
 
 SIZE = 12_000
 ROWS_PER_MESSAGE = 61
@@ -37,7 +38,7 @@ def log(settings: Settings) -> list[Entry]:
 
 
 def fresh(settings: Settings) -> Part:
-    return detector_for(settings).fresh(0, Memory.rebuild([]), Memory.rebuild([]))
+    return Rules.load(settings).detector.fresh(0, Memory.rebuild([]), Memory.rebuild([]))
 
 
 def assert_same_bytes(got: Arrays, expected: Arrays) -> None:
@@ -50,7 +51,7 @@ def assert_same_bytes(got: Arrays, expected: Arrays) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_batches_do_not_matter(settings: Settings, log: list[Entry], seed: int) -> None:
     """Cut anywhere, the log gives the same decisions, byte for byte, and the same state."""
-    detector = detector_for(settings)
+    detector = Rules.load(settings).detector
     whole, parts = fresh(settings), fresh(settings)
     expected = [decision.to_json() for decision in detector.process(whole, log).decisions]
     chance = random.Random(seed)
@@ -67,7 +68,7 @@ def test_batches_do_not_matter(settings: Settings, log: list[Entry], seed: int) 
 
 def test_heartbeats_change_nothing_but_are_told(settings: Settings, log: list[Entry]) -> None:
     """Among the rows they leave state and decisions as they would be."""
-    detector = detector_for(settings)
+    detector = Rules.load(settings).detector
     whole, beaten = fresh(settings), fresh(settings)
     expected = detector.process(whole, log)
     beats = [Entry(entry.offset + 1, b"", [("schema", BEAT_ID), ("beat", b"%d" % entry.offset)]) for entry in log[::7]]
@@ -80,7 +81,7 @@ def test_heartbeats_change_nothing_but_are_told(settings: Settings, log: list[En
 
 def test_a_few_margins_of_a_chunk_are_shown(settings: Settings, log: list[Entry]) -> None:
     """However many rows were scored, and some wherever one was."""
-    detector = detector_for(settings)
+    detector = Rules.load(settings).detector
     part = fresh(settings)
     for start in range(0, len(log), 40):
         outcome = detector.process(part, log[start : start + 40])
@@ -90,7 +91,7 @@ def test_a_few_margins_of_a_chunk_are_shown(settings: Settings, log: list[Entry]
 
 def test_what_is_drawn_for_drift_depends_on_the_log_alone(settings: Settings, log: list[Entry]) -> None:
     """Counts of any batches add up to those of the whole; what is only replayed is not drawn."""
-    detector = detector_for(settings)
+    detector = Rules.load(settings).detector
     whole = detector.process(fresh(settings), log).drawn
     part = fresh(settings)
     drawn = [detector.process(part, log[start : start + 7]).drawn for start in range(0, len(log), 7)]
@@ -109,7 +110,7 @@ def test_a_snapshot_and_the_rest_of_the_log_give_the_whole(settings: Settings, l
     0 ........ s ............ c ............ end
       state only, no decisions |  decisions
     """
-    detector = detector_for(settings)
+    detector = Rules.load(settings).detector
     whole = fresh(settings)
     expected = detector.process(whole, log).decisions
     s = int(len(log) * share)
@@ -129,7 +130,7 @@ def test_no_vector_is_taken_below_the_committed_offset(settings: Settings, log: 
     """Replay costs state only: nothing is scored, nothing decided."""
     part = fresh(settings)
     part.committed = log[-1].offset + 1
-    outcome = detector_for(settings).process(part, log)
+    outcome = Rules.load(settings).detector.process(part, log)
     assert outcome.scored == 0
     assert outcome.decisions == []
     assert len(part.state) > 0
@@ -140,7 +141,7 @@ def test_no_batch_leaves_a_cycle_behind(settings: Settings) -> None:
 
     It works between steps, and seldom: what waits for it would add up.
     """
-    detector, part, values = detector_for(settings), fresh(settings), traffic(SIZE)
+    detector, part, values = Rules.load(settings).detector, fresh(settings), traffic(SIZE)
     reader = open_source(settings, settings.sources[0])
 
     def take(start: int, stop: int) -> int:

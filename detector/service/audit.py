@@ -19,15 +19,12 @@ from detector.broker import Broker, Message, TopicPartition
 from detector.broker.times import offset_at
 from detector.config import Mode, Settings
 from detector.errors import CannotRebuild, ConfigError, Fatal
-from detector.ingest.zones import ZoneTable
 from detector.pipeline import Detector, Entry
 from detector.service.history import Difference, Where, compare, read_history
 from detector.service.restore import Restorer
+from detector.service.rules import Rules
 from detector.snapshot import Store
-from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
-from detector.verdict.model import Model
-from detector.verdict.policy import Policy
 
 BATCH: Final = 500
 """Messages taken through the core at once: memory stays bounded, whatever the range."""
@@ -71,10 +68,10 @@ class Auditor:
         self._settings = settings
         self._broker = broker
         self._store = store
-        self._model = Model.load(settings.path(settings.model.bundle))
-        self._policy = Policy.load(settings.path(settings.verdict.policy))
-        self._zones = ZoneTable.load(settings.path(settings.home.zones))
-        self._detectors: dict[Mode, Detector] = {}
+        # A challenger decides nothing: an audit does without.
+        model = msgspec.structs.replace(settings.model, challenger=None)
+        self._rules = Rules.load(msgspec.structs.replace(settings, model=model))
+        self._in_mode: dict[Mode, Rules] = {}
 
     def audit(self, partition: int, start: int | None, stop: int | None) -> Audited:
         """The decisions of the offsets `[start, stop)`, compared; None is the log's start, and what is committed.
@@ -127,12 +124,9 @@ class Auditor:
 
     def _detector(self, mode: Mode) -> Detector:
         """The core as it was configured then, as far as the present settings say."""
-        if mode not in self._detectors:
-            verdict = msgspec.structs.replace(self._settings.verdict, mode=mode)
-            settings = msgspec.structs.replace(self._settings, verdict=verdict)
-            judge = Judge(self._policy, self._model, self._zones, settings)
-            self._detectors[mode] = Detector(settings, judge, self._model)
-        return self._detectors[mode]
+        if mode not in self._in_mode:
+            self._in_mode[mode] = self._rules.in_mode(mode)
+        return self._in_mode[mode].detector
 
     def _segments(self, partition: int, start: int, stop: int) -> list[tuple[int, Mode]]:
         """From which offset on which mode decided, the first at or before `start`; `ConfigError` for other versions."""
@@ -154,8 +148,8 @@ class Auditor:
         for version, end in zip(within, ends, strict=True):
             where = f"{name}: offsets {max(start, version.offset)} to {end}"
             for what, wanted, got, setting in (
-                ("model", version.model, self._model.version, "model.bundle"),
-                ("policy", version.policy, self._policy.version, "verdict.policy"),
+                ("model", version.model, self._rules.model.version, "model.bundle"),
+                ("policy", version.policy, self._rules.policy.version, "verdict.policy"),
                 ("a limit of", _limit(version.most_numbers), _limit(detect.most_numbers), "detect.most_numbers"),
             ):
                 if wanted != got:

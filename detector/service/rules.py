@@ -38,10 +38,11 @@ class Rules:
         policy = Policy.load(settings.path(settings.verdict.policy))
         zones = ZoneTable.load(settings.path(settings.home.zones))
         challenger = settings.model.challenger and Model.load(settings.path(settings.model.challenger))
-        return Rules._of(model, challenger or None, policy, zones, settings)
+        return Rules.of(model, challenger or None, policy, zones, settings)
 
     @staticmethod
-    def _of(model: Model, challenger: Model | None, policy: Policy, zones: ZoneTable, settings: Settings) -> "Rules":
+    def of(model: Model, challenger: Model | None, policy: Policy, zones: ZoneTable, settings: Settings) -> "Rules":
+        """Of these, whatever files the settings name. `ConfigError` where the policy does not fit the settings."""
         challenge = Challenge(model.thresholds, challenger) if challenger else None
         detector = Detector(settings, Judge(policy, model, zones, settings), model, challenge)
         return Rules(detector, model, challenger, policy, zones, settings)
@@ -56,7 +57,7 @@ class Rules:
         if mode == self.mode:
             return self
         settings = structs.replace(self.settings, verdict=structs.replace(self.settings.verdict, mode=mode))
-        return self._of(self.model, self.challenger, self.policy, self.zones, settings)
+        return self.of(self.model, self.challenger, self.policy, self.zones, settings)
 
     def versions(self) -> Mapping[str, str]:
         """What an audit must know to decide the same."""

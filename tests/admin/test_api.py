@@ -11,10 +11,11 @@ import pytest
 from detector.features.catalogue import NAMES
 from detector.records import parse_number, partition_of
 from detector.service.orders import Orders
+from detector.service.rules import Rules
 from detector.verdict.decisions import Decision
 from detector.verdict.memory import Memory
 from tests.admin.world import World, world
-from tests.service.harness import detector_for, everything, log_entries
+from tests.service.harness import everything, log_entries
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_a_number_is_told_as_one_pass_over_the_log_knows_it(here: World) -> None
     assert status == 200, told
     packed = np.array([parse_number(number)], np.uint64)
     q = int(partition_of(packed, here.settings.topics.partitions)[0])
-    detector = detector_for(here.settings)
+    detector = Rules.load(here.settings).detector
     part = detector.fresh(q, Memory(), Memory())
     detector.process(part, log_entries(here.broker, here.settings, q))
     vector = part.state.vectors(packed)[0]

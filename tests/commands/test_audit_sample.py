@@ -21,9 +21,10 @@ from detector.metrics import Metrics
 from detector.records import ROW, parse_number
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
+from detector.service.rules import Rules
 from detector.verdict.decisions import Decision
 from detector.verdict.memory import Memory
-from tests.service.harness import RECORDS, detector_for, everything, log_entries, settings_tree
+from tests.service.harness import RECORDS, everything, log_entries, settings_tree
 from tests.service.test_roles import drain
 
 DAY_MS = 86_400_000
@@ -92,7 +93,7 @@ def test_the_population_is_what_production_scored_and_let_be(
 ) -> None:
     """Number-days with full windows at which a vector was scored, without those on which a decision was in force."""
     scored: dict[tuple[int, int], float] = {}
-    detector = detector_for(settings)
+    detector = Rules.load(settings).detector
     assert detector.model is not None
     for q in range(settings.topics.partitions):
         part, entries = detector.fresh(q, Memory(), Memory()), log_entries(broker, settings, q)

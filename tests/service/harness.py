@@ -6,7 +6,6 @@ from detector.config import ROOT, Settings, convert
 from detector.learning.encode import encode
 from detector.learning.simulate import Scenario, simulate
 from loadtest.oracle import RECORDS as RECORDS
-from loadtest.oracle import detector_for as detector_for
 from loadtest.oracle import everything as everything
 from loadtest.oracle import expected_decisions as expected_decisions
 from loadtest.oracle import expected_outcomes as expected_outcomes

@@ -30,12 +30,12 @@ from detector.metrics import Metrics
 from detector.service import Role
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
+from detector.service.rules import Rules
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 from tests.service.harness import (
     RECORDS,
-    detector_for,
     everything,
     expected_outcomes,
     expected_rows,
@@ -313,7 +313,7 @@ class Network:
 
     def _check_state(self) -> None:
         """Whoever holds a partition holds what one pass over its log gives, byte for byte."""
-        detector = detector_for(self.settings)
+        detector = Rules.load(self.settings).detector
         holders = [role for role in self.workers.values() if isinstance(role, DetectRole)]
         held = sorted((q, one) for role in holders for q, one in role._held.items())
         assert [q for q, _ in held] == list(range(self.settings.topics.partitions))

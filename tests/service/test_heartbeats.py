@@ -16,10 +16,10 @@ from detector.records import BEAT_ID
 from detector.service import Role
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
+from detector.service.rules import Rules
 from detector.verdict.memory import Memory
 from tests.service.harness import (
     RECORDS,
-    detector_for,
     everything,
     expected_decisions,
     expected_rows,
@@ -188,7 +188,7 @@ def test_one_whose_transaction_is_aborted_comes_through_once(
 @pytest.mark.parametrize("content", [b"", b"-1", b"soon", b"1e3", b"9" * 400])
 def test_one_that_is_not_what_ingest_writes_says_nothing(settings: Settings, content: bytes) -> None:
     """And stops nothing."""
-    detector = detector_for(settings)
+    detector = Rules.load(settings).detector
     part = detector.fresh(0, Memory(), Memory())
     outcome = detector.process(part, [Entry(0, b"", [("schema", BEAT_ID), ("beat", content)])])
     assert outcome == Outcome()

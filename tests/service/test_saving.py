@@ -12,10 +12,11 @@ from detector.config import Detect, Settings
 from detector.metrics import Metrics
 from detector.records import ROW, Flag, Kind, Rows
 from detector.service.held import Held
+from detector.service.rules import Rules
 from detector.service.saving import Saver
 from detector.snapshot import Store
 from detector.verdict.memory import Memory
-from tests.service.harness import detector_for, settings_for
+from tests.service.harness import settings_for
 
 EVERY_S = 300
 
@@ -28,7 +29,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture
 def held(settings: Settings) -> Held:
     """A partition at offset 50, committed, ten rows after its last snapshot at time 0."""
-    part = detector_for(settings).fresh(3, Memory(), Memory())
+    part = Rules.load(settings).detector.fresh(3, Memory(), Memory())
     part.state.update(some_rows())
     return Held(part, position=50, committed=50, rows_since_snapshot=10)
 
@@ -139,7 +140,8 @@ def test_partitions_share_the_rows_that_a_restart_may_have_to_replay(tmp_path: P
     """
     clock = Clock()
     one, store = saver(tmp_path, clock, Metrics())
-    parts = [Held(detector_for(settings).fresh(q, Memory(), Memory()), position=50, committed=50) for q in range(3)]
+    detector = Rules.load(settings).detector
+    parts = [Held(detector.fresh(q, Memory(), Memory()), position=50, committed=50) for q in range(3)]
 
     def after(*rows: int) -> list[int]:
         for part, count in zip(parts, rows, strict=True):
@@ -175,7 +177,8 @@ def test_the_writer_rests_as_long_as_it_wrote(
 
     clock = Clock()
     one, store = saver(tmp_path, clock, Metrics())
-    parts = [Held(detector_for(settings).fresh(q, Memory(), Memory()), position=50, committed=50) for q in range(2)]
+    detector = Rules.load(settings).detector
+    parts = [Held(detector.fresh(q, Memory(), Memory()), position=50, committed=50) for q in range(2)]
     for part, rows in zip(parts, (2_000, 1_000), strict=True):
         part.rows_since_snapshot = rows
     one.save_one(parts)  # makes room

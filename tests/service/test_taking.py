@@ -23,11 +23,11 @@ from detector.service.aside import Aside, Executor
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
 from detector.service.restore import Restorer
+from detector.service.rules import Rules
 from detector.snapshot import open_store
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from tests.service.harness import (
-    detector_for,
     expected_decisions,
     log_entries,
     published_decisions,
@@ -160,7 +160,7 @@ def test_a_restore_ends_at_the_committed_offset_and_counts_what_it_replayed(netw
         network.broker.advance(ms)
         network.step("detect-0")
     broker, settings = network.broker, network.settings
-    detector = detector_for(settings)
+    detector = Rules.load(settings).detector
     store = open_store(settings, broker.identity(settings.topics.events))
     if not snapshot:
         store = replace_store(store, root=store.root / "nowhere")
@@ -191,7 +191,7 @@ def test_a_partition_is_let_go_of_in_mid_restore(network: Network) -> None:
     store = replace_store(open_store(settings, "c/t"), root=network.settings.path("nowhere"))
     dropped = Event()
     dropped.set()
-    assert Restorer(settings, network.broker, detector_for(settings), store).take(0, dropped) is None
+    assert Restorer(settings, network.broker, Rules.load(settings).detector, store).take(0, dropped) is None
 
 
 @pytest.mark.parametrize("point", [Point.COMMITTED, Point.WATERMARKS, Point.READ])

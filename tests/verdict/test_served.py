@@ -11,9 +11,10 @@ from detector.errors import Rejected
 from detector.ingest.rows import Raw, open_source, pack_message, scatter
 from detector.pipeline import Detector, Entry, Part
 from detector.records import SCHEMA_ID, Role, Rows
+from detector.service.rules import Rules
 from detector.verdict.memory import Memory
 from detector.verdict.served import DECIDED, SAMPLED, SERVED, Served, pack_served, unpack_served
-from tests.service.harness import detector_for, settings_for, traffic
+from tests.service.harness import settings_for, traffic
 
 SIZE = 12_000
 ROWS_PER_MESSAGE = 61
@@ -42,7 +43,7 @@ def log(mine: Rows) -> list[Entry]:
 
 
 def keeping(settings: Settings, every: int | None) -> Detector:
-    return detector_for(replace(settings, detect=replace(settings.detect, vectors_every=every)))
+    return Rules.load(replace(settings, detect=replace(settings.detect, vectors_every=every))).detector
 
 
 def part(detector: Detector, committed: int = 0) -> Part:
