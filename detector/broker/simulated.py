@@ -20,10 +20,10 @@ from itertools import count
 from typing import Final
 
 from detector.broker import Message, TopicPartition
-from detector.broker.group import Group
 from detector.broker.memory import MemoryBroker, MemoryConsumer, MemoryProducer
+from detector.broker.memory.group import Group
+from detector.broker.memory.transaction import Touched, Transaction
 from detector.broker.options import MEMBER, TRANSACTIONS
-from detector.broker.transaction import Touched, Transaction
 
 SESSION_MS: Final = int(MEMBER["session.timeout.ms"])
 TRANSACTION_MS: Final = int(TRANSACTIONS["transaction.timeout.ms"])

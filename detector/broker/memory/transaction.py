@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from detector.broker import TopicPartition
-from detector.broker.group import Group
-from detector.broker.log import Log
+from detector.broker.memory.group import Group
+from detector.broker.memory.log import Log
 
 Touched: TypeAlias = Log | Group
 """Where a transaction leaves something pending until its marker is there."""
