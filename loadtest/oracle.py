@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from detector.broker import Broker, Message, TopicPartition
+from detector.broker.entries import entry_of, read_entries
 from detector.config import Mode, Settings
 from detector.errors import Fatal, Rejected
 from detector.features.state import Status
@@ -70,7 +71,7 @@ def source_positions(broker: Broker) -> list[Position]:
 def log_entries(broker: Broker, settings: Settings, partition: int) -> list[Entry]:
     """The internal log of `partition`."""
     at = TopicPartition(settings.topics.events, partition)
-    return [_entry(message) for message in broker.read(at, *broker.watermarks(at))]
+    return list(read_entries(broker, at, *broker.watermarks(at)))
 
 
 def published_rows(broker: Broker, settings: Settings) -> Counter[bytes]:
@@ -233,7 +234,7 @@ class Oracle:
         topics = self._settings.topics
         self._versions.hear(self._all_new(topics.control))
         for q, part in self.parts.items():
-            entries = [_entry(message) for message in self._new(TopicPartition(topics.events, q))]
+            entries = [entry_of(message) for message in self._new(TopicPartition(topics.events, q))]
             self.rows.subtract(rows_of(entries))
             if entries:
                 start, self.state_at[q] = self.state_at[q], entries[-1].offset + 1
@@ -323,10 +324,6 @@ def _messages(broker: Broker, topic: str) -> Iterable[Message]:
 
 def _position(message: Message) -> Position:
     return Position(message.partition(), message.offset(), message.timestamp()[1], message.value() or b"")
-
-
-def _entry(message: Message) -> Entry:
-    return Entry(message.offset(), message.value(), message.headers() or [])
 
 
 def _each(rows: Rows) -> Sequence[bytes]:

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from detector.broker import Broker, TopicPartition
+from detector.broker.entries import read_entries
 from detector.errors import ConfigError, Fatal
 from detector.learning.archive import Archive, Progress
 from detector.pipeline import Entry
@@ -60,30 +61,29 @@ class Archiver:
             self._archive.move(partition, progress)
         progress = self._past_gap(at, progress, low)
         rows = size = 0
-        entries: list[Entry] = []
-        for message in self._broker.read(at, progress.next, high):
-            entry = Entry(message.offset(), message.value(), message.headers() or [])
-            entries.append(entry)
+        held: list[Entry] = []
+        for entry in read_entries(self._broker, at, progress.next, high):
+            held.append(entry)
             size += len(entry.value or b"")
             if size >= self._batch_bytes:
-                progress = self._add(at, progress, entry.offset + 1, entries)
+                progress = self._add(at, progress, entry.offset + 1, held)
                 rows += size // self._row_bytes
-                entries, size = [], 0
+                held, size = [], 0
                 if stopped():
                     return rows
         if high > progress.next:
-            self._add(at, progress, high, entries)
+            self._add(at, progress, high, held)
         return rows + size // self._row_bytes
 
-    def _add(self, at: TopicPartition, progress: Progress, stop: int, entries: list[Entry]) -> Progress:
+    def _add(self, at: TopicPartition, progress: Progress, stop: int, held: list[Entry]) -> Progress:
         # Reading leaves out what retention drops meanwhile. Asked behind it: what is kept now was kept then.
         low, _ = self._broker.watermarks(at)
         if low > progress.next:
             progress = self._past_gap(at, progress, low)
-            entries = [entry for entry in entries if entry.offset >= low]
+            held = [entry for entry in held if entry.offset >= low]
             if low >= stop:
                 return progress
-        progress = self._archive.add(at.partition, progress, stop, entries)
+        progress = self._archive.add(at.partition, progress, stop, held)
         self._progress[at.partition] = progress
         return progress
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from detector.broker import Broker, TopicPartition
+from detector.broker.entries import read_entries
 from detector.config import Settings
 from detector.errors import ConfigError, Rejected
 from detector.features.coverage import LONGEST_WINDOW_MS
@@ -59,11 +60,7 @@ def logs_on(broker: Broker, settings: Settings, partition: int | None = None) ->
 
 
 def _reader(broker: Broker, at: TopicPartition) -> Callable[[], Iterator[Entry]]:
-    def read() -> Iterator[Entry]:
-        for message in broker.read(at, *broker.watermarks(at)):
-            yield Entry(message.offset(), message.value(), message.headers() or [])
-
-    return read
+    return lambda: read_entries(broker, at, *broker.watermarks(at))
 
 
 def logs_in(archive: Archive, partitions: int, partition: int | None = None) -> list[Log]:

@@ -15,11 +15,12 @@ from typing import Final
 
 import msgspec
 
-from detector.broker import Broker, Message, TopicPartition
+from detector.broker import Broker, TopicPartition
+from detector.broker.entries import read_batches
 from detector.broker.times import offset_at
 from detector.config import Mode, Settings
 from detector.errors import CannotRebuild, ConfigError, Fatal
-from detector.pipeline import Detector, Entry
+from detector.pipeline import Detector
 from detector.service.history import Difference, Where, compare, read_history
 from detector.service.restore import Restorer
 from detector.service.rules import Rules
@@ -27,7 +28,7 @@ from detector.snapshot import Store
 from detector.verdict.memory import Memory
 
 BATCH: Final = 500
-"""Messages taken through the core at once: memory stays bounded, whatever the range."""
+"""Messages taken through the core at once."""
 
 
 class InForce(msgspec.Struct, frozen=True):
@@ -100,7 +101,7 @@ class Auditor:
         part, decided = taken.part, dict[Where, bytes]()
         for first, mode in ((taken.start, segments[0][1]), *segments[1:]):
             end = next((offset for offset, _ in segments[1:] if offset > first), stop)
-            for batch in _batches(self._broker.read(at, first, end)):
+            for batch in read_batches(self._broker, at, first, end, BATCH):
                 outcome = self._detector(mode).process(part, batch)
                 decided |= {(made.decision_id, made.key().encode()): made.to_json() for made in outcome.decisions}
         return Audited(
@@ -181,14 +182,3 @@ class Auditor:
 
 def _limit(most_numbers: int | None) -> str:
     return "none" if most_numbers is None else f"{most_numbers} numbers"
-
-
-def _batches(messages: Iterator[Message]) -> Iterator[list[Entry]]:
-    batch: list[Entry] = []
-    for message in messages:
-        batch.append(Entry(message.offset(), message.value(), message.headers() or []))
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

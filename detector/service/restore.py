@@ -13,19 +13,19 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from threading import Event
 
 import numpy as np
 
 from detector import logs
-from detector.broker import Broker, Message, TopicPartition
+from detector.broker import Broker, TopicPartition
+from detector.broker.entries import read_batches, read_entries
 from detector.config import Settings
 from detector.errors import CannotRebuild, Rejected
 from detector.features.coverage import LONGEST_WINDOW_MS
 from detector.features.state import Status
 from detector.ingest.rows import unpack_message
-from detector.pipeline import Detector, Entry, Part
+from detector.pipeline import Detector, Part
 from detector.snapshot import Store
 from detector.verdict.memory import Memory
 
@@ -128,8 +128,7 @@ class Restorer:
 
     def _replay(self, taken: Taken, at: TopicPartition, committed: int, dropped: Event) -> bool:
         """State stands at `committed`; False if the partition was dropped before it came there."""
-        messages = self.broker.read(at, taken.start, committed)
-        while batch := [_entry(message) for message in islice(messages, BATCH)]:
+        for batch in read_batches(self.broker, at, taken.start, committed, BATCH):
             if dropped.is_set():
                 return False
             outcome = self.detector.process(taken.part, batch)
@@ -187,11 +186,7 @@ class Restorer:
 
     def _event_times(self, at: TopicPartition, start: int, stop: int) -> Iterator[int]:
         """The newest event time of each message of `[start, stop)`."""
-        for message in self.broker.read(at, start, stop):
-            rows = unpack_message(message.value(), message.headers() or [])
+        for entry in read_entries(self.broker, at, start, stop):
+            rows = unpack_message(entry.value, entry.headers)
             if not isinstance(rows, Rejected) and len(rows):
                 yield int(np.max(rows["event_ms"]))
-
-
-def _entry(message: Message) -> Entry:
-    return Entry(message.offset(), message.value(), message.headers() or [])
