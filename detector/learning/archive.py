@@ -2,58 +2,36 @@
 
     events.by-number --Archiver--> Archive.add --> day files, then progress --> Archive.entries --> features
 
-    DIR/day=2026-11-02/<partition>-<first offset>-<stop offset>.parquet
+    DIR/day=2026-11-02/<partition>-<first offset>-<stop offset>.parquet     `logtable` says what is in it
     DIR/progress/<partition>.json       where to read on: not in Kafka, but beside the rows
     DIR/vectors/…                       the same of the topic `vectors`: `servedtable` says what is in it
-
-| column | type | meaning |
-| --- | --- | --- |
-| `log_offset`, `log_index` | int64, int32 | the message of the log, and the row's place in it |
-| the fields of `records.ROW` | as there | `number` and `other` are uint64: `records.number_text` spells them |
-| `number_name`, `other_name` | string | the text of a sender id; else null |
-| `command` | binary | an operator's command, as ingest wrote it; null in rows of traffic |
 
 A file stands under its name when it is whole and on the disk, and progress is written behind the files it speaks of:
 files at or beyond it were left by a crash, and are made again from the log. So every row is there once, wherever
 the process died.
 """
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Self
 
 import msgspec
 import numpy as np
-import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from detector.errors import ConfigError, Rejected
-from detector.ingest.rows import unpack_message
+from detector.errors import ConfigError
+from detector.learning.durable import LEFT_BEHIND, locked, make_folder, replace
+from detector.learning.logtable import entries_of, log_table, withheld
 from detector.pipeline import Entry
-from detector.records import BODY_BITS, NO_NUMBER, ROW, SCHEMA_ID, TRUNK_BITS, TRUNK_MASK, NumberKind, number_trunk
+from detector.records import BODY_BITS, TRUNK_BITS, TRUNK_MASK, NumberKind, number_trunk
 
 DAY_MS: Final = 86_400_000
 ROW_GROUP: Final = 65_536
 """Rows of a row group: 4 MB, so that a reader of one day's numbers skips most of a file."""
-
-_KINDS: Final = {"<u8": pa.uint64(), "<i8": pa.int64(), "<u2": pa.uint16(), "|u1": pa.uint8(), "<u4": pa.uint32()}
-_ROW_FIELDS: Final = tuple(ROW.names or ())
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("log_offset", pa.int64(), nullable=False),
-        pa.field("log_index", pa.int32(), nullable=False),
-        *(pa.field(name, _KINDS[ROW[name].str], nullable=False) for name in _ROW_FIELDS),
-        pa.field("number_name", pa.string()),
-        pa.field("other_name", pa.string()),
-        pa.field("command", pa.binary()),
-    ]
-)
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,10 +64,10 @@ ToTable = Callable[[Sequence[Entry]], pa.Table]
 class Archive:
     """A folder of rows. One process may write to it; erasing and reading may go on beside that."""
 
-    def __init__(self, root: Path, table: ToTable | None = None) -> None:
-        """`table`: of the messages of another topic than `events.by-number`."""
+    def __init__(self, root: Path, table: ToTable = log_table) -> None:
+        """`table`: of the messages of `events.by-number`, unless it is given."""
         self.root: Final = root
-        self._table = table or _table
+        self._table = table
 
     @contextmanager
     def writing(self) -> Iterator[Self]:
@@ -98,7 +76,7 @@ class Archive:
             (self.root / "progress").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.root}: wanted a folder to write to (got {error.strerror or error})") from error
-        with _locked(self.root / ".writer", wait=False):
+        with locked(self.root / ".writer", wait=False):
             with self._changing():
                 self._tidy()
             yield self
@@ -111,6 +89,16 @@ class Archive:
                 found[int(path.stem)] = msgspec.json.decode(path.read_bytes(), type=Progress)
             except (OSError, ValueError, msgspec.MsgspecError) as error:
                 raise ConfigError(f"{path}: wanted the progress of an archive ({error})") from error
+        return found
+
+    def progress_of(self, partitions: int) -> dict[int, Progress]:
+        """The same of a log of so many partitions; `ConfigError` where none is archived, or one that it has not."""
+        found = self.progress()
+        if not found or max(found) >= partitions:
+            got = f"partition {max(found)}" if found else "none"
+            raise ConfigError(
+                f"{self.root}: wanted what `detector archive` wrote of {partitions} partitions (got {got})"
+            )
         return found
 
     def move(self, partition: int, progress: Progress) -> None:
@@ -128,7 +116,7 @@ class Archive:
         with self._changing():
             for day in np.unique(days).tolist():  # 1
                 folder = self.root / f"day={np.datetime64(day, 'D')}"
-                _make_folder(folder)
+                make_folder(folder)
                 name = f"{partition}-{progress.next}-{stop}.parquet"
                 _write(folder / name, table.filter(pa.array(days == day)))
             moved = msgspec.structs.replace(progress, next=stop)
@@ -168,7 +156,7 @@ class Archive:
                     continue
                 table = pq.read_table(path, partitioning=None)
                 for other in others:
-                    table = _withheld(table, other)
+                    table = withheld(table, other)
                 table = table.filter(pa.array(~own))
                 if len(table):
                     _write(path, table)
@@ -189,7 +177,7 @@ class Archive:
             end = start
             while end < len(pieces) and pieces[end].first == pieces[start].first:
                 end += 1
-            yield from _entries([piece.path for piece in pieces[start:end]])
+            yield from entries_of([piece.path for piece in pieces[start:end]])
             start = end
 
     def _pieces(self) -> Iterator[Piece]:
@@ -202,7 +190,7 @@ class Archive:
 
     def _tidy(self) -> None:
         """1. What has no final name goes. 2. So do the files that no progress speaks of."""
-        for path in [*self.root.glob("*/.*.part")]:  # 1
+        for path in [*self.root.glob(f"*/{LEFT_BEHIND}")]:  # 1
             os.unlink(path)
         for path in self.root.glob(".gone-*"):
             shutil.rmtree(path)
@@ -216,95 +204,13 @@ class Archive:
 
     def _move(self, partition: int, progress: Progress) -> None:
         path = self.root / "progress" / f"{partition}.json"
-        _replace(path, lambda part: part.write_bytes(msgspec.json.encode(progress) + b"\n"))
+        replace(path, lambda part: part.write_bytes(msgspec.json.encode(progress) + b"\n"))
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """Nobody else changes files meanwhile: an erasure must not bring back what retention removes."""
-        with _locked(self.root / ".changing", wait=True):
+        with locked(self.root / ".changing", wait=True):
             yield
-
-
-def _table(entries: Sequence[Entry]) -> pa.Table:
-    """The rows of messages that ingest wrote."""
-    values, offsets, indices = [], [], []
-    texts: dict[str, list[str | None]] = {"number": [], "other": []}
-    commands: list[bytes | None] = []
-    for entry in entries:
-        rows = unpack_message(entry.value, entry.headers)
-        if isinstance(rows, Rejected):
-            continue  # Detect rejects it as well, and says so.
-        headers = dict(entry.headers)
-        values.append(entry.value or b"")
-        offsets.append(np.full(len(rows), entry.offset, np.int64))
-        indices.append(np.arange(len(rows), dtype=np.int32))
-        names = _names(headers.get("names", b"{}"))
-        for name, column in texts.items():
-            column += [names.get(str(number)) for number in rows[name].tolist()] if names else [None] * len(rows)
-        commands += [headers.get("command"), *[None] * (len(rows) - 1)] if len(rows) else []
-    rows = np.frombuffer(b"".join(values), ROW)
-    columns: dict[str, object] = {
-        "log_offset": np.concatenate([np.zeros(0, np.int64), *offsets]),
-        "log_index": np.concatenate([np.zeros(0, np.int32), *indices]),
-        **{name: np.ascontiguousarray(rows[name]) for name in _ROW_FIELDS},
-        "number_name": texts["number"],
-        "other_name": texts["other"],
-        "command": commands,
-    }
-    return pa.table(columns, schema=SCHEMA)
-
-
-def _names(content: bytes) -> Mapping[str, str]:
-    """Sender ids by number; a header that is not what ingest writes names nobody."""
-    try:
-        return {str(number): str(text) for number, text in orjson.loads(content).items()}
-    except (orjson.JSONDecodeError, AttributeError):
-        return {}
-
-
-def _entries(paths: Sequence[Path]) -> Iterator[Entry]:
-    """The messages whose rows lie in the day files of one stretch, made again."""
-    table = pa.concat_tables([pq.read_table(path, schema=SCHEMA, partitioning=None) for path in paths])
-    table = table.sort_by([("log_offset", "ascending"), ("log_index", "ascending")])
-    rows = np.zeros(len(table), ROW)
-    for name in _ROW_FIELDS:
-        rows[name] = table.column(name).to_numpy()
-    offsets = table.column("log_offset").to_numpy()
-    starts = np.flatnonzero(np.diff(offsets, prepend=-1)).tolist()
-    named = _named(table)
-    commands = {
-        int(offsets[i]): table.column("command")[i].as_py()
-        for i in np.flatnonzero(pc.is_valid(table.column("command")).to_numpy()).tolist()
-    }
-    for start, stop in zip(starts, [*starts[1:], len(table)], strict=True):
-        offset = int(offsets[start])
-        headers = [("schema", SCHEMA_ID)]
-        if offset in commands:
-            headers.append(("command", commands[offset]))
-        if offset in named:
-            headers.append(("names", orjson.dumps(named[offset])))
-        yield Entry(offset, rows[start:stop].tobytes(), headers)
-
-
-def _named(table: pa.Table) -> Mapping[int, Mapping[str, str]]:
-    """Of each message that speaks of sender ids: their texts by number, in the order of ingest's header."""
-    found: dict[int, dict[int, str]] = {}
-    for column in ("number", "other"):
-        some = table.filter(pc.is_valid(table.column(f"{column}_name")))
-        for offset, number, text in zip(
-            *(some.column(name).to_pylist() for name in ("log_offset", column, f"{column}_name")), strict=True
-        ):
-            found.setdefault(offset, {})[number] = text
-    return {offset: {str(number): names[number] for number in sorted(names)} for offset, names in found.items()}
-
-
-def _withheld(table: pa.Table, where: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> pa.Table:
-    """The same, but nobody knows who the other was."""
-    hidden = pa.array(where)
-    for name, value in (("other", pa.scalar(NO_NUMBER, pa.uint64())), ("other_name", pa.scalar(None, pa.string()))):
-        at = table.schema.get_field_index(name)
-        table = table.set_column(at, SCHEMA.field(name), pc.if_else(hidden, value, table.column(name)))
-    return table
 
 
 def _day(folder: Path) -> int:
@@ -316,44 +222,4 @@ def _write(path: Path, table: pa.Table) -> None:
         with part.open("wb") as file:
             pq.write_table(table, file, row_group_size=ROW_GROUP, compression="zstd")
 
-    _replace(path, fill)
-
-
-def _replace(path: Path, fill: Callable[[Path], object]) -> None:
-    """What `fill` writes stands under `path`, on the disk: whole, or what was there before."""
-    part = path.with_name(f".{path.name}.part")
-    fill(part)
-    _sync(part)
-    os.replace(part, path)
-    _sync(path.parent)
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.exists():
-        folder.mkdir()
-        _sync(folder.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _locked(path: Path, *, wait: bool) -> Iterator[None]:
-    """Holds the lock of that name, which the system takes back from a process that dies."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise ConfigError(f"{path}: wanted a folder to write to (got {error.strerror or error})") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise ConfigError(f"{path.parent}: wanted to be the only one that writes it (got another at it)") from error
-        yield
-    finally:
-        os.close(handle)
+    replace(path, fill)

@@ -10,7 +10,7 @@ from typing import Final
 from detector.broker import Broker, TopicPartition
 from detector.broker.entries import read_entries
 from detector.config import Settings
-from detector.errors import ConfigError, Rejected
+from detector.errors import Rejected
 from detector.features.coverage import LONGEST_WINDOW_MS
 from detector.ingest.rows import unpack_message
 from detector.learning.archive import Archive
@@ -65,14 +65,8 @@ def _reader(broker: Broker, at: TopicPartition) -> Callable[[], Iterator[Entry]]
 
 def logs_in(archive: Archive, partitions: int, partition: int | None = None) -> list[Log]:
     """Of an archive's partitions, behind the last gap of each, or of one. `ConfigError` where it is another log's."""
-    progress = archive.progress()
-    if not progress or max(progress) >= partitions:
-        got = f"partition {max(progress)}" if progress else "none"
-        raise ConfigError(
-            f"{archive.root}: wanted what `detector archive` wrote of {partitions} partitions (got {got})"
-        )
     found = []
-    for q, reached in progress.items():
+    for q, reached in archive.progress_of(partitions).items():
         if partition is None or q == partition:
             start = reached.gaps[-1][1] if reached.gaps else reached.first
             found.append(Log(q, start, reached.next, _archived(archive, q, start, reached.next)))
