@@ -62,8 +62,8 @@ def _groups(table: "Table", asked: Iterable[tuple[str, tuple[str, ...]]]) -> dic
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from detector.learning.judging import evaluate_bundle, write_evaluation
-    from detector.learning.table import read_table
     from detector.learning.tablecard import CARD, figures
+    from detector.learning.tablefiles import read_table
     from detector.verdict.model import Model
 
     model = Model.load(arguments.bundle, any_features=True)

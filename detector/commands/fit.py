@@ -113,8 +113,8 @@ def _fit(arguments: argparse.Namespace) -> int:
         raise ConfigError("--out: wanted a folder for the bundle (got none)")
     sys.path.append(str(Path.cwd()))  # where a hook's module lies, most often
     from detector.learning.fitting import Apart, Asked, fit_table
-    from detector.learning.table import read_table
     from detector.learning.tablecard import figures
+    from detector.learning.tablefiles import read_table
 
     if bool(arguments.thresholds_on) != bool(arguments.test_on):
         given, other = sorted(("--thresholds-on", "--test-on"), reverse=bool(arguments.thresholds_on))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from detector.learning.assessment import MILLION, Judged, assess, flat
-from detector.learning.table import Table, read_table
+from detector.learning.table import Table
+from detector.learning.tablefiles import read_table
 from detector.verdict.manifest import LEVELS, Calibration, Thresholds
 from tests.learning import labelled
 

@@ -9,7 +9,8 @@ import pytest
 from detector.features.catalogue import FEATURES
 from detector.learning.contrasts import ABLATIONS, BOTH, GEOGRAPHY, RULES, SMS, VECTORS, contrasts, importance, sampled
 from detector.learning.monotone import KNOWN, MEASURES, directions
-from detector.learning.table import Table, read_table
+from detector.learning.table import Table
+from detector.learning.tablefiles import read_table
 from tests.learning import labelled
 
 

@@ -13,7 +13,8 @@ from detector.features.catalogue import NAMES
 from detector.learning.estimators import SMALL_TREES
 from detector.learning.fitting import Apart, Asked, fit_table
 from detector.learning.greatest import number_days_of_table
-from detector.learning.table import Table, read_table
+from detector.learning.table import Table
+from detector.learning.tablefiles import read_table
 from detector.learning.thresholds import choose_thresholds, logit
 from detector.verdict.drift import ACT, WATCH
 from detector.verdict.model import Model

@@ -14,7 +14,8 @@ from detector.learning.leaks import check_leaks
 from detector.learning.rates import Interval, area_intervals
 from detector.learning.search import cross_margins
 from detector.learning.splits import folds_of
-from detector.learning.table import Table, read_table
+from detector.learning.table import Table
+from detector.learning.tablefiles import read_table
 from tests.learning import labelled
 
 

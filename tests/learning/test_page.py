@@ -10,7 +10,7 @@ import pytest
 from detector.learning.assessment import Judged, assess
 from detector.learning.page import page
 from detector.learning.plots import LEFT, WIDTH, Axis, Line, bars, lines, log_axis, share_axis
-from detector.learning.table import read_table
+from detector.learning.tablefiles import read_table
 from detector.verdict.manifest import Calibration, Thresholds
 from tests.learning import labelled
 

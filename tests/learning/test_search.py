@@ -13,7 +13,8 @@ from detector.learning.greatest import numbers_of_table
 from detector.learning.rates import average_precision
 from detector.learning.search import PATIENCE, SPACES, cross_margins, fold_scores, search
 from detector.learning.splits import folds_of
-from detector.learning.table import Table, read_table
+from detector.learning.table import Table
+from detector.learning.tablefiles import read_table
 from tests.learning import labelled
 
 

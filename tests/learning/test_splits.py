@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from detector.errors import ConfigError
 from detector.learning.splits import folds_of, split_by_time
-from detector.learning.table import Table, read_table
+from detector.learning.table import Table
+from detector.learning.tablefiles import read_table
 from tests.learning import labelled
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from detector.errors import ConfigError
 from detector.features.catalogue import NAMES
-from detector.learning.table import read_table
+from detector.learning.tablefiles import read_table
 from tests.learning import labelled
 
 CARRIER = {"label": "is_fraud", "number": "msisdn"}
