@@ -1,38 +1,17 @@
 """`audit`: a stretch of the log is decided on once more, and compared with what was published."""
 
 import argparse
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, settings_of
+from detector.commands.places import WHAT, offset_of, place
 from detector.errors import ConfigError
 
 if TYPE_CHECKING:
-    from detector.service.audit import Audited, Auditor
+    from detector.service.audit import Audited
 
-FIRST_MS: Final = 946_684_800_000
-"""2000-01-01. Whole numbers from here on are UTC milliseconds, below they are offsets: no partition has so many."""
 MOST_LINES: Final = 50
 """Differences printed; the table counts all of them."""
-
-
-class Place(NamedTuple):
-    """Where a range begins or ends: an offset of every partition, or a time at which messages were published."""
-
-    offset: int | None = None
-    time_ms: int | None = None
-
-
-def place(text: str) -> Place:
-    """An offset, UTC milliseconds, or an ISO time (UTC unless it says otherwise)."""
-    if text.isascii() and text.isdecimal():
-        return Place(offset=int(text)) if int(text) < FIRST_MS else Place(time_ms=int(text))
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"wanted an offset, UTC milliseconds or an ISO time (got {text!r})") from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return Place(time_ms=int(moment.timestamp() * 1000))
 
 
 def add(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -48,13 +27,13 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "the mode of that time is taken from there; every other setting is taken as it is now.",
     )
     add_config(parser)
-    what = "an offset, or the time of publication: ISO or UTC milliseconds"
-    parser.add_argument("--from", dest="start", type=place, metavar="FROM", help=f"{what} (default: the log's start)")
-    parser.add_argument("--to", dest="stop", type=place, metavar="TO", help=f"{what} (default: what is committed)")
+    parser.add_argument("--from", dest="start", type=place, metavar="FROM", help=f"{WHAT} (default: the log's start)")
+    parser.add_argument("--to", dest="stop", type=place, metavar="TO", help=f"{WHAT} (default: what is committed)")
     parser.add_argument("--partition", type=int, metavar="Q", help="only this one (default: all)")
 
 
 def _audit(arguments: argparse.Namespace) -> int:
+    from detector.broker import TopicPartition
     from detector.service.audit import Auditor
     from detector.snapshot import open_store
 
@@ -64,19 +43,15 @@ def _audit(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--partition: wanted 0 to {len(partitions) - 1} (got {arguments.partition})")
     with open_kafka(settings) as broker:
         auditor = Auditor(settings, broker, open_store(settings, broker.identity(settings.topics.events)))
-        audited = [
-            auditor.audit(q, _offset(auditor, q, arguments.start), _offset(auditor, q, arguments.stop))
-            for q in (partitions if arguments.partition is None else [arguments.partition])
-        ]
+        audited = []
+        for q in partitions if arguments.partition is None else [arguments.partition]:
+            at = TopicPartition(settings.topics.events, q)
+            start = None if arguments.start is None else offset_of(broker, at, arguments.start)
+            stop = None if arguments.stop is None else offset_of(broker, at, arguments.stop)
+            audited.append(auditor.audit(q, start, stop))
     for line in lines(audited):
         out(line)
     return 1 if any(one.differences for one in audited) else 0
-
-
-def _offset(auditor: "Auditor", partition: int, wanted: Place | None) -> int | None:
-    if wanted is None or wanted.time_ms is None:
-        return wanted.offset if wanted else None
-    return auditor.offset_at(partition, wanted.time_ms)
 
 
 COLUMNS: Final = ("partition", "from", "to", "state from", "decided", "published", "missing", "extra", "different")

@@ -8,22 +8,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from detector.commands.audit import Place, place
-from detector.commands.common import Commands, add_command, add_config, open_kafka, out, say, settings_of, source_named
+from detector.commands.common import Commands, add_command, add_config, open_kafka, out, say, settings_of
+from detector.commands.featuresources import taken_from_archive, taken_from_files, taken_from_topic
 from detector.commands.labels import labels_of
+from detector.commands.places import WHAT, place
 from detector.config import Settings
 from detector.errors import ConfigError, Rejected
 
 if TYPE_CHECKING:
-    from detector.broker import Broker
     from detector.learning.features import Taken, Tally, Tell
     from detector.learning.known import Known
     from detector.learning.labelling import Written
     from detector.learning.moments import Plan
 
-DELAY_DAYS: Final = 14.0
 WARM_DAYS: Final = 7.0
 """The longest window."""
+DELAY_DAYS: Final = 14.0
 """Until fraud has usually been complained of or found in the bills; what a carrier's own sources take, it knows."""
 DAY_MS: Final = 86_400_000
 
@@ -53,9 +53,8 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     given.add_argument("--from-topic", action="store_true", help="take the rows that ingest published")
     given.add_argument("--archive", type=Path, metavar="DIR", help="take those that `detector archive` kept of them")
     parser.add_argument("--source", metavar="NAME", help="the configured source that reads the files")
-    what = "an offset, or the time of publication: ISO or UTC milliseconds"
-    parser.add_argument("--from", dest="start", type=place, metavar="FROM", help=f"{what} (default: the log's start)")
-    parser.add_argument("--to", dest="stop", type=place, metavar="TO", help=f"{what} (default: the log's end)")
+    parser.add_argument("--from", dest="start", type=place, metavar="FROM", help=f"{WHAT} (default: the log's start)")
+    parser.add_argument("--to", dest="stop", type=place, metavar="TO", help=f"{WHAT} (default: the log's end)")
     parser.add_argument("--partition", type=int, metavar="Q", help="only this one (default: all)")
     parser.add_argument("--at", default="every:1", metavar="MOMENTS", help="default: every:1")
     parser.add_argument(
@@ -111,11 +110,11 @@ def _features(arguments: argparse.Namespace) -> int:
             got = "--from-topic" if arguments.from_topic else "--archive"
             raise ConfigError(f"--rejects: wanted --input with it (got {got}: ingest has rejected already)")
         if arguments.archive is not None:
-            taken = _from_archive(settings, arguments, plan, floor, tally)
+            taken = taken_from_archive(settings, arguments, plan, floor, tally)
         elif arguments.from_topic:
-            taken = _from_topic(settings, stack.enter_context(open_kafka(settings)), arguments, plan, floor, tally)
+            taken = taken_from_topic(settings, stack.enter_context(open_kafka(settings)), arguments, plan, floor, tally)
         else:
-            taken = _from_files(settings, arguments, plan, floor, tally, _tell(stack, arguments.rejects))
+            taken = taken_from_files(settings, arguments, plan, floor, tally, _tell(stack, arguments.rejects))
         sources = {source.id: source.name for source in settings.sources}
         written = write_vectors(arguments.out, heading, _told(taken, tally), sources, known)
     what = "records" if arguments.input else "messages"
@@ -151,113 +150,6 @@ def _floor(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.floor < 0:
         raise ConfigError(f"--floor: wanted at least 0 (got {arguments.floor})")
     return int(arguments.floor)
-
-
-def _warm_ms(arguments: argparse.Namespace) -> int:
-    if not arguments.warm_days >= 0:
-        raise ConfigError(f"--warm-days: wanted at least 0 (got {arguments.warm_days})")
-    return int(arguments.warm_days * DAY_MS)
-
-
-def _from_files(
-    settings: Settings, arguments: argparse.Namespace, plan: "Plan", floor: int, tally: "Tally", tell: "Tell"
-) -> "Iterator[Taken]":
-    from detector.learning.features import from_files
-
-    for name in ("start", "stop", "partition"):
-        if getattr(arguments, name) is not None:
-            flag = {"start": "--from", "stop": "--to"}.get(name, f"--{name}")
-            raise ConfigError(f"{flag}: wanted --from-topic with it (got --input)")
-    if arguments.source is None:
-        raise ConfigError("--source: wanted the name of the source that reads the files (got none)")
-    source = source_named(settings, arguments.source)
-    return from_files(settings, source, arguments.input, plan.of, floor, tally, tell, _warm_ms(arguments))
-
-
-def _from_topic(
-    settings: Settings, broker: "Broker", arguments: argparse.Namespace, plan: "Plan", floor: int, tally: "Tally"
-) -> "Iterator[Taken]":
-    """Partition by partition; the state from the newest snapshot at or before the range, else from the log's start."""
-    from detector.broker import TopicPartition
-    from detector.learning.features import Taker, from_log
-    from detector.pipeline import Entry
-    from detector.service.audit import Auditor
-    from detector.service.restore import Restorer
-    from detector.service.rules import Rules
-    from detector.snapshot import open_store
-    from detector.verdict.memory import Memory
-
-    wanted = _partitions(settings, arguments)
-    store = open_store(settings, broker.identity(settings.topics.events))
-    restorer = Restorer(settings, broker, Rules.load(settings).detector, store)
-    auditor = Auditor(settings, broker, store)
-
-    def offset(partition: int, wanted: Place | None, default: int) -> int:
-        if wanted is None:
-            return default
-        return auditor.offset_at(partition, wanted.time_ms) if wanted.time_ms is not None else wanted.offset or 0
-
-    for q in wanted:
-        at = TopicPartition(settings.topics.events, q)
-        low, high = broker.watermarks(at)
-        start, stop = offset(q, arguments.start, low), min(high, offset(q, arguments.stop, high))
-        if start < low:
-            raise ConfigError(f"--from: {at.topic}[{q}] starts at offset {low}: wanted one from there on (got {start})")
-        if start >= stop:
-            continue
-        stood = restorer.stand(at, low, start, Memory(), Memory())
-        covered = stood.part.coverage
-        taker = Taker(
-            stood.part.state,
-            plan.of(q),
-            floor,
-            tally,
-            covered.newest_ms,
-            _warm_ms(arguments),
-            int(covered.span[0]),
-        )
-        messages = broker.read(at, stood.start, stop)
-        entries = (Entry(each.offset(), each.value(), each.headers() or []) for each in messages)
-        yield from from_log(entries, taker, start, tally)
-
-
-def _partitions(settings: Settings, arguments: argparse.Namespace) -> list[int]:
-    """Those that are asked for."""
-    there = range(settings.topics.partitions)
-    if arguments.partition is None:
-        return list(there)
-    if arguments.partition not in there:
-        raise ConfigError(f"--partition: wanted 0 to {len(there) - 1} (got {arguments.partition})")
-    return [arguments.partition]
-
-
-def _from_archive(
-    settings: Settings, arguments: argparse.Namespace, plan: "Plan", floor: int, tally: "Tally"
-) -> "Iterator[Taken]":
-    """Partition by partition; the state from the archive's first row on."""
-    from detector.learning.archive import Archive
-    from detector.learning.features import Taker, from_log
-    from detector.pipeline import fresh_state
-
-    for flag, end in (("--from", arguments.start), ("--to", arguments.stop)):
-        if end is not None and end.time_ms is not None:
-            raise ConfigError(f"{flag}: wanted an offset with --archive (got a time: it does not say when published)")
-    archive = Archive(arguments.archive)
-    progress = archive.progress()
-    if not progress or max(progress) >= settings.topics.partitions:
-        got = f"partition {max(progress)}" if progress else "none"
-        most = settings.topics.partitions
-        raise ConfigError(f"{archive.root}: wanted what `detector archive` wrote of {most} partitions (got {got})")
-    start = arguments.start.offset if arguments.start else 0
-    for q in _partitions(settings, arguments):
-        if q not in progress:
-            continue
-        for first, behind in progress[q].gaps:
-            say(f"{archive.root}: partition {q}: the offsets {first} to {behind - 1} were never archived")
-        stop = min(progress[q].next, arguments.stop.offset) if arguments.stop else progress[q].next
-        taker = Taker(fresh_state(settings), plan.of(q), floor, tally, warm_ms=_warm_ms(arguments))
-        entries = (entry for entry in archive.entries(q, progress[q].next) if entry.offset < stop)
-        yield from from_log(entries, taker, start, tally)
 
 
 def _tell(stack: ExitStack, path: Path | None) -> "Tell":

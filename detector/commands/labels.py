@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from detector.commands.audit import Place, place
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, say, settings_of
+from detector.commands.places import Place, place
 from detector.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -70,9 +70,15 @@ def for_files(settings: Settings, arguments: argparse.Namespace) -> Settings:
     from msgspec.structs import replace
 
     source = replace(source_named(settings, arguments.source), max_future_s=None, silent_after_s=None)
+    return as_ordered(replace(settings, sources=(source,)), arguments)
+
+
+def as_ordered(settings: Settings, arguments: argparse.Namespace) -> Settings:
+    """The settings with what --mode, --assume-warm and --accept-simulated say."""
+    from msgspec.structs import replace
+
     return replace(
         settings,
-        sources=(source,),
         model=replace(settings.model, accept_simulated=arguments.accept_simulated or settings.model.accept_simulated),
         verdict=replace(
             settings.verdict,

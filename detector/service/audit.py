@@ -17,7 +17,6 @@ import msgspec
 
 from detector.broker import Broker, TopicPartition
 from detector.broker.entries import read_batches
-from detector.broker.times import offset_at
 from detector.config import Mode, Settings
 from detector.errors import CannotRebuild, ConfigError, Fatal
 from detector.pipeline import Detector
@@ -114,10 +113,6 @@ class Auditor:
             published=sum(map(len, history.values.values())) + len(history.strangers),
             differences=(*compare(decided, history.values), *history.strangers),
         )
-
-    def offset_at(self, partition: int, time_ms: int) -> int:
-        """Where what was published at `time_ms` or later begins (`broker.times`)."""
-        return offset_at(self._broker, TopicPartition(self._settings.topics.events, partition), time_ms)
 
     def _committed(self, at: TopicPartition) -> int:
         committed = self._broker.committed(f"{self._settings.group}-detect", [at])[at]

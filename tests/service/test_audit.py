@@ -331,18 +331,3 @@ def test_a_damaged_snapshot_is_passed_over(world: World) -> None:
     audit = auditor.audit(1, newest, None)
     manifest.write_text(whole)
     assert (audit.differences, audit.state_from < newest) == ((), True)
-
-
-def test_a_time_is_the_first_message_published_then_or_later(world: World) -> None:
-    """Markers and aborted messages have no time: the next message answers for them."""
-    at = TopicPartition(world.settings.topics.events, 1)
-    low, high = world.broker.watermarks(at)
-    messages = list(world.broker.read(at, low, high))
-    auditor = world.auditor()
-    for message in messages[:: len(messages) // 7]:
-        ms = message.timestamp()[1]
-        expected = next(m.offset() for m in messages if m.timestamp()[1] >= ms)
-        found = auditor.offset_at(1, ms)
-        assert next(m.offset() for m in messages if m.offset() >= found) == expected
-    assert auditor.offset_at(1, 0) == low
-    assert messages[-1].offset() < auditor.offset_at(1, 10**15) <= high
