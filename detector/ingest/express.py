@@ -24,8 +24,9 @@ from detector.ingest.jsonscan import DEEPEST, MOST_MET, scan_json
 from detector.ingest.layout import HASHED, lay_out
 from detector.ingest.mapping import NUMBERS, SPANS, TIMES, Mapping
 from detector.ingest.numbers import FIRST, Parsed
-from detector.ingest.packing import FLAGS_OF_CALL, Packed, Sense, members, pack, tails, told
+from detector.ingest.packing import Packed, pack
 from detector.ingest.said import VALUES, Said, gather, hash_texts, mark_missing, read_lengths, read_times
+from detector.ingest.sense import sense_of
 from detector.ingest.spans import LENGTH_MASK, START_BITS
 from detector.ingest.texts import choose, enter, texts
 from detector.ingest.tree import plant
@@ -111,18 +112,7 @@ class ExpressReader:
             lambda digits: self._facts_of(pack_digits(NumberKind.E164, digits)),
         )
         # 4. Rows.
-        trunks = source.trunks.values()
-        self._sense = Sense(
-            source.id,
-            mapping.end_answers,
-            -1 if source.max_future_s is None else source.max_future_s * 1000,
-            members([trunk.id for trunk in trunks if trunk.interconnect]),
-            members([trunk.id for trunk in trunks if trunk.international]),
-            FLAGS_OF_CALL.astype(np.int64),
-            told(),
-            *tails(),
-            CRC_TABLES,
-        )
+        self._sense = sense_of(source, mapping)
         self._skips = [*(skip.why for skip in mapping.skip), "receipt"]
         self._stamps = np.zeros(len(self._tree.nodes) if self._tree else 0, np.int64)
         self._work = _Work(0, len(self._columns), len(self._entered), len(layout.slot))

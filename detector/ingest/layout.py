@@ -114,7 +114,7 @@ class Layout:
     """Of each of `VALUES`, `FLAGS` and skips: its place among the entries, -1 where it has its `fixed` value."""
     fixed: I64s
     times: list[tuple[int, tuple[int, float, float, bool, int]]]
-    """Of `TIMES`: column (or place among the entries), and the first arguments of `packing.read_times`."""
+    """Of `TIMES`: column (or place among the entries), and the first arguments of `said.read_times`."""
     lengths: list[tuple[int, float]]
     """Of `SPANS`: column, and seconds of its unit."""
     hashed: list[int]

@@ -4,21 +4,20 @@ The kernel says in one loop what `facts`, `moments` and `rows` say column by col
 read what it will not: where anything is wrong with a record its message is `odd`, without a reason.
 """
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from detector.ingest import moments
-from detector.ingest.bytewise import Octets, crc, padded
-from detector.ingest.mapping import WORDS, Outcome, Phase, Side
+from detector.ingest.bytewise import Octets, crc
+from detector.ingest.mapping import Outcome, Phase, Side
 from detector.ingest.numbers import BAD, WITHHELD, Trait
 from detector.ingest.numbers import FIRST as KNOWN
 from detector.ingest.said import SKIPS_FIRST, Said
+from detector.ingest.sense import Sense
 from detector.jit import kernel
 from detector.records import (
     BODY_BITS,
-    MAX_TRUNK,
     TRUNK_BITS,
     UNKNOWN_DURATION,
     UNKNOWN_RING,
@@ -29,79 +28,6 @@ from detector.records import (
     Role,
     U64s,
 )
-
-FLAGS_OF_CALL: Final = np.zeros(len(Phase), np.uint16)
-"""What a record of each phase says of its call."""
-for _phase, _flags in {
-    Phase.COMPLETE: Flag.BEGAN | Flag.ENDED,
-    Phase.START: Flag.BEGAN,
-    Phase.ANSWER: Flag.ANSWERED,
-    Phase.CONNECT: Flag.BEGAN | Flag.ANSWERED,
-    Phase.INTERIM: Flag.INTERIM,
-    Phase.FIRST: Flag.BEGAN | Flag.ANSWERED | Flag.INTERIM,
-    Phase.LAST: Flag.ENDED | Flag.INTERIM,
-    Phase.END: Flag.ENDED,
-}.items():
-    FLAGS_OF_CALL[_phase] = _flags
-
-
-class Sense(NamedTuple):
-    """What a kernel must know of a source to make rows of its facts."""
-
-    source: int
-    end_answers: bool
-    max_future_ms: int
-    """-1 = any."""
-    interconnect: I64s
-    """Of each trunk group or account: 1 if it is."""
-    international: I64s
-    flags_of_call: I64s
-    """Of each phase."""
-    told: I64s
-    """Of each cause below 1024: the outcome that it tells."""
-    tails: Octets
-    """`|phase`, one after the other."""
-    tail_start: I64s
-    tail_length: I64s
-    crc_tables: I64s
-
-
-class Packed(NamedTuple):
-    """What comes out."""
-
-    rows: U64s
-    """u64[2 * records, 8]: the words of a `ROW`."""
-    row_message: I64s
-    sender: U64s
-    """Numbers of sender ids, in the order they are met: at most two a record; their entries and messages."""
-    sender_entry: I64s
-    sender_message: I64s
-    skipped: I64s
-    """Records left out by each skip, and at the end receipts."""
-    counts: I64s
-    """i64[3]: rows, senders, records."""
-
-
-def tails() -> tuple[Octets, I64s, I64s]:
-    """Of each phase, `|phase`: the bytes of all, where each begins, how long it is."""
-    texts = [f"|{word}".encode() for word in WORDS["phase"]]
-    lengths = np.array([len(text) for text in texts], np.int64)
-    return padded(b"".join(texts)), np.cumsum(lengths) - lengths, lengths
-
-
-def members(ids: Sequence[int]) -> I64s:
-    """1 for each trunk group among `ids`."""
-    found: I64s = np.isin(np.arange(MAX_TRUNK + 1), list(ids)).astype(np.int64)
-    return found
-
-
-def told() -> I64s:
-    """Of each cause below 1024: the outcome that it tells, 0 for none."""
-    outcomes = np.zeros(1024, np.int64)
-    for cause, outcome in moments.CAUSES.items():
-        outcomes[cause] = outcome
-    return outcomes
-
 
 _NUMBER_BITS: Final = np.uint64(BODY_BITS + TRUNK_BITS)
 _SCOPE_AT: Final = np.uint64(BODY_BITS)
@@ -155,6 +81,22 @@ _TO: Final = int(Role.TO)
 _EARLIEST_MS: Final = moments.EARLIEST_MS
 _LATEST_MS: Final = moments.LATEST_MS
 _LONGEST_S: Final = moments.LONGEST_S
+
+
+class Packed(NamedTuple):
+    """What comes out."""
+
+    rows: U64s
+    """u64[2 * records, 8]: the words of a `ROW`."""
+    row_message: I64s
+    sender: U64s
+    """Numbers of sender ids, in the order they are met: at most two a record; their entries and messages."""
+    sender_entry: I64s
+    sender_message: I64s
+    skipped: I64s
+    """Records left out by each skip, and at the end receipts."""
+    counts: I64s
+    """i64[3]: rows, senders, records."""
 
 
 @kernel

@@ -23,8 +23,8 @@ from detector.ingest.facts import FactReader, Facts
 from detector.ingest.mapping import Mapping, Outcome, Phase, Side, load_mapping
 from detector.ingest.moments import EARLIEST_MS, LATEST_MS
 from detector.ingest.numbers import NumberTable, Trait
-from detector.ingest.packing import FLAGS_OF_CALL
 from detector.ingest.scattering import count_rows, place_rows
+from detector.ingest.sense import FLAGS_OF_CALL
 from detector.ingest.sound import are_sound
 from detector.ingest.zones import ZoneClass, ZoneTable
 from detector.records import (
