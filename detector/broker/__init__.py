@@ -2,7 +2,7 @@
 
 `kafka` speaks to Apache Kafka, `memory` keeps everything in this process (demo, replay, tests), and `simulated`
 is the same with a clock that tests move and faults where they want them.
-The contract suite in `tests/broker/` holds all to the same answers.
+The contract suite in `tests/broker/contract/` holds all to the same answers.
 
 Offsets mean "next to read". Readers see committed messages only (`read_committed`).
 """
