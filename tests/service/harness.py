@@ -1,5 +1,6 @@
 """What the service tests share: settings and traffic. The oracles are those of the load tests."""
 
+from functools import cache
 from pathlib import Path
 
 from detector.config import ROOT, Settings, convert
@@ -54,5 +55,10 @@ def settings_for(tmp_path: Path, **kafka: str) -> Settings:
 
 def traffic(records: int, seed: int = 11) -> list[bytes]:
     """The last `records` records of a simulated week with campaigns in it, in our plain form."""
+    return list(_traffic(records, seed))
+
+
+@cache
+def _traffic(records: int, seed: int) -> tuple[bytes, ...]:
     made = simulate(Scenario(numbers=max(1_500, records // 80), days=8, seed=seed))
-    return encode(made.records[-records:])
+    return tuple(encode(made.records[-records:]))

@@ -2,10 +2,8 @@
 
 import logging
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -19,9 +17,9 @@ from detector.metrics import Metrics
 from detector.replay import Replay
 from detector.service import watch
 from tests.service.harness import RECORDS, settings_for, traffic
+from tests.service.reloading import half_way, rewrite, wait_reloaded
 
 SIZE = 4_000
-LIMIT_S = 60.0
 
 
 @pytest.fixture
@@ -47,28 +45,13 @@ def metrics() -> Metrics:
 @pytest.fixture
 def replay(settings: Settings, metrics: Metrics) -> Iterator[Replay]:
     """Both roles, which have read the first half of the traffic."""
-    with Replay(settings, metrics, lambda: 1_794_000_000_000) as running:
-        running.publish(RECORDS, traffic(SIZE)[: SIZE // 2])
-        running.settle()
+    with half_way(settings, metrics, SIZE) as running:
         yield running
 
 
-def change_mapping(settings: Settings, **fields: Any) -> None:
-    """Other sections of the mapping, in the file's place at once."""
-    path = settings.path(settings.sources[0].mapping)
-    tree = yaml.safe_load(path.read_text(encoding="utf-8")) | fields
-    beside = path.with_suffix(".new")
-    beside.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    beside.replace(path)
-
-
-def wait_reloaded(replay: Replay, metrics: Metrics, outcome: str, times: int = 1) -> None:
-    """The loop goes round until the files have been loaded, or refused."""
-    until = time.monotonic() + LIMIT_S
-    while metrics.value("reloads", outcome=outcome) < times:
-        assert time.monotonic() < until
-        replay.settle()
-        time.sleep(0.01)
+def change_mapping(settings: Settings, **fields: object) -> None:
+    """Other sections of the one source's mapping."""
+    rewrite(settings.path(settings.sources[0].mapping), **fields)
 
 
 def renamed(records: list[bytes]) -> list[bytes]:

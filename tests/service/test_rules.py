@@ -2,14 +2,12 @@
 
 import logging
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-import yaml
 from msgspec.structs import replace
 
 from detector.broker import TopicPartition
@@ -18,10 +16,10 @@ from detector.metrics import Metrics
 from detector.replay import Replay
 from detector.service import watch
 from tests.service.harness import RECORDS, settings_for, traffic
+from tests.service.reloading import half_way, rewrite, wait_reloaded
 from tests.verdict import models
 
 SIZE = 12_000
-LIMIT_S = 60.0
 
 
 @pytest.fixture
@@ -47,28 +45,13 @@ def metrics() -> Metrics:
 @pytest.fixture
 def replay(settings: Settings, metrics: Metrics) -> Iterator[Replay]:
     """Both roles, which have decided on the first half of the traffic."""
-    with Replay(settings, metrics, lambda: 1_794_000_000_000) as running:
-        running.publish(RECORDS, traffic(SIZE)[: SIZE // 2])
-        running.settle()
+    with half_way(settings, metrics, SIZE) as running:
         yield running
 
 
-def wait_reloaded(replay: Replay, metrics: Metrics, outcome: str, times: int = 1) -> None:
-    """The loop goes round until the files have been loaded, or refused."""
-    until = time.monotonic() + LIMIT_S
-    while metrics.value("reloads", outcome=outcome) < times:
-        assert time.monotonic() < until
-        replay.settle()
-        time.sleep(0.01)
-
-
 def change_policy(settings: Settings, **fields: object) -> None:
-    """Another policy in the file's place, as an editor or a mounted volume puts it there."""
-    path = settings.path(settings.verdict.policy)
-    tree = yaml.safe_load(path.read_text(encoding="utf-8")) | fields
-    beside = path.with_suffix(".new")
-    beside.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    beside.replace(path)
+    """Other sections of the policy."""
+    rewrite(settings.path(settings.verdict.policy), **fields)
 
 
 def in_force(replay: Replay) -> list[dict[str, Any]]:
