@@ -5,6 +5,7 @@ import sys
 
 from detector.errors import DetectorError
 from loadtest import (
+    base,
     bench,
     faults,
     fetching,
@@ -24,7 +25,7 @@ from loadtest import (
 from loadtest.peers import command as peers
 
 COMMANDS = (
-    *(throughput, latency, peers, ingest, state, held, fetching, bench),
+    *(throughput, latency, peers, ingest, state, base, held, fetching, bench),
     *(faults, recovery, rebalance, start, release, soak, fuzz, rehearsal),
 )
 
