@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,6 +79,12 @@ def render(
     done = template(values or {}, variant, chart, release)
     assert done.returncode == 0, done.stderr
     return Rendered(tuple(one for one in yaml.safe_load_all(done.stdout) if one))
+
+
+@cache
+def minimal() -> Rendered:
+    """The objects of the least values. Rendered when first asked for: whoever collects tests may be without Go."""
+    return render()
 
 
 def refusal(values: Mapping[str, Any], variant: str = "minimal") -> str:

@@ -20,6 +20,7 @@ from tests.helm.rendering import (
     ROLES,
     VARIANTS,
     Rendered,
+    minimal,
     named,
     render,
     run_helm,
@@ -28,12 +29,10 @@ from tests.helm.rendering import (
     without_kafka,
 )
 
-MINIMAL = render()
 
-
-def settings(rendered: Rendered = MINIMAL) -> Settings:
-    """What the detector reads of the release."""
-    return settings_of(rendered)
+def settings(rendered: Rendered | None = None) -> Settings:
+    """What the detector reads of the release, of the least values unless it is given."""
+    return settings_of(rendered or minimal())
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -47,7 +46,7 @@ def test_the_chart_is_of_this_version() -> None:
     """Its appVersion is the image's tag unless another is given."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
-    assert MINIMAL.main("detect")["image"] == f"telecom-fraud-detector:{__version__}"
+    assert minimal().main("detect")["image"] == f"telecom-fraud-detector:{__version__}"
 
 
 @pytest.mark.parametrize(
@@ -72,13 +71,13 @@ def test_every_container_is_of_the_one_image(image: dict[str, str], wanted: str)
 @pytest.mark.parametrize("role", ROLES)
 def test_a_pods_name_is_its_instance(role: str) -> None:
     """Transactional id and static membership are made of it: the next pod of that name takes its place."""
-    main = MINIMAL.main(role)
+    main = minimal().main(role)
     instance = named(main["env"], "DETECTOR__INSTANCE")
     assert instance["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert main["args"] == [role, "--ordinal", "0"]
-    stateful = MINIMAL.one("StatefulSet", f"{NAME}-{role}")
+    stateful = minimal().one("StatefulSet", f"{NAME}-{role}")
     assert stateful["spec"]["serviceName"] == f"{NAME}-{role}"
-    assert MINIMAL.one("Service", f"{NAME}-{role}")["spec"]["clusterIP"] == "None"
+    assert minimal().one("Service", f"{NAME}-{role}")["spec"]["clusterIP"] == "None"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -171,7 +170,7 @@ def test_what_is_mounted_is_there(variant: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_what_is_written_lies_on_volumes(role: str) -> None:
     """Kernels, temporary files, and snapshots where the settings say."""
-    pod, main = MINIMAL.pod(role), MINIMAL.main(role)
+    pod, main = minimal().pod(role), minimal().main(role)
     mounts = {mount["mountPath"]: mount["name"] for mount in main["volumeMounts"] if not mount.get("readOnly")}
     wanted = {named(main["env"], "NUMBA_CACHE_DIR")["value"]: "kernels", named(main["env"], "HOME")["value"]: "tmp"}
     if role == "detect":
@@ -186,7 +185,7 @@ def test_what_is_written_lies_on_volumes(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_draining_has_time(role: str) -> None:
     """More than a supervisor would give it."""
-    assert MINIMAL.pod(role)["terminationGracePeriodSeconds"] > DRAIN_S
+    assert minimal().pod(role)["terminationGracePeriodSeconds"] > DRAIN_S
     other = render({role: {"terminationGracePeriodSeconds": 200}})
     assert other.pod(role)["terminationGracePeriodSeconds"] == 200
 
@@ -194,7 +193,7 @@ def test_draining_has_time(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_probes_never_ask_for_the_broker_but_for_readiness(role: str) -> None:
     """What restarts a pod is `/health`, which says that the loop moves; `/ready` only holds a rollout up."""
-    main = MINIMAL.main(role)
+    main = minimal().main(role)
     paths = {probe: main[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")}
     assert paths == {
         "startup": {"path": "/health", "port": "admin"},
@@ -310,8 +309,8 @@ def test_files_arrive_as_they_are(where: str) -> None:
 
 def test_without_files_there_is_no_map_of_them() -> None:
     """Nor a volume's source."""
-    assert set(MINIMAL.of("ConfigMap")) == {f"{NAME}-settings", f"{NAME}-topics-settings"}
-    assert len(named(MINIMAL.pod("detect")["volumes"], "config")["projected"]["sources"]) == 1
+    assert set(minimal().of("ConfigMap")) == {f"{NAME}-settings", f"{NAME}-topics-settings"}
+    assert len(named(minimal().pod("detect")["volumes"], "config")["projected"]["sources"]) == 1
 
 
 def test_secrets_are_named_and_never_written() -> None:
@@ -355,7 +354,7 @@ def test_every_worker_reaches_the_snapshots() -> None:
     }
     assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     assert claim["metadata"]["annotations"]["example.net/backup"] == "no"
-    assert "storageClassName" not in MINIMAL.one("PersistentVolumeClaim", f"{NAME}-snapshots")["spec"]
+    assert "storageClassName" not in minimal().one("PersistentVolumeClaim", f"{NAME}-snapshots")["spec"]
 
 
 def test_a_claim_that_exists_is_used() -> None:
@@ -371,7 +370,7 @@ def test_a_claim_that_exists_is_used() -> None:
 
 def test_topics_are_there_before_anybody_starts() -> None:
     """Settings are checked, then topics made, before the release's own objects are touched."""
-    job = MINIMAL.one("Job", f"{NAME}-topics")
+    job = minimal().one("Job", f"{NAME}-topics")
     annotations = job["metadata"]["annotations"]
     assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade"
     pod = job["spec"]["template"]["spec"]
@@ -379,8 +378,8 @@ def test_topics_are_there_before_anybody_starts() -> None:
     assert pod["containers"][0]["args"] == ["topics", "create"]
     # A service account of the release would not exist yet.
     assert "serviceAccountName" not in pod
-    its_settings = MINIMAL.one("ConfigMap", f"{NAME}-topics-settings")
-    assert its_settings["data"] == MINIMAL.one("ConfigMap", f"{NAME}-settings")["data"]
+    its_settings = minimal().one("ConfigMap", f"{NAME}-topics-settings")
+    assert its_settings["data"] == minimal().one("ConfigMap", f"{NAME}-settings")["data"]
     first = int(its_settings["metadata"]["annotations"]["helm.sh/hook-weight"])
     assert first < int(annotations["helm.sh/hook-weight"])
     # Nothing sensible would be made otherwise.
@@ -413,7 +412,7 @@ def test_the_job_can_be_left_out() -> None:
 
 def test_the_budget_is_a_switch() -> None:
     """One pod of a role at a time, unless told otherwise."""
-    assert {one["spec"]["maxUnavailable"] for one in MINIMAL.of("PodDisruptionBudget").values()} == {1}
+    assert {one["spec"]["maxUnavailable"] for one in minimal().of("PodDisruptionBudget").values()} == {1}
     half = render({"podDisruptionBudget": {"maxUnavailable": "50%"}}).of("PodDisruptionBudget")
     assert {one["spec"]["maxUnavailable"] for one in half.values()} == {"50%"}
     assert render({"podDisruptionBudget": {"enabled": False}}).of("PodDisruptionBudget") == {}
@@ -421,7 +420,7 @@ def test_the_budget_is_a_switch() -> None:
 
 def test_the_network_policy_lets_metrics_in_and_kafka_and_names_out() -> None:
     """Nothing else, unless told."""
-    policy = MINIMAL.one("NetworkPolicy", NAME)["spec"]
+    policy = minimal().one("NetworkPolicy", NAME)["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     (ingress,) = policy["ingress"]
     assert ingress["from"] == [{"podSelector": {}}]
@@ -447,7 +446,7 @@ def test_the_service_account_is_a_switch() -> None:
     """Made, named, or one that exists; never with a token."""
     made = render({"serviceAccount": {"annotations": {"a": "b"}}}).one("ServiceAccount", NAME)
     assert (made["automountServiceAccountToken"], made["metadata"]["annotations"]) == (False, {"a": "b"})
-    assert MINIMAL.pod("detect")["serviceAccountName"] == NAME
+    assert minimal().pod("detect")["serviceAccountName"] == NAME
     other = render({"serviceAccount": {"create": False, "name": "ours"}})
     assert (other.of("ServiceAccount"), other.pod("detect")["serviceAccountName"]) == ({}, "ours")
     assert render({"serviceAccount": {"create": False}}).pod("ingest")["serviceAccountName"] == "default"
@@ -506,8 +505,8 @@ def test_keda_is_let_in(authentication: dict[str, Any], reference: dict[str, str
 
 def test_without_keda_nothing_of_it_remains() -> None:
     """And the StatefulSets say how many."""
-    assert (MINIMAL.of("ScaledObject"), MINIMAL.of("TriggerAuthentication")) == ({}, {})
-    assert MINIMAL.one("StatefulSet", f"{NAME}-detect")["spec"]["replicas"] == 2
+    assert (minimal().of("ScaledObject"), minimal().of("TriggerAuthentication")) == ({}, {})
+    assert minimal().one("StatefulSet", f"{NAME}-detect")["spec"]["replicas"] == 2
     assert "fallback" not in render({"keda": {"enabled": True}}).one("ScaledObject", f"{NAME}-detect")["spec"]
 
 
@@ -516,7 +515,7 @@ def test_without_keda_nothing_of_it_remains() -> None:
 
 def test_the_service_monitor_is_a_switch() -> None:
     """With the labels by which a Prometheus finds it."""
-    assert MINIMAL.of("ServiceMonitor") == {}
+    assert minimal().of("ServiceMonitor") == {}
     found = render({"serviceMonitor": {"enabled": True, "interval": "5s", "scrapeTimeout": "4s", "labels": {"a": "b"}}})
     monitor = found.one("ServiceMonitor", NAME)
     assert monitor["metadata"]["labels"]["a"] == "b"

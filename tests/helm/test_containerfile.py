@@ -11,10 +11,9 @@ from detector.supervisor import LEAVE
 from helm.copies import CHART
 from tests.helm.container import stop_signal
 from tests.helm.containerfile import BUILD, FINAL
-from tests.helm.rendering import named, render
+from tests.helm.rendering import minimal, named
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-MINIMAL = render()
 
 
 def kept() -> list[str]:
@@ -49,13 +48,13 @@ def test_kernels_are_compiled_for_where_they_run() -> None:
 
 def test_the_chart_looks_where_the_image_has_it() -> None:
     """Kernels, user, ports, program, files."""
-    main = MINIMAL.main("detect")
+    main = minimal().main("detect")
     assert named(main["env"], "NUMBA_CACHE_DIR")["value"] == FINAL.env["NUMBA_CACHE_DIR"]
     assert FINAL.env["PATH"].split(":")[0] == "/opt/venv/bin"
-    security = MINIMAL.pod("detect")["securityContext"]
+    security = minimal().pod("detect")["securityContext"]
     assert FINAL.last("USER") == f"{security['runAsUser']}:{security['runAsGroup']}"
     assert security["fsGroup"] == security["runAsGroup"]
-    ports = [MINIMAL.main(role)["ports"][0]["containerPort"] for role in ("ingest", "detect")]
+    ports = [minimal().main(role)["ports"][0]["containerPort"] for role in ("ingest", "detect")]
     assert list(map(int, FINAL.last("EXPOSE").split())) == ports
     assert json.loads(FINAL.last("ENTRYPOINT")) == ["detector"]
     assert "detector" in PROJECT["scripts"]
