@@ -88,7 +88,7 @@ class Writing:
     """Writes records to one of the two topics."""
 
     def __init__(self, broker: KafkaBroker, settings: Settings, population: Population, first: int, to: To) -> None:
-        self._broker, self._settings, self._population, self._to = broker, settings, population, to
+        self._broker, self._settings, self._population = broker, settings, population
         self._producer = broker.producer(f"{settings.group}-load") if to == "events" else None
         self._partitions = broker.partitions()[RECORDS]
         self._turn = 0

@@ -1,6 +1,6 @@
 """Single-pass oracles: what a run must have come to, knowing nothing of processes or transactions.
 
-    source topics    -> rows and rejects that must be there        -> expected_rows, expected_rejects
+    source topics    -> rows and rejects that must be there        -> expected_rows
     internal log     -> decisions that one undisturbed pass makes  -> expected_decisions
     our own topics   -> what is there, read committed              -> published_*
 
@@ -97,12 +97,8 @@ def expected_rows(settings: Settings, positions: Iterable[Position]) -> Counter[
     return _ingested(settings, positions)[0]
 
 
-def expected_rejects(settings: Settings, positions: Iterable[Position]) -> Counter[Refusal]:
-    """The records of the source that must be refused."""
-    return _ingested(settings, positions)[1]
-
-
 def _ingested(settings: Settings, positions: Iterable[Position]) -> tuple[Counter[bytes], Counter[Refusal]]:
+    """Those, and the records that must be refused."""
     if not (positions := list(positions)):
         return Counter(), Counter()
     partitions, offsets, timestamps, values = zip(*positions, strict=True)

@@ -75,7 +75,6 @@ class FactReader:
     """Reads the facts of one source; keeps what it has parsed."""
 
     def __init__(self, settings: Settings, source: Source, mapping: SourceMapping, zones: ZoneTable):
-        self._mapping = mapping
         self._decode = mapping.codec.url_encoded
         self._values: dict[str, Value] = {name: mapping.value(name) for name in (*NUMBERS, *TIMES, *SPANS, *FLAGS)}
         for name in (*WORDS, "id", "device", "cell", "trunk", "account", "cause"):

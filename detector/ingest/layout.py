@@ -95,9 +95,9 @@ class Entries:
 
     def __init__(self) -> None:
         self.columns: list[int] = []
-        self.parsers: list[Callable[[Any], float]] = []
+        self.parsers: list[Parser] = []
 
-    def add(self, column: int, parser: Callable[[Any], float]) -> int:
+    def add(self, column: int, parser: Parser) -> int:
         """The place of a column among a record's entries."""
         self.columns.append(column)
         self.parsers.append(parser)

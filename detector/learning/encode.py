@@ -3,12 +3,10 @@
 One f-string a record: what repeats (numbers, devices, cells, outcomes) is rendered once and looked up.
 """
 
-from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
-from detector.config import ROOT, Settings, load
 from detector.learning.cdr import ACCOUNTS, CALL, SENDER_NAMES, SENDERS, TRUNKS, Outcome, Records
 from detector.records import NumberKind, U64s, number_digits, number_kind
 
@@ -26,12 +24,6 @@ _OUTCOME: Final = {
     Outcome.SENT: '"sent"',
     Outcome.SMS_FAILED: '"failed"',
 }
-
-
-@cache
-def learning_settings() -> Settings:
-    """The demo's configuration, which reads what `encode` writes."""
-    return load(ROOT / "configs" / "demo.yaml", {})
 
 
 def encode(records: Records, first_id: int = 0) -> list[bytes]:

@@ -15,7 +15,7 @@ the same kernel scores it.
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
@@ -68,9 +68,6 @@ LARGE_TREES: Final[Mapping[str, Any]] = {
 LOGISTIC: Final[Mapping[str, Any]] = {"C": 0.1}
 MOST_ITERATIONS: Final = 2_000
 """Of the logistic regression's solver."""
-
-Fitter = Callable[[Vectors, Bools, Weights, I64s, int], Any]
-"""Vectors, fraud, weights, codes of numbers, seed -> fitted estimator."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import pytest
 from detector.config import ROOT
 from detector.features.state import State
 from detector.ingest.rows import Raw, open_source
-from detector.learning.encode import learning_settings
 from detector.records import Role
 from detector.verdict.model import Model
+from tests.learning.settings import learning_settings
 
 MESSAGES = ROOT.parent / "shared" / "real" / "copenhagen_sms.csv"
 BUNDLE = Path(ROOT, "models", "default")

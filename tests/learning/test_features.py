@@ -16,7 +16,7 @@ from detector.features.state import State
 from detector.ingest.rows import Raw, open_source, pack_message, scatter
 from detector.ingest.zones import ZoneTable
 from detector.learning import features
-from detector.learning.encode import encode, learning_settings
+from detector.learning.encode import encode
 from detector.learning.features import NOWHERE, Taken, Taker, Tally, from_files, from_log, joined
 from detector.learning.moments import HOUR_MS, AtLabels, EarlyInDay, EveryNth, Hourly, Moments
 from detector.learning.simulate import Scenario, simulate
@@ -27,6 +27,7 @@ from detector.verdict.judge import Judge, Moment
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
+from tests.learning.settings import learning_settings
 from tests.strategies import DAY_MS, MONDAY_MS, NUMBERS, rows, splits
 
 Line = tuple[int, int, int, int, bytes]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from detector.features.catalogue import feature_hash
-from detector.learning.encode import encode, learning_settings
+from detector.learning.encode import encode
 from detector.learning.features import Tally, from_files
 from detector.learning.known import Known
 from detector.learning.labelfile import NumberLabel
@@ -20,6 +20,7 @@ from detector.learning.moments import Plan
 from detector.learning.reports import reported
 from detector.learning.simulate import Scenario, simulate
 from detector.learning.vectors import LABEL, PLACE, Heading, VectorTable, vectors_of
+from tests.learning.settings import learning_settings
 
 pytest.importorskip("pyspark", reason="the Spark job needs pyspark: pip install '.[spark]'")
 pytestmark = pytest.mark.slow
