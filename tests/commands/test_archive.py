@@ -192,6 +192,13 @@ def killer() -> Killer:
     return Killer()
 
 
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is forced to the disk: the process dies, not the machine, and the next finds what it has written."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@pytest.mark.usefixtures("unsynced")
 def test_killed_between_any_two_file_operations_every_row_is_there_once(tmp_path: Path, killer: Killer) -> None:
     """At each of them: the run dies there, more rows come, and the next run makes it whole."""
     for n in range(10_000):
@@ -214,6 +221,7 @@ def test_killed_between_any_two_file_operations_every_row_is_there_once(tmp_path
     assert n > 50
 
 
+@pytest.mark.usefixtures("unsynced")
 def test_retention_and_erasing_killed_anywhere_are_ended_by_the_next(
     tmp_path: Path, broker: MemoryBroker, killer: Killer
 ) -> None:
