@@ -1,4 +1,5 @@
-"""A real Kafka that asks who comes: TLS with certificates of our own making, SCRAM, and an access control list.
+"""A real Kafka that asks who comes: TLS with certificates of our own making, SCRAM or certificates of clients, and an
+access control list.
 
 The list is filled by what `detector acls --apply` calls, and with nothing else.
 """
@@ -33,17 +34,55 @@ def password(who: str) -> str:
 
 
 def make_certificates(folder: Path, not_after: datetime.datetime | None = None) -> Path:
-    """`broker.pem`, its key and chain, for localhost, and `ca.pem`, which vouches for it; the folder."""
+    """`broker.pem`, its key and chain, for localhost, and `ca.pem`, which vouches for it; the folder.
+
+    `valid.pem` and `expired.pem` are clients' that it vouches for too, each with its key and chain.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
-    broker = authority.issue_cert("localhost", not_after=not_after)
-    # Java reads keys in no other form.
-    key = load_pem_private_key(broker.private_key_pem.bytes(), None)
-    pkcs8 = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    chain = b"".join(pem.bytes() for pem in broker.cert_chain_pems)
-    (folder / "broker.pem").write_bytes(pkcs8 + chain)
+    issued = {
+        "broker": authority.issue_cert("localhost", not_after=not_after),
+        "valid": authority.issue_cert("client@example.net"),
+        "expired": authority.issue_cert("client@example.net", not_after=yesterday()),
+    }
+    for name, certificate in issued.items():
+        # Java reads keys in no other form.
+        key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+        pkcs8 = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        chain = b"".join(pem.bytes() for pem in certificate.cert_chain_pems)
+        (folder / f"{name}.pem").write_bytes(pkcs8 + chain)
     authority.cert_pem.write_to_path(folder / "ca.pem")
     return folder
+
+
+def yesterday() -> datetime.datetime:
+    """When a certificate expired."""
+    return datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+
+
+def mutual_guard(certificates: Path) -> Guard:
+    """Whoever has a certificate that the authority vouches for may do everything."""
+    return Guard(
+        {
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,GUARDED:SSL,CONTROLLER:PLAINTEXT",
+            "listener.name.guarded.ssl.client.auth": "required",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(certificates / "broker.pem"),
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(certificates / "ca.pem"),
+        }
+    )
+
+
+def mutual_options(kafka: LocalKafka, certificates: Path, client: str) -> dict[str, str]:
+    """What stands under `kafka:` in the settings of a client with the certificate of that name."""
+    return {
+        "bootstrap.servers": kafka.guarded,
+        "security.protocol": "SSL",
+        "ssl.ca.location": str(certificates / "ca.pem"),
+        "ssl.certificate.location": str(certificates / f"{client}.pem"),
+        "ssl.key.location": str(certificates / f"{client}.pem"),
+    }
 
 
 def guard(certificates: Path, group: str) -> Guard:

@@ -1,6 +1,5 @@
 """Kafka with TLS, SCRAM and an access control list: each user can do its work, and nothing else."""
 
-import datetime
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import yaml
 from detector.broker import TopicPartition
 from detector.broker.access import WHO, access_markdown, bindings, command_lines, grants, principals
 from detector.broker.kafka import KafkaBroker
+from detector.broker.local import LocalKafka
 from detector.broker.topics import check_topics
 from detector.cli import main
 from detector.config import ROOT, Settings, load
@@ -35,6 +35,14 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """A guarded Kafka, whose list is that of the deployment `GROUP`."""
     with guarded.running(tmp_path_factory.mktemp("certificates"), GROUP) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def mutual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalKafka, Path]]:
+    """A Kafka that knows clients by their certificates, and the certificates."""
+    certificates = guarded.make_certificates(tmp_path_factory.mktemp("mutual"))
+    with LocalKafka(guard=guarded.mutual_guard(certificates)) as running:
+        yield running, certificates
 
 
 @pytest.fixture(scope="module")
@@ -196,13 +204,38 @@ def test_a_wrong_password_ends_the_process_with_one_clear_error(
 @pytest.mark.kafka
 def test_an_expired_certificate_ends_the_process_with_one_clear_error(tmp_path: Path) -> None:
     """It says that the broker's certificate has expired, which librdkafka does not."""
-    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-    with guarded.running(tmp_path / "certificates", GROUP, yesterday) as kafka:
+    with guarded.running(tmp_path / "certificates", GROUP, guarded.yesterday()) as kafka:
         code, lines = ends_with(kafka.options("ingest"), tmp_path, "ingest")
     assert code == 2
     assert "kafka: TLS with localhost:" in lines[-1]
     assert "(got: the broker's certificate has expired)" in lines[-1]
     assert sum("CRITICAL" in line for line in lines) == 1
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("role", ["ingest", "detect"])
+def test_an_expired_certificate_of_our_own_ends_the_process_with_one_clear_error(
+    mutual: tuple[LocalKafka, Path], tmp_path: Path, role: str
+) -> None:
+    """It says that it is ours: the broker tells clients only that it does not take it."""
+    code, lines = ends_with(guarded.mutual_options(*mutual, "expired"), tmp_path, role)
+    assert code == 2
+    assert "kafka: TLS with localhost:" in lines[-1]
+    assert "(got: our own certificate has expired: " in lines[-1]
+    assert str(mutual[1] / "expired.pem") in lines[-1]
+    assert sum("CRITICAL" in line for line in lines) == 1
+
+
+@pytest.mark.kafka
+def test_a_certificate_of_our_own_that_is_missing_or_valid(mutual: tuple[LocalKafka, Path]) -> None:
+    """Without one a broker that asks for it refuses; with a valid one it lets in."""
+    options = guarded.mutual_options(*mutual, "valid")
+    with closing(KafkaBroker({**options})) as broker:
+        assert broker.partitions() == {}
+    without = {name: value for name, value in options.items() if not name.startswith(("ssl.certificate", "ssl.key"))}
+    wanted = r"TLS with localhost:.*\(got: the broker wants one of ours, and ssl\.certificate\.location names none: "
+    with closing(KafkaBroker({**without})) as broker, pytest.raises(ConfigError, match=wanted):
+        broker.partitions()
 
 
 @pytest.mark.kafka

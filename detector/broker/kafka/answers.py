@@ -8,7 +8,6 @@ from typing import Final, TypeVar, cast
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from detector.broker import TopicPartition
 from detector.broker.kafka.refusal import is_refusal
@@ -103,8 +102,11 @@ def called(doing: str, call: Callable[[], T]) -> T:
         raise meaning_of(error_of(exception), doing) from exception
 
 
-def asked(client: ck.Consumer | AdminClient, doing: str, ask: Callable[[], T]) -> T:
-    """The answer to a question that `client` asks, again and again for `ANSWER_S` while leaders change."""
+def asked(look: Callable[[], object], doing: str, ask: Callable[[], T]) -> T:
+    """The answer to a question, which is asked again and again for `ANSWER_S` while leaders change.
+
+    `look` asks the same client for topics: else it would ask with the leader epoch that it knows, for ever.
+    """
     deadline = time.monotonic() + ANSWER_S
     while True:
         try:
@@ -113,9 +115,8 @@ def asked(client: ck.Consumer | AdminClient, doing: str, ask: Callable[[], T]) -
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-            # Or the admin client would ask with the leader epoch it knows, for ever.
-            with suppress(KafkaException):
-                client.list_topics(timeout=STEP_S)
+            with suppress(KafkaException, Recoverable):
+                look()
 
 
 def insist(call: Callable[[float], object], doing: str, limit_s: float) -> None:
@@ -139,11 +140,12 @@ class Health:
         self.reachable = True
         self.refusal: tuple[int, str] | None = None
         """librdkafka's code and words, where a broker has let us in never yet."""
-        self._let_in = False
+        self.let_in = False
+        """Whether a broker has answered: what it refuses afterwards is news."""
 
     def on_error(self, error: KafkaError) -> None:
         """librdkafka's error callback: news and no exception, for it goes on trying by itself."""
-        if not self._let_in and is_refusal(error.code(), error.str()):
+        if not self.let_in and is_refusal(error.code(), error.str()):
             self.refusal = error.code(), error.str()
             return  # it ends the process, and is said then
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION):
@@ -157,7 +159,7 @@ class Health:
         """A call has succeeded."""
         if not self.reachable:
             _LOG.info("the broker answers again", extra=said(Event.BROKER_BACK))
-        self._let_in, self.refusal = True, None
+        self.let_in, self.refusal = True, None
         self.reachable = True
 
 
@@ -181,7 +183,9 @@ def ask_committed(
     """Committed offsets, None where there is none; waits while a transaction with offsets is pending on them."""
     wanted = [ck.TopicPartition(*where) for where in partitions]
     try:
-        return asked(consumer, doing, lambda: _offsets_of(consumer.committed(wanted, STEP_S)))
+        return asked(
+            lambda: consumer.list_topics(timeout=STEP_S), doing, lambda: _offsets_of(consumer.committed(wanted, STEP_S))
+        )
     except Recoverable as error:
         if type(error) is not Recoverable:
             raise

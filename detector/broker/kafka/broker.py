@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
@@ -54,6 +55,9 @@ def _is_news(record: logging.LogRecord) -> bool:
 _LIBRDKAFKA.addFilter(_is_news)
 
 T = TypeVar("T")
+
+SOON_S: Final = 1.0
+"""After which a process that no broker has let in yet looks whether one has refused to."""
 
 
 class KafkaBroker:
@@ -113,6 +117,7 @@ class KafkaBroker:
         idle = self._observers.setdefault(group, [])
         observer = _spare(idle) or self._client(ck.Consumer, FETCH, {"group.id": group})
         try:
+            self._meet()
             return ask_committed(observer, partitions, f"reading committed offsets of {group}")
         finally:
             idle.append(observer)
@@ -122,6 +127,7 @@ class KafkaBroker:
     ) -> None:
         if self._plain is None:
             self._plain = self._client(ck.Producer, SEND, {})
+        self._meet()
         producer = self._plain
         where = -1 if partition is None else partition
         failed: list[KafkaError] = []
@@ -164,7 +170,7 @@ class KafkaBroker:
             last = self._admin.list_offsets({at: OffsetSpec.latest()}, **how)[at]  # type: ignore[no-untyped-call]
             return first.result().offset, last.result().offset
 
-        return asked(self._admin, f"watermarks of {partition.topic}/{partition.partition}", ask)
+        return self._asked(f"watermarks of {partition.topic}/{partition.partition}", ask)
 
     def truncate(self, partition: TopicPartition, offset: int) -> None:
         """Drop what lies before `offset`, as retention would."""
@@ -180,9 +186,28 @@ class KafkaBroker:
             if topic.error is None and not name.startswith("__")
         }
 
+    def _asked(self, doing: str, ask: Callable[[], T]) -> T:
+        self._meet()
+        return asked(self._metadata, doing, ask)
+
+    def _meet(self) -> None:
+        """A broker has let us in; `ConfigError` where it refuses to.
+
+        First of all: whatever else is asked of one that refuses is answered by a timeout that does not say so.
+        """
+        if not self._health.let_in:
+            asked(lambda: None, "meeting a broker", self._metadata)
+
     def _metadata(self) -> Any:
+        if not self._health.let_in:
+            # A refusal comes at once, and librdkafka waits for its time all the same.
+            with suppress(Recoverable):
+                return self._metadata_within(SOON_S)
+        return self._metadata_within(STEP_S)
+
+    def _metadata_within(self, wait_s: float) -> Any:
         try:
-            metadata = self._admin.list_topics(timeout=STEP_S)
+            metadata = self._admin.list_topics(timeout=wait_s)
         except KafkaException as exception:
             self._admin.poll(0)  # only a poll calls back with what else went wrong
             self._health.reachable = False
@@ -227,6 +252,7 @@ class KafkaBroker:
 
     def allow(self, bindings: Sequence[Binding]) -> None:
         """These are in the broker's access control list; nothing is taken out of it."""
+        self._meet()
         wanted = [
             AclBinding(
                 ResourceType[binding.grant.kind.replace("-", "_").upper()],
@@ -247,7 +273,7 @@ class KafkaBroker:
             described = self._admin.describe_topics(ck.TopicCollection([topic]), request_timeout=STEP_S)[topic]
             return f"{self._metadata().cluster_id}/{described.result().topic_id}"
 
-        return asked(self._admin, f"describing topic {topic}", ask)
+        return self._asked(f"describing topic {topic}", ask)
 
     def close(self) -> None:
         for idle in (self._readers, *self._observers.values()):
