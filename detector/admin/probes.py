@@ -20,6 +20,9 @@ from detector.admin.http import Reply, json_reply
 HUNG_AFTER_S: Final = 30.0
 """Three times the broker's transaction timeout of 10 s: a loop that is only slow, or that waits
 for a pending transaction, comes round before."""
+FIRST_AFTER_S: Final = 300.0
+"""The same before it has come round for the first time: kernels that no cache holds take 50 s to compile, and several
+times that beside others that do the same. Who restarted it meanwhile would have it begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,13 @@ class Probes:
 
     def health(self) -> Reply:
         """Whether the loop moves."""
-        idle_s = self._now_s() - max(self._probe.last_step_s(), self._started_s)
-        body = {"live": idle_s < HUNG_AFTER_S, "name": self._probe.name, "last_step_s_ago": round(idle_s, 1)}
+        last_s = self._probe.last_step_s()
+        idle_s = self._now_s() - (last_s or self._started_s)
+        body = {
+            "live": idle_s < (HUNG_AFTER_S if last_s else FIRST_AFTER_S),
+            "name": self._probe.name,
+            "last_step_s_ago": round(idle_s, 1),
+        }
         return json_reply(200 if body["live"] else 503, body)
 
     def ready(self) -> Reply:

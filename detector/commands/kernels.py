@@ -34,12 +34,10 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 
 def _compile(arguments: argparse.Namespace) -> int:
-    from detector.admin import Desk
     from detector.learning.encode import encode
     from detector.learning.simulate import Scenario, simulate
     from detector.metrics import Metrics
     from detector.replay import Replay
-    from detector.service.asked import open_desk
 
     source = source_named(settings_of(arguments), arguments.source)
     traffic = simulate(Scenario(numbers=NUMBERS, days=DAYS))
@@ -52,7 +50,6 @@ def _compile(arguments: argparse.Namespace) -> int:
             replay.publish(source.topic, batch)
             replay.settle()
         decided = len(replay.decisions())
-    open_desk(Desk())
     folder = Path(os.environ["NUMBA_CACHE_DIR"])  # set by detector.jit to where it compiles
     kept = [path.stat().st_size for path in folder.rglob("*.nbc")]
     out(f"{metrics.value('records'):,.0f} records, {metrics.value('scored'):,.0f} rows scored, {decided:,} decisions")

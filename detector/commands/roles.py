@@ -164,11 +164,8 @@ def _builder(
             from detector.service.ingest import IngestRole
 
             return IngestRole(settings, broker, metrics, instance)
-        from detector.service.asked import open_desk
         from detector.service.detect import DetectRole
 
-        if desk is not None:  # Beside the start, which it does not hold up.
-            threading.Thread(target=open_desk, args=(desk,), name="desk", daemon=True).start()
         return DetectRole(settings, broker, metrics, instance, desk=desk)
 
     return build

@@ -7,21 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from detector.admin import Desk
-from detector.admin.seen import Elsewhere, NumberSeen, PartitionSeen, Worker
-from detector.features.state import State
+from detector.admin.seen import Elsewhere, NumberSeen, PartitionSeen
 from detector.records import partition_of
 from detector.service.held import Held
 from detector.service.rules import Rules
 from detector.service.standing import Told
-
-
-def open_desk(desk: "Desk[Worker]") -> None:
-    """Questions may be put once the kernels that only they use are loaded: else the first would hold the stream up."""
-    state, nobody = State(1, 0), np.zeros(1, np.uint64)
-    state.vectors(nobody)
-    state.own_blocks(nobody)
-    desk.open()
 
 
 def number_seen(

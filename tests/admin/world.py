@@ -18,7 +18,6 @@ from detector.broker.memory import MemoryBroker
 from detector.broker.topics import topic_specs
 from detector.config import Settings
 from detector.metrics import Metrics
-from detector.service.asked import open_desk
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
 from detector.service.orders import Orders
@@ -83,7 +82,6 @@ def world(folder: Path, records: int = 6_000, with_tokens: bool = True, **access
     broker.publish(RECORDS, [(None, value) for value in values], 0)
     metrics = Metrics()
     desk: Desk[Worker] = Desk(20)
-    open_desk(desk)
     roles = IngestRole(settings, broker, metrics, "0"), DetectRole(settings, broker, metrics, "0", desk=desk)
     idle = 0
     while idle < 3:
