@@ -8,29 +8,37 @@ numbers without their last digits.
 
 import time
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from html import escape
+from types import MappingProxyType
 from typing import Final
 
-from detector.admin.api import Api, PartitionTold, counted
+from detector.admin.api import Api
 from detector.admin.http import Refused, Reply, Request
 from detector.admin.probes import Probe
-from detector.admin.rates import Rates
+from detector.admin.rates import Figure, Rates
 from detector.admin.seen import WorkerSeen
 from detector.admin.tokens import Caller, Role
+from detector.admin.told import PartitionTold, WorkerTold, worker_told
 from detector.verdict.decisions import Decision
 
 AGAIN_S: Final = 5
 RECENT: Final = 15
 """Decisions shown."""
 REASONS: Final = 2
-"""Of a decision, the gravest: a line or two each. All of them stand in the decision."""
+"""Of a decision, the gravest: a line each. All of them stand in the decision."""
 MASKED: Final = 4
 """Digits at the end that a viewer does not see: which subscriber it is, while which range may matter."""
 
+BEHIND, USED_UP, WELL, RESTORING = "behind its commit", "budget used up", "well", "restoring"
+HEALTH: Final = {BEHIND: "bad", USED_UP: "bad", WELL: "good", RESTORING: "bad"}
+"""How a partition does, and how that looks."""
+
 STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --dim: #777; --bad: #c62828; --good: #2e7d32; }
+:root { color-scheme: light dark; --line: #8884; --dim: #666; --bad: #c62828; --good: #2e7d32; }
+@media (prefers-color-scheme: dark) { :root { --dim: #a0a0a0; --bad: #ef5350; --good: #66bb6a; } }
 body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem; }
 h1 { font-size: 1.25rem; margin: 0; } h2 { font-size: 1rem; margin: 1.75rem 0 .4rem; }
 p { margin: .2rem 0; color: var(--dim); }
@@ -40,6 +48,7 @@ dt { color: var(--dim); font-size: .8rem; } dd { margin: 0; font-size: 1.3rem; f
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top;
   font-variant-numeric: tabular-nums; }
+td { white-space: nowrap; } td:last-child { white-space: normal; }
 th { color: var(--dim); font-weight: 500; } .l { text-align: left; } small { color: var(--dim); display: block; }
 .bad { color: var(--bad); font-weight: 600; } .good { color: var(--good); }
 """
@@ -47,6 +56,9 @@ _HASH: Final = b64encode(sha256(STYLE.encode()).digest()).decode()
 POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
+
+Lines = tuple[str, ...]
+"""Of one cell: the first, and smaller ones below it."""
 
 
 class Page:
@@ -64,12 +76,10 @@ class Page:
             except Refused as refused:
                 silent = refused.why
         name = self._probe.name
-        parts = [
-            _head(name, dict(self._probe.missing()), silent, seen),
-            _figures(self._rates, seen, self._api.now_s()),
-        ]
-        if seen is not None:
-            parts += [_partitions(self._api.worker_told(seen).partitions, seen), _recent(seen.recent, caller)]
+        told = None if seen is None else worker_told(seen, self._api.now_s())
+        parts = [_head(name, dict(self._probe.missing()), silent, seen), _figures(self._rates, told)]
+        if seen is not None and told is not None:
+            parts += [_partitions(told), _recent(seen.recent, caller)]
         html = (
             f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="refresh" content="{AGAIN_S}"><meta name="viewport" content="width=device-width">'
@@ -83,30 +93,30 @@ def _head(name: str, missing: dict[str, str], silent: str, seen: WorkerSeen | No
     state = "".join(f'<p class="bad">{escape(text)}</p>' for text in wrong) or '<p class="good">at work</p>'
     told = ""
     if seen is not None:
-        by = f", set by {seen.mode_change}" if seen.mode_change else ""
-        told = f"<p>mode {escape(seen.mode + by)}; model {escape(seen.model)}; policy {escape(seen.policy)}</p>"
+        if seen.by_order:
+            order = f"mode {seen.mode} by order {seen.mode_change}, until `detector mode configured`"
+            state += f'<p class="bad">{escape(order)}</p>'
+        told = f"<p>mode {escape(seen.mode)}; model {escape(seen.model)}; policy {escape(seen.policy)}</p>"
     at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     return f"<h1>{escape(name)}</h1>{state}{told}<p>{at}, again every {AGAIN_S} s</p>"
 
 
-def _figures(rates: Rates, seen: WorkerSeen | None, now_s: float) -> str:
+def _figures(rates: Rates, told: WorkerTold | None) -> str:
     figures = list(rates.figures(time.monotonic()))
-    if seen is not None:
-        for action, count in _in_force(seen, now_s).items():
-            figures.append((f"{action}s in force", f"{count:,}"))
-        figures.append(("numbers", f"{sum(one.numbers for one in seen.partitions):,}"))
-    return "<dl>" + "".join(f"<div><dt>{escape(a)}</dt><dd>{escape(b)}</dd></div>" for a, b in figures) + "</dl>"
+    if told is not None:
+        counts = Counter({"block": 0, "flag": 0})
+        for one in told.partitions:
+            counts.update(one.in_force)
+        figures += [Figure(f"{action}s in force", f"{count:,}") for action, count in counts.items()]
+        figures.append(Figure("numbers", f"{sum(one.numbers for one in told.partitions):,}"))
+    return "<dl>" + "".join(map(_figure, figures)) + "</dl>"
 
 
-def _in_force(seen: WorkerSeen, now_s: float) -> dict[str, int]:
-    counts = {"block": 0, "flag": 0}
-    for one in seen.partitions:
-        for action, count in counted(one.live, now_s).items():
-            counts[action] = counts.get(action, 0) + count
-    return counts
+def _figure(one: Figure) -> str:
+    return f'<div><dt>{escape(one.label)}</dt><dd class="{"bad" * one.is_bad}">{escape(one.text)}</dd></div>'
 
 
-def _partitions(told: Sequence[PartitionTold], seen: WorkerSeen) -> str:
+def _partitions(told: WorkerTold) -> str:
     names = (
         "partition",
         "health",
@@ -130,16 +140,16 @@ def _partitions(told: Sequence[PartitionTold], seen: WorkerSeen) -> str:
             f"{one.blocks_budget_left:,}",
             f"{one.unsaved_rows:,}",
         )
-        for one in told
+        for one in told.partitions
     ]
-    rows += [(str(q), "restoring", "", "", "", "", "", "", "") for q in seen.restoring]
-    return "<h2>Partitions held here</h2>" + _table(names, rows, left={1})
+    rows += [(str(q), RESTORING, "", "", "", "", "", "", "") for q in told.restoring]
+    return "<h2>Partitions held here</h2>" + _table(names, rows, left={1}, marked={1: HEALTH})
 
 
 def _health(one: PartitionTold) -> str:
     if one.offset > one.committed:
-        return "behind its commit"
-    return "budget used up" if one.blocks_budget_left == 0 else "well"
+        return BEHIND
+    return USED_UP if one.blocks_budget_left == 0 else WELL
 
 
 def _recent(recent: Sequence[Decision], caller: Caller) -> str:
@@ -163,12 +173,12 @@ def _recent(recent: Sequence[Decision], caller: Caller) -> str:
     return "<h2>Last decisions here</h2>" + _table(names, rows, left={1, 2, 3, 4, 5, 8})
 
 
-def _why(decision: Decision) -> str:
+def _why(decision: Decision) -> Lines:
     """An operator's words may name the number: only what rules say is shown."""
     if decision.basis == "operator":
-        return "an operator's order"
+        return ("an operator's order",)
     held = f" (held back: {', '.join(decision.held_back)})" if decision.held_back else ""
-    return " ".join([decision.reason + held, *(reason.sentence for reason in decision.reasons[:REASONS])])
+    return decision.reason + held, *(reason.sentence for reason in decision.reasons[:REASONS])
 
 
 def masked(number: str) -> str:
@@ -182,11 +192,21 @@ def _moment(at_ms: int) -> str:
     return time.strftime("%m-%d %H:%M:%S", time.gmtime(at_ms / 1000)) if at_ms else ""
 
 
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]], left: set[int]) -> str:
-    def cells(tag: str, texts: Sequence[str]) -> str:
-        return "".join(
-            f"<{tag}{' class=l' if i in left else ''}>{escape(text)}</{tag}>" for i, text in enumerate(texts)
-        )
+def _table(
+    names: Sequence[str],
+    rows: Iterable[Sequence[str | Lines]],
+    left: set[int],
+    marked: Mapping[int, Mapping[str, str]] = MappingProxyType({}),
+) -> str:
+    """`left`: columns of words; `marked`: of a column the classes of some of its texts."""
+
+    def cell(tag: str, i: int, content: str | Lines) -> str:
+        text, *more = (content,) if isinstance(content, str) else content
+        kind = " ".join(filter(None, ("l" * (i in left), marked.get(i, {}).get(text))))
+        return f'<{tag} class="{kind}">{escape(text)}{"".join(f"<small>{escape(one)}</small>" for one in more)}</{tag}>'
+
+    def cells(tag: str, contents: Sequence[str | Lines]) -> str:
+        return "".join(cell(tag, i, content) for i, content in enumerate(contents))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f"<table><thead><tr>{cells('th', names)}</tr></thead><tbody>{body}</tbody></table>"

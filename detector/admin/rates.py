@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
@@ -16,6 +16,18 @@ LABELS: Final = {
     "detector_decisions_total": "decisions/s",
     "detector_rejects_total": "rejects/s",
 }
+LAG_S: Final = 60.0
+"""From which on a lag is worth a look, as the table of metrics says."""
+UNITS: Final = ((172_800, 86_400, "d"), (7_200, 3_600, "h"), (120, 60, "min"))
+"""From how many seconds on a time is told in a unit of how many."""
+
+
+class Figure(NamedTuple):
+    """One of them."""
+
+    label: str
+    text: str
+    is_bad: bool = False
 
 
 class Rates:
@@ -26,8 +38,8 @@ class Rates:
         self._lock = Lock()
         self._looks: deque[tuple[float, dict[str, float]]] = deque()
 
-    def figures(self, now_s: float) -> Iterator[tuple[str, str]]:
-        """Name and text of each figure that the process has. `now_s` never goes back."""
+    def figures(self, now_s: float) -> Iterator[Figure]:
+        """Each figure that the process has. `now_s` never goes back."""
         totals: dict[str, float] = {}
         lags: dict[str, float] = {}
         for family in self._registry.collect():
@@ -40,9 +52,10 @@ class Rates:
         for name, label in LABELS.items():
             if totals.get(name):
                 gone_s = now_s - before_s
-                yield label, _text((totals[name] - before.get(name, 0.0)) / gone_s) if gone_s > 0 else "…"
+                rate = (totals[name] - before.get(name, 0.0)) / gone_s if gone_s > 0 else None
+                yield Figure(label, "…" if rate is None else _text(rate))
         for role, lag_s in lags.items():
-            yield f"lag of {role}", f"{lag_s:,.1f} s"
+            yield Figure(f"lag of {role}", _time(lag_s), lag_s > LAG_S)
 
     def _look(self, now_s: float, totals: dict[str, float]) -> tuple[float, dict[str, float]]:
         """The oldest look within the span; at the first one, this one."""
@@ -52,6 +65,14 @@ class Rates:
             while len(self._looks) > 1 and self._looks[0][0] < now_s - SPAN_S:
                 self._looks.popleft()
             return self._looks[0]
+
+
+def _time(seconds: float) -> str:
+    """In the largest unit of which there are two."""
+    for least, each, unit in UNITS:
+        if seconds >= least:
+            return f"{seconds / each:,.0f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def _text(rate: float) -> str:

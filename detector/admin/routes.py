@@ -9,20 +9,14 @@ from typing import Any, Final
 import orjson
 
 from detector.admin.access import Access
-from detector.admin.api import (
-    Accepted,
-    Api,
-    CommandWanted,
-    DecisionsTold,
-    ModeWanted,
-    NumberTold,
-    WorkerTold,
-)
+from detector.admin.api import Api, CommandWanted, ModeWanted
 from detector.admin.http import JSON, Refused, Reply, Request
+from detector.admin.listing import MOST, MOST_PARTITIONS, PLACE
 from detector.admin.openapi import document
 from detector.admin.page import Page
 from detector.admin.probes import Probe, Probes
 from detector.admin.tokens import Caller, Role
+from detector.admin.told import Accepted, DecisionsTold, NumberTold, WorkerTold
 from detector.logs import Event, said
 
 log = logging.getLogger(__name__)
@@ -80,11 +74,12 @@ ROUTES: Final = (
         {200: "of this worker", **_HERE},
         gives=DecisionsTold,
         query={
-            "limit": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
-            "partition": {"type": "integer", "minimum": 0, "maximum": 4_095},
+            "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 100},
+            "partition": {"type": "integer", "minimum": 0, "maximum": MOST_PARTITIONS - 1},
             "action": {"enum": ["flag", "warn", "block", "release", "allow"]},
             "service": {"enum": ["voice", "sms"]},
             "rule": _TEXT,
+            "after": {"type": "string", "pattern": PLACE},
         },
     ),
     Route(

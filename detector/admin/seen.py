@@ -66,7 +66,9 @@ class WorkerSeen:
     instance: str
     mode: str
     mode_change: str | None
-    """The id of the operator's order that set the mode; None: the configuration did."""
+    """The id of the last order about the mode; None: there was none."""
+    by_order: bool
+    """Whether that order's mode holds, and not the configuration's."""
     model: str
     policy: str
     partitions: tuple[PartitionSeen, ...]

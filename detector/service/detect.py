@@ -298,6 +298,7 @@ class DetectRole:
             instance=self._instance,
             mode=versions["mode"],
             mode_change=change.id if change else None,
+            by_order=change is not None and change.mode != "configured",
             model=versions["model"],
             policy=versions["policy"],
             partitions=tuple(partition_seen(self._held[q], self._rules) for q in sorted(self._held)),

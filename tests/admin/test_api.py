@@ -89,10 +89,24 @@ def test_decisions_in_force_are_listed_the_newest_first(here: World) -> None:
     assert issued == sorted(issued, reverse=True)
     few = here.ask("/v1/decisions?limit=3&action=block", "analyst")[1]
     assert [one["action"] for one in few["decisions"]] == ["block"] * 3
+    assert few["next"] == f"{few['decisions'][-1]['issued_at']}:{few['decisions'][-1]['decision_id']}"
     assert few["total"] == sum(one.action == "block" for one in last.values() if one.decision_id in wanted)
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "colour=red", "partition=-1"])
+def test_pages_of_decisions_are_all_of_them(here: World) -> None:
+    """`next` of each asked for as `after`, to the last, which has none."""
+    whole = here.ask("/v1/decisions?limit=1000", "analyst")[1]
+    found, page = [], here.ask("/v1/decisions?limit=7", "analyst")[1]
+    while page["next"] is not None:
+        found += page["decisions"]
+        page = here.ask(f"/v1/decisions?limit=7&after={quote(page['next'])}", "analyst")[1]
+    assert [*found, *page["decisions"]] == whole["decisions"]
+    assert page["total"] == whole["total"] > 7
+
+
+@pytest.mark.parametrize(
+    "query", ["after=x", "limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "colour=red", "partition=-1"]
+)
 def test_queries_that_are_not_understood_are_refused(here: World, query: str) -> None:
     """Rather than answered as if they had not been asked."""
     assert here.ask(f"/v1/decisions?{query}", "analyst")[0] == 400
@@ -158,9 +172,14 @@ def test_the_kill_switch_reaches_the_worker(here: World) -> None:
     status, told, _ = here.ask("/v1/mode", body={"mode": "shadow", "reason": "a bad rule"})
     assert status == 202
     here.until("it is shadow", lambda: here.ask("/v1/partitions")[1]["mode"] == "shadow")
-    assert here.ask("/v1/partitions")[1]["mode_change"] == told["id"]
+    stands = here.ask("/v1/partitions")[1]
+    assert (stands["mode_change"], stands["by_order"]) == (told["id"], True)
+    # Nobody overlooks it on the page.
+    assert f'<p class="bad">mode shadow by order {told["id"]}' in here.ask("/")[1]
     here.ask("/v1/mode", body={"mode": "configured", "reason": "mended"})
     here.until("it is enforce", lambda: here.ask("/v1/partitions")[1]["mode"] == "enforce")
+    assert here.ask("/v1/partitions")[1]["by_order"] is False
+    assert "by order" not in here.ask("/")[1]
 
 
 @pytest.mark.parametrize(

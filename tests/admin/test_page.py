@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from detector.admin.page import POLICY, masked
+from detector.admin.rates import Figure, Rates
+from detector.metrics import Metrics
 from tests.admin.world import World, world
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -47,7 +50,7 @@ def test_the_page_asks_for_nothing_else(here: World) -> None:
     assert status == 200
     assert {tag for tag, _ in page.tags} <= {
         *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "dl", "div", "dt", "dd"),
-        *("table", "thead", "tbody", "tr", "th", "td"),
+        *("table", "thead", "tbody", "tr", "th", "td", "small"),
     }
     assert not [attrs for _, attrs in page.tags if attrs.keys() & {"src", "href", "style", "onload", "action"}]
     assert headers["content-security-policy"] == POLICY
@@ -63,6 +66,32 @@ def test_the_page_tells_what_the_api_tells(here: World) -> None:
         assert f"{one['offset']:,}" in text
     blocks = sum(one["in_force"].get("block", 0) for one in told["partitions"])
     assert re.search(rf"blocks in force\s+{blocks:,}\b", text)
+
+
+def test_each_reason_of_a_decision_is_a_line_below_it(here: World) -> None:
+    """The rule's words stand first; two of the model's reasons below them."""
+    one = here.detect._recent[-1]
+    html = here.ask("/", "viewer")[1]
+    lines = "".join(f"<small>{escape(reason.sentence)}</small>" for reason in one.reasons[:2])
+    assert len(one.reasons) >= 2
+    assert f'<td class="l">{escape(one.reason)}{lines}</td>' in html
+
+
+@pytest.mark.parametrize(
+    ("lag_s", "wanted"),
+    [
+        (0.4, Figure("lag of detect", "0.4 s")),
+        (61.0, Figure("lag of detect", "61.0 s", is_bad=True)),
+        (150.0, Figure("lag of detect", "2 min", is_bad=True)),
+        (3 * 3_600.0, Figure("lag of detect", "3 h", is_bad=True)),
+        (1_620_209.9, Figure("lag of detect", "19 d", is_bad=True)),
+    ],
+)
+def test_a_lag_is_told_in_a_unit_that_is_read_at_a_glance(lag_s: float, wanted: Figure) -> None:
+    """Above a minute it is worth a look, and looks so."""
+    metrics = Metrics()
+    metrics.lag_seconds.labels("detect").set(lag_s)
+    assert list(Rates(metrics.registry).figures(0.0)) == [wanted]
 
 
 def test_a_viewer_does_not_see_whole_numbers(here: World) -> None:
