@@ -10,7 +10,7 @@ file, and out of flags. Relative paths are relative to the folder of the file.
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -333,6 +333,11 @@ def variables(environ: Mapping[str, str]) -> list[str]:
 def keys_of(name: str) -> list[str]:
     """Where a variable's value belongs: `DETECTOR__VERDICT__MODE` at verdict, mode."""
     return [part.lower() for part in name.split("__")[1:]]
+
+
+def variable_of(keys: Sequence[str]) -> str:
+    """The variable whose value belongs at `keys`."""
+    return "__".join(("DETECTOR", *keys)).upper()
 
 
 def value_of(name: str, environ: Mapping[str, str]) -> Any:

@@ -1,4 +1,4 @@
-"""`config show|validate|schema`: the settings that are in force and where from, what is wrong, what there is."""
+"""`config show|validate|explain|schema`: the settings in force and where from, what is wrong, what there is."""
 
 import argparse
 from collections.abc import Iterator
@@ -45,6 +45,14 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
     for command in (show, validate):
         add_config(command)
+    explain = add_command(
+        below,
+        "explain",
+        _explain,
+        "say what each setting means, what it takes, its default and its variable",
+        "Needs no configuration. What stands under `kafka` is librdkafka's own.",
+    )
+    explain.add_argument("names", nargs="*", metavar="SETTING", help="verdict.mode, or a section (default: all)")
     add_command(
         below,
         "schema",
@@ -66,6 +74,20 @@ def settings_schema() -> dict[str, Any]:
 
 def _schema(arguments: argparse.Namespace) -> int:
     out(schema_text().rstrip())
+    return 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from detector.commands.explaining import entries
+
+    found = list(entries(settings_schema()))
+    for name in arguments.names:
+        if not any(one.is_in(name) for one in found):
+            raise ConfigError(f"SETTING: wanted a setting or a section of `detector config explain` (got {name})")
+    for one in found:
+        if not arguments.names or any(map(one.is_in, arguments.names)):
+            for line in one.lines():
+                out(line)
     return 0
 
 

@@ -111,6 +111,40 @@ def test_whatever_the_schema_calls_secret_is_known_by_its_name() -> None:
     assert [name for name in marked if not is_secret(name)] == []
 
 
+def explained(capsys: pytest.CaptureFixture[str], *names: str) -> dict[str, str]:
+    """What `config explain` says of each setting, in one line."""
+    assert main(["config", "explain", *names]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return {
+        first.split("  ")[0]: f"{first} {second.strip()}" for first, second in zip(lines[::2], lines[1::2], strict=True)
+    }
+
+
+def test_every_setting_is_explained_with_its_variable(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that `config show` shows; and what it says of the variable is so."""
+    path = written(folder)
+    said = explained(capsys)
+    shape = {re.sub(r"\[\d+\]", "[]", name) for name in shown(path, capsys) if not name.startswith("kafka.")}
+    assert shape <= said.keys() | {"verdict.redress", "sources[].trunks"}
+    mode = said["verdict.mode"]
+    assert mode.endswith('one of enforce, flag, shadow; default "flag"; DETECTOR__VERDICT__MODE')
+    assert "shadow: decide aside" in mode
+    assert said["sources[].trunks{}.id"].endswith("integer from 1 to 511; must be given; DETECTOR__SOURCES")
+    monkeypatch.setenv("DETECTOR__DETECT__REPLAY_ROWS", "77")
+    assert said["detect.replay_rows"].endswith("DETECTOR__DETECT__REPLAY_ROWS")
+    assert shown(path, capsys)["detect.replay_rows"] == ("77", "environment DETECTOR__DETECT__REPLAY_ROWS")
+
+
+def test_some_settings_are_explained_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """One, or a section; a name that there is not is refused."""
+    log = ["log.format", "log.numbers", "log.pseudonym_key"]
+    assert list(explained(capsys, "verdict.mode", "log")) == ["verdict.mode", *log]
+    assert main(["config", "explain", "verdikt"]) == 2
+    assert "(got verdikt)" in capsys.readouterr().err
+
+
 BROKEN = """\
 home: {country_code: "+44", utc_offset_minuts: 60}
 sources:
