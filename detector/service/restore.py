@@ -21,7 +21,7 @@ from detector import logs
 from detector.broker import Broker, TopicPartition
 from detector.broker.entries import read_batches, read_entries
 from detector.config import Settings
-from detector.errors import CannotRebuild, Rejected
+from detector.errors import CannotRebuild, Rejected, SnapshotError
 from detector.features.coverage import LONGEST_WINDOW_MS
 from detector.features.state import Status
 from detector.ingest.rows import unpack_message
@@ -152,8 +152,18 @@ class Restorer:
 
     def _memory(self, topic: str, partition: int) -> Memory:
         at = TopicPartition(topic, partition)
-        low, high = self.broker.watermarks(at)
-        return Memory.rebuild((message.key() or b"", message.value()) for message in self.broker.read(at, low, high))
+        offset, high = self.broker.watermarks(at)
+
+        def messages() -> Iterator[tuple[bytes, bytes | None]]:
+            nonlocal offset
+            for message in self.broker.read(at, offset, high):
+                offset = message.offset()
+                yield message.key() or b"", message.value()
+
+        try:
+            return Memory.rebuild(messages())
+        except SnapshotError as error:
+            raise SnapshotError(f"{topic}[{partition}], offset {offset}: {error}") from error
 
     def _log_start(self, at: TopicPartition, low: int, committed: int) -> int:
         """The log's first offset, if the rows before `committed` can be had from there."""

@@ -43,7 +43,10 @@ class NumberList:
 
     @staticmethod
     def load(path: Path) -> "NumberList":
-        """The list of a text file; `ConfigError` names file, line, wanted and got."""
+        """The list of a text file; `ConfigError` names file, line and wanted.
+
+        Not what stands there: a running detect says it in its log, and it may be a subscriber's number.
+        """
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -56,7 +59,7 @@ class NumberList:
                 try:
                     found = _intervals(entry)
                 except ValueError as error:
-                    raise ConfigError(f"{path}: line {i}: {error}") from error
+                    raise ConfigError(f"{path}: line {i}: {str(error).partition(' (got ')[0]}") from error
                 (scoped if number_trunk(found[0][0]) else anywhere).extend(found)
         return NumberList(_merged(anywhere), _merged(scoped))
 

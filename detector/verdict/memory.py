@@ -59,7 +59,8 @@ class Memory:
     def rebuild(messages: Iterable[tuple[bytes, bytes | None]]) -> "Memory":
         """The memory that the (key, value) pairs of a decisions partition, in order, leave behind.
 
-        A value of None deletes its case. Raises `SnapshotError` for a value that is no decision.
+        A value of None deletes its case. Raises `SnapshotError` for a value that is no decision; it does not say whose
+        it is, for it stands in the log of the worker that it ends.
         """
         latest: dict[bytes, bytes] = {}
         for key, value in messages:
@@ -71,8 +72,10 @@ class Memory:
         for key, value in latest.items():
             try:
                 memory.apply(Decision.from_json(value))
-            except (msgspec.DecodeError, ValueError) as error:
-                raise SnapshotError(f"decisions topic, key {key!r}: wanted a decision ({error})") from error
+            except msgspec.DecodeError as error:
+                raise SnapshotError(f"wanted a decision ({error})") from error
+            except ValueError as error:
+                raise SnapshotError("wanted a decision (number: wanted one as `number_text` writes it)") from error
         return memory
 
     def apply(self, decision: Decision) -> None:

@@ -88,13 +88,23 @@ def test_an_empty_list_holds_nobody() -> None:
         ("+99x*\n", r"list.txt: line 1: wanted digits between"),
         ("*\n", r"list.txt: line 1: wanted digits between"),
         ("sender:A*\n", r"list.txt: line 1: wanted digits between"),
+        ("+999712345678@2000\n", r"list.txt: line 1: a trunk group or account is at most 1023"),
     ],
 )
 def test_a_line_that_is_no_number_is_refused(tmp_path: Path, content: str, message: str) -> None:
-    """With file, line, wanted and got."""
+    """With file, line and what was wanted."""
     (tmp_path / "list.txt").write_text(content)
     with pytest.raises(ConfigError, match=message):
         NumberList.load(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("line", ["999712345678", "+999712345678@2000", "+999712345678x", "tel:+999712345678"])
+def test_a_subscribers_number_that_is_written_wrongly_is_not_repeated(tmp_path: Path, line: str) -> None:
+    """A running detect that takes the list anew writes what is wrong with it in its log."""
+    (tmp_path / "list.txt").write_text(f"{line}\n")
+    with pytest.raises(ConfigError) as refused:
+        NumberList.load(tmp_path / "list.txt")
+    assert "712345678" not in str(refused.value)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
