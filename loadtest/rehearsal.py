@@ -31,7 +31,8 @@ ON_ALL: Final = 24
 """Numbers that lie on most partitions. All of the script come to less than the 200 decisions of an action that are too
 many for a first hour."""
 CALM_S: Final = 60.0
-"""Before the first fault and after the last: nothing may fire then."""
+"""Before the first fault and after the last: nothing may fire then. Before the first not even what is `ALLOWED`: the
+service does all its work under load, and is well."""
 VICTIM: Final = "detect-1"
 DOWN, BUDGET_TRIPPED, RELOAD_FAILED = "DetectorDown", "DetectorBlockBudgetTripped", "DetectorReloadFailed"
 BURN: Final = "DetectorAvailabilityBurnFast"
@@ -47,12 +48,16 @@ ALLOWED: Final = {
 
 
 def heartbeats(here: Scene, watcher: Watcher) -> None:
-    """They come through on every partition, and nothing fires while nothing is wrong."""
+    """They come through on every partition, and no alert at all fires while nothing is wrong."""
     partitions = here.made.settings.topics.partitions
     fresh = "time() - max by (partition) (detector_heartbeat_timestamp_seconds) < 10"
     here.see(f"heartbeats of all {partitions} partitions", lambda: len(here.prometheus.query(fresh)) == partitions)
     here.tell(f"{CALM_S:.0f} s of calm")
     time.sleep(CALM_S)
+    fired = sorted({one.alert for one in watcher.episodes.all})
+    if fired:
+        here.unmet.append(f"no alert fires before the first fault (got {', '.join(fired)})")
+    here.tell(f"    alerts that fired in it: {', '.join(fired) or 'none'}")
 
 
 def first_blocks(here: Scene, watcher: Watcher) -> str:
