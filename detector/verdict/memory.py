@@ -69,7 +69,7 @@ class Memory:
             else:
                 latest[key] = value
         memory = Memory()
-        for key, value in latest.items():
+        for value in latest.values():
             try:
                 memory.apply(Decision.from_json(value))
             except msgspec.DecodeError as error:
