@@ -1,7 +1,7 @@
 """Greatest: what a number was judged by on a day, or at all, the greatest margin of its vectors.
 
 A day's fraudulent and honest vectors are kept apart. A number-day counts once; its weight is that of its vectors
-together: 1, or the inverse of the probability with which its label was drawn.
+together: 1, or as many as its label stands for (`labelling.stands_for`).
 """
 
 from collections.abc import Sequence

@@ -5,12 +5,16 @@
 A number at a moment t is, of the labels that were known by then:
 1. neither, where one of them is our own decision: to learn from it would be to learn what we knew;
 2. neither, where t is not before the day by which things were known: of what follows nothing was;
-3. fraud, while a fraud label says so;
+3. fraud, while a fraud label says so, of several the one that has precedence;
 4. neither, from the end of that until the longest window has forgotten it;
-5. honest, while a label says so;
+5. honest, while a label says so, in the same order;
 6. neither otherwise, where a fraud label speaks of another time: nobody knows what it was before;
 7. honest, where nobody said anything for as long as the delay after t;
 8. neither, where that time is not over.
+
+Precedence: a label of the hold-out, then the one that was likeliest to be given, then the one that was known first.
+What is said of somebody in the hold-out would not have been said of the blocked that they stand for; a fraud that an
+audit drew and a victim told of was known without the audit.
 """
 
 from collections.abc import Iterable
@@ -20,7 +24,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from detector.learning.labelfile import DETECTOR, NumberLabel
+from detector.learning.labelfile import DETECTOR, HOLD_OUT, NumberLabel
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, MEMORY_MS, NEITHER
 from detector.records import I64s, U64s
 
@@ -64,23 +68,29 @@ class Known:
         """What a labelled number was, and by which label; `unsaid` is what it would be without."""
         if number in self._ours or at_ms >= self.known_by_ms:
             return NEITHER, NOBODY  # 1, 2
-        mine = [(index, self.labels[index]) for index in self._by_number[number]]
-        for index, label in mine:
-            if label.fraud and label.covers(at_ms):
+        mine = [self.labels[index] for index in self._by_number[number]]
+        says = [index for index in self._by_number[number] if self.labels[index].covers(at_ms)]
+        says.sort(key=lambda index: _precedence(self.labels[index]))
+        for index in says:
+            if self.labels[index].fraud:
                 return FRAUD_ROW, index  # 3
-        frauds = [label for _, label in mine if label.fraud]
+        frauds = [label for label in mine if label.fraud]
         ended_ms = [label.active_until_ms for label in frauds if label.active_until_ms is not None]
         if any(0 <= at_ms - end_ms < MEMORY_MS for end_ms in ended_ms):
             return NEITHER, NOBODY  # 4
-        for index, label in mine:
-            if not label.fraud and label.covers(at_ms):
-                return HONEST_ROW, index  # 5
+        if says:
+            return HONEST_ROW, says[0]  # 5
         return (NEITHER if frauds else unsaid), NOBODY  # 6, 7, 8
 
     def moments(self) -> list[tuple[int, int]]:
         """The labels' own moments, with their numbers, in order; none of a number that is left out."""
         found = {(label.moment_ms, label.number) for label in self.labels if label.number not in self._ours}
         return sorted(each for each in found if each[0] < self.known_by_ms)
+
+
+def _precedence(label: NumberLabel) -> tuple[bool, float]:
+    """Of labels that speak of one moment the least comes first."""
+    return label.source != HOLD_OUT, -label.probability
 
 
 def _order(label: NumberLabel) -> tuple[int | str | float, ...]:

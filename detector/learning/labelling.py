@@ -5,6 +5,13 @@
 
 How many vectors a number-day has is known only when the last is taken. So a table with labels is written twice; the
 draft and the counts lie beside it on disk meanwhile, and memory stays that of a row group and of a few days' numbers.
+
+A number-day weighs as many as it stands for (`stands_for`) that are not in the table as what they are:
+
+                      the others like it                                          it weighs
+    fraud, audited    are in the table as honest, for nobody spoke of them        1 / probability
+    honest, audited   are in the table, honest for the same reason                1
+    hold-out, either  were blocked: what our own decisions say is left out        1 / probability
 """
 
 from collections import Counter
@@ -22,6 +29,7 @@ from detector.errors import ConfigError
 from detector.learning.daycounts import DayCounts
 from detector.learning.features import NOWHERE, Taken
 from detector.learning.known import NOBODY, Judged, Known
+from detector.learning.labelfile import HOLD_OUT, NumberLabel
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, NEITHER
 from detector.learning.vectors import (
     Heading,
@@ -118,15 +126,24 @@ def label_columns_of(known: Known, judged: Judged) -> list[pa.Array]:
     """What a table with labels has besides; weights before they are divided among a number-day."""
     said = _or_null(judged.by, pa.int64(), NOBODY)
     labels = known.labels
-    probability = np.array([1.0, *(label.probability for label in labels)])  # the first is nobody's
+    weight = np.array([1.0, *(stands_for(label) for label in labels)])  # the first is nobody's
     return [
         _or_null(judged.label, pa.int8(), NEITHER),
         pa.array([label.type for label in labels], pa.string()).take(said),
         pa.array([label.source for label in labels], pa.string()).take(said),
         pa.array([label.active_from_ms for label in labels], pa.int64()).take(said),
         pa.array([label.known_at_ms for label in labels], pa.int64()).take(said),
-        pa.array(1.0 / probability[judged.by + 1]),
+        pa.array(weight[judged.by + 1]),
     ]
+
+
+def stands_for(label: NumberLabel) -> float:
+    """How many number-days one weighs of which `label` speaks, the inverse of its chance (Horvitz and Thompson 1952).
+
+    An honest one that chance drew for an audit weighs 1: those that it was drawn from are honest in the table too, and
+    would count twice.
+    """
+    return 1.0 / label.probability if label.fraud or label.source == HOLD_OUT else 1.0
 
 
 def _or_null(values: npt.NDArray[Any], kind: Any, absent: int = NOWHERE) -> pa.Array:

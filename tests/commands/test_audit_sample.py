@@ -136,17 +136,18 @@ def test_archive_and_topic_give_the_same_draw(run: Run, folder: Path, tmp_path: 
     assert run("--from-topic", "--count", 40, "--seed", 2) != drawn
 
 
-def test_a_sheet_that_is_filled_in_comes_back_as_labels_that_weigh_their_chance(
+def test_a_sheet_that_is_filled_in_comes_back_as_labels_that_weigh_what_they_stand_for(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:
-    """Published, read by `features`, and in the table: 1 / probability, shared by the vectors of the number-day."""
+    """Published, read by `features`, and in the table: 1 / probability of each fraud, 1 of an honest number-day, shared
+    by its vectors."""
     drawn = run("--from-topic", "--count", 40)
     config, sheet = str(folder / "small.yaml"), tmp_path / "sheet.csv"
     assert main(["labels", "publish", str(sheet), "--config", config]) == 2
     with sheet.open("w", newline="") as file:
         writer = csv.DictWriter(file, drawn[0])
         writer.writeheader()
-        writer.writerows(line | {"label": "honest"} for line in drawn)
+        writer.writerows(line | {"label": ("fraud", "honest")[int(line["number"][-1]) % 2]} for line in drawn)
     known = ["--known-at", "2026-11-20"]
     assert main(["labels", "publish", str(sheet), "--config", config, *known]) == 0
     labels = read_labels([sheet], known_at_ms=0)
@@ -163,9 +164,12 @@ def test_a_sheet_that_is_filled_in_comes_back_as_labels_that_weigh_their_chance(
         if row["label_source"] == "random_audit":
             key = parse_number(row["number"]), day_of(row["event_ms"])
             weights[key] = weights.get(key, 0.0) + row["weight"]
-    wanted = {(label.number, day_of(label.active_from_ms)): 1 / label.probability for label in labels}
+    wanted = {
+        (label.number, day_of(label.active_from_ms)): 1 / label.probability if label.fraud else 1.0 for label in labels
+    }
     assert weights == pytest.approx(wanted)
     assert max(wanted.values()) > 3
+    assert min(wanted.values()) == 1
 
 
 def test_audits_say_what_recall_is(run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

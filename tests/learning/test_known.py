@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.learning.known import NOBODY, Known
-from detector.learning.labelfile import DETECTOR, NumberLabel
+from detector.learning.labelfile import DETECTOR, HOLD_OUT, RANDOM_AUDIT, NumberLabel
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, MEMORY_MS, NEITHER
 from tests.strategies import DAY_MS, NUMBERS
 
@@ -83,12 +83,33 @@ def test_an_honest_label_needs_no_delay_but_not_while_fraud_is_remembered() -> N
 
 
 def test_it_is_said_which_label_decides() -> None:
-    """The one that was known first; nobody's where silence decides."""
+    """Of equals the one that was known first; nobody's where silence decides."""
     second = replace(FRAUD, known_at_ms=30 * DAY_MS, source="analyst")
     known = Known([second, FRAUD], BY, DELAY)
     by = known.of(np.array([BAD, BAD, GOOD], np.uint64), np.array([15, 25, 15]) * DAY_MS).by.tolist()
     assert known.labels[by[0]] == FRAUD
     assert by[1:] == [NOBODY, NOBODY]
+
+
+def test_of_several_labels_the_hold_out_goes_first_then_the_likeliest() -> None:
+    """Which decides how much a number-day weighs. A victim of a spared number would not have told of a blocked one; a
+    fraud of which a victim told is not one that only an audit finds."""
+    complaint = replace(FRAUD, known_at_ms=30 * DAY_MS)
+    audit = replace(FRAUD, source=RANDOM_AUDIT, probability=0.01)
+    spared = replace(FRAUD, source=HOLD_OUT, probability=0.1, known_at_ms=40 * DAY_MS)
+    for labels, wanted in (
+        ([audit, complaint], complaint),
+        ([audit, complaint, spared], spared),
+        ([audit, spared], spared),
+        ([audit], audit),
+    ):
+        known = Known(labels, BY, DELAY)
+        (by,) = known.of(np.array([BAD], np.uint64), np.array([15 * DAY_MS])).by.tolist()
+        assert known.labels[by] == wanted
+    honest = [replace(label, fraud=False, type=None) for label in (complaint, audit)]
+    known = Known(honest, BY, DELAY)
+    (by,) = known.of(np.array([BAD], np.uint64), np.array([15 * DAY_MS])).by.tolist()
+    assert known.labels[by] == honest[0]
 
 
 def test_the_moments_of_labels_are_those_that_somebody_can_be_judged_at() -> None:

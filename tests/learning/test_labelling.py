@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from detector.errors import ConfigError
 from detector.features.catalogue import NAMES, feature_hash
 from detector.learning import vectors
+from detector.learning.auditing import draw
 from detector.learning.features import NOWHERE, Taken
 from detector.learning.known import Known
-from detector.learning.labelfile import NumberLabel
-from detector.learning.labelling import write_vectors
+from detector.learning.labelfile import HOLD_OUT, RANDOM_AUDIT, NumberLabel
+from detector.learning.labelling import stands_for, write_vectors
+from detector.learning.thresholds import SHARES, choose_thresholds
 from detector.learning.vectors import Heading, VectorTable, vectors_of
 from detector.records import parse_number
 from tests.strategies import DAY_MS, HOUR_MS, NUMBERS
@@ -65,12 +67,12 @@ def test_the_vectors_of_a_number_day_weigh_one_together(
 
 
 def test_labels_stand_beside_their_vectors_and_are_null_where_nothing_is_known(tmp_path: Path) -> None:
-    """Fraud by complaint, honest by an audit that drew one in four, honest for want of a label, not known."""
+    """Fraud by complaint, honest by a hold-out of one in four, honest for want of a label, not known."""
     fraud = NumberLabel(NUMBERS[0], True, 7, 2 * DAY_MS, 3 * DAY_MS, "complaint", "simbox")
-    audit = NumberLabel(NUMBERS[1], False, 0, 45 * DAY_MS, 46 * DAY_MS, "audit", probability=0.25)
+    spared = NumberLabel(NUMBERS[1], False, 0, 45 * DAY_MS, 46 * DAY_MS, HOLD_OUT, probability=0.25)
     moments = [(NUMBERS[0], 5), (NUMBERS[1], 5), (NUMBERS[2], 5), (NUMBERS[2], 24 * 49), (NUMBERS[0], 24 * 5)]
     path = tmp_path / "v.parquet"
-    known = Known([fraud, audit], 50 * DAY_MS, 14 * DAY_MS)
+    known = Known([fraud, spared], 50 * DAY_MS, 14 * DAY_MS)
     written = write_vectors(path, HEADING, [taken(moments)], SOURCES, known)
     assert written.labels == {"fraud": 1, "honest": 2, "not known": 2}
     with VectorTable(path) as table:
@@ -78,7 +80,7 @@ def test_labels_stand_beside_their_vectors_and_are_null_where_nothing_is_known(t
     labels = batch.select(["label", "type", "label_source", "active_from_ms", "known_at_ms", "weight"]).to_pylist()
     assert [tuple(row.values()) for row in labels] == [
         (1, "simbox", "complaint", 7, 3 * DAY_MS, 1.0),
-        (0, None, "audit", 0, 46 * DAY_MS, 4.0),
+        (0, None, "hold_out", 0, 46 * DAY_MS, 4.0),
         (0, None, None, None, None, 1.0),
         (None, None, None, None, None, 1.0),
         (None, None, None, None, None, 1.0),
@@ -92,6 +94,48 @@ def test_labels_stand_beside_their_vectors_and_are_null_where_nothing_is_known(t
         ("plain", 0, 4),
     ]
     assert vectors_of(batch).tobytes() == taken(moments).vectors.tobytes()
+
+
+def test_a_label_stands_for_those_that_are_not_in_the_table_as_what_they_are() -> None:
+    """A missed fraud for others that pass as honest, a spared number for those that were blocked; an honest one that an
+    audit drew for nobody, as the others are honest in the table too."""
+    for source, fraud, wanted in (
+        (RANDOM_AUDIT, True, 4.0),
+        (RANDOM_AUDIT, False, 1.0),
+        (HOLD_OUT, True, 4.0),
+        (HOLD_OUT, False, 4.0),
+        ("analyst", False, 1.0),
+    ):
+        label = NumberLabel(NUMBERS[0], fraud, 0, DAY_MS, DAY_MS, source, probability=0.25)
+        assert stands_for(label) == wanted
+
+
+def test_honest_ones_that_an_audit_drew_move_no_threshold() -> None:
+    """As they weigh, thresholds wrong the share that they are meant to; weighed by 1 / p, twice as many or hardly any.
+
+    100,000 honest number-days whose margins are known, 40 of them audited, two hundred draws. Half of the weight would
+    be the audit's, so that `watch` lies where twice its share is, unless one of the forty lies above: then it is pushed
+    up to that one.
+    """
+    rng = np.random.default_rng(7)
+    size = 100_000
+    population = ((NUMBERS[0] + np.arange(size)).astype(np.uint64), np.full(size, 20_000), rng.logistic(-8, 1, size))
+    margins = population[2]
+    wronged: dict[str, list[float]] = {"as they weigh": [], "by 1 / p": []}
+    for seed in range(200):
+        weights = {name: np.ones(size) for name in wronged}
+        for one in draw(population, {}, 40, 0.5, seed):
+            label = NumberLabel(one.number, False, 0, 1, 1, one.source, probability=one.probability)
+            weights["as they weigh"][one.number - NUMBERS[0]] = stands_for(label)
+            weights["by 1 / p"][one.number - NUMBERS[0]] = 1 / label.probability
+        for name, weight in weights.items():
+            watch = choose_thresholds(margins, weight).watch
+            wronged[name].append(float((margins >= watch).mean()) / SHARES["watch"])
+    assert set(wronged["as they weigh"]) == {1.0}
+    doubled = np.array(wronged["by 1 / p"])
+    print(f"wronged at `watch`, in what was meant: {np.quantile(doubled, [0.05, 0.5, 0.95])}")
+    assert np.median(doubled) > 1.9
+    assert doubled.min() < 0.5
 
 
 def test_without_labels_there_are_no_columns_for_them(tmp_path: Path) -> None:
