@@ -53,6 +53,8 @@ class Event(StrEnum):
     """The one before stays."""
     SNAPSHOT_PASSED_OVER = "snapshot_passed_over"
     """It is damaged, too new or of another model; an older one is looked for."""
+    DRIFT_FILE = "drift_file"
+    """What was counted for drift could not be written, or be read after a restart: it counts anew."""
     RELOADED = "reloaded"
     """Model, policy, lists, zones or mappings were replaced by newer ones."""
     RELOAD_FAILED = "reload_failed"

@@ -218,7 +218,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         (),
         "vectors",
         "vectors of the last 24 hours that feature_drift rests on, one of four number-days",
-        "below 1000 there is no feature_drift: little traffic or windows that still fill; it counts anew after a start",
+        "below 1000, or before a whole day is counted, there is no feature_drift; another model counts anew",
     ),
     # What is held.
     _gauge(

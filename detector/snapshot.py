@@ -3,6 +3,7 @@
     <store>/<cluster>-<topic id>/<partition>/<offset, 20 digits>/
         manifest.json   format, feature hash, identity, partition, offset, checksums
         <name>.npy      one array each
+    <store>/<cluster>-<topic id>/drift/     no snapshots: what workers have counted for drift
 
 A snapshot at offset s holds the state of exactly the rows before s, which is a pure function
 of the log: so any snapshot with s at or below the committed offset is as good as any other,
@@ -63,6 +64,10 @@ class Store:
     def folder(self, partition: int) -> Path:
         """Where the snapshots of `partition` are."""
         return self.root / self.identity.replace("/", "-") / str(partition)
+
+    def drift(self, worker: str) -> Path:
+        """Where `worker` keeps what it has counted for drift, which is no snapshot."""
+        return self.root / self.identity.replace("/", "-") / "drift" / f"{worker.replace('/', '-')}.json"
 
     def offsets(self, partition: int) -> list[int]:
         """Offsets of the finished snapshots of `partition`, newest first."""

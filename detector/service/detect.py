@@ -17,6 +17,8 @@ from detector.metrics import Metrics
 from detector.pipeline import Entry, Outcome
 from detector.service.aside import Aside, Executor
 from detector.service.asked import number_seen, partition_seen
+from detector.service.driftfile import DriftFile
+from detector.service.drifting import Drifting
 from detector.service.figures import ROLE, Figures
 from detector.service.held import Held
 from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
@@ -69,10 +71,11 @@ class DetectRole:
         if desk is not None:
             desk.open()
         self._rules.tell(metrics)
-        self._figures = Figures(settings, metrics, self._rules.model, clock)
         self._watch = watch_rules(settings, self._rules, executor(1, "rules"), metrics)
         self._switch = Switch(settings, broker, executor(1, "mode"))
         store = open_store(settings, broker.identity(settings.topics.events))
+        self._drift_file = DriftFile(store.drift(self._instance), executor(1, "drift"))
+        self._figures = Figures(settings, metrics, self._drift_file.load(self._rules.model), clock)
         self._taking = Taking(Restorer(settings, broker, self._rules.detector, store), executor(THREADS, "restore"))
         self._held: dict[int, Held] = {}
         self._carried: list[Message] = []
@@ -152,6 +155,7 @@ class DetectRole:
             tell_decided(log, published)
             self._figures.batch(messages, outcomes, published, (began, polled, worked, done))
             self._figures.stands(self._held, by_partition.keys() & self._held.keys(), self._rules)
+            self._drift_file.save(self._figures.drifting, self._clock())
         self._saver.save_one(list(self._held.values()))
         return len(messages) + len(self._taking)
 
@@ -163,7 +167,7 @@ class DetectRole:
         self._rules = (newer or self._rules).in_mode(self._switch.mode)
         self._rules.tell(self._metrics)
         if newer is not None:
-            self._figures.scores_by(newer.model)
+            self._figures.drifting = Drifting(newer.model)
         for held in self._held.values():
             held.outputs.append(self._in_force(held.part.number, held.position))
 
@@ -327,3 +331,4 @@ class DetectRole:
         self._switch.close()
         self._outbox.close()
         self._saver.close()
+        self._drift_file.close(self._figures.drifting)

@@ -21,7 +21,6 @@ from detector.service.telling import begin_at_zero, tell_settings
 from detector.verdict.challenge import WHO
 from detector.verdict.decisions import SEVERITY, Decision
 from detector.verdict.manifest import LEVELS
-from detector.verdict.model import Model
 
 ROLE: Final = "detect"
 DRIFT_EVERY_S: Final = 10.0
@@ -33,11 +32,12 @@ CASES_EVERY_S: Final = 1.0
 class Figures:
     """Of one detect process, as `settings` start it; `clock` gives UTC seconds."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, model: Model, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, drifting: Drifting, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self._drifting = Drifting(model)
+        self.drifting = drifting
+        """Of the model that scores: another is to have one of its own."""
         self._drift_told_s = self._cases_told_s = 0.0
         self._cases_told = -1
         """The partition whose decisions in force were counted last."""
@@ -51,10 +51,6 @@ class Figures:
         )
         tell_settings(metrics, settings)
         begin_at_zero(metrics)
-
-    def scores_by(self, model: Model) -> None:
-        """Drift is of this model's features from here on."""
-        self._drifting = Drifting(model)
 
     # Partitions.
 
@@ -111,8 +107,8 @@ class Figures:
 
     def _drift(self) -> None:
         metrics = self._metrics
-        metrics.drift_vectors.set(self._drifting.vectors)
-        found = self._drifting.stability()
+        metrics.drift_vectors.set(self.drifting.vectors)
+        found = self.drifting.stability()
         if not found:
             metrics.feature_drift.clear()
         for name, index in found.items():
@@ -173,7 +169,7 @@ class Figures:
                 for who, count in zip(WHO, counts, strict=True):
                     metrics.challenger.labels(level, who).inc(count)
         if outcome.drawn is not None:
-            self._drifting.add(outcome.drawn, outcome.newest_ms)
+            self.drifting.add(outcome.drawn, outcome.newest_ms)
         for _, rejected in outcome.rejected:
             metrics.rejects.labels("events", rejected.reason.value).inc()
 
