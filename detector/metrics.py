@@ -499,6 +499,45 @@ METRICS: Final[tuple[Metric, ...]] = (
     ),
 )
 
+PARITY: Final[tuple[Metric, ...]] = (
+    _gauge(
+        "parity_equal",
+        (),
+        "0 or 1",
+        "whether the last `detector parity --metrics` found what serving scored equal to what training computes",
+        "0: run it by hand, it names the features that differ, or that there was nothing to compare",
+    ),
+    _gauge(
+        "parity_vectors",
+        (),
+        "vectors",
+        "vectors of serving that it compared",
+        "0: detect.vectors_every is 0, or the log reaches back less than eight days",
+    ),
+    _gauge(
+        "parity_differing",
+        (),
+        "vectors",
+        "vectors of these that differ in any feature",
+        "above 0: do not fit or promote on this table until it is known which side is right",
+    ),
+    _gauge(
+        "parity_missing",
+        (),
+        "vectors",
+        "vectors of serving that were not computed again",
+        "above 0 without --vectors: rows are gone from the archive or the topic, or were erased",
+    ),
+    _gauge(
+        "parity_timestamp_seconds",
+        (),
+        "unix seconds",
+        "when it ran to its end",
+        "older than eight days: cron does not run it, or it fails; run it by hand",
+    ),
+)
+"""What a run of `detector parity` leaves in a file for a node exporter to show, for it has no port of its own."""
+
 
 class Metrics:
     """The Prometheus objects of one process, one attribute for each line of `METRICS`."""
@@ -596,7 +635,7 @@ def _build(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
 def metrics_markdown() -> str:
     """The table as the README prints it."""
     lines = ["| metric | type | labels | unit | meaning | what to do |", "| --- | --- | --- | --- | --- | --- |"]
-    for metric in METRICS:
+    for metric in (*METRICS, *PARITY):
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         cells = (f"`{metric.exposed}`", metric.type, labels, metric.unit, metric.meaning, metric.action)
         lines.append("| " + " | ".join(cells) + " |")

@@ -331,6 +331,34 @@ MODEL: Final = Board(
             ),
         ),
         Row(
+            "What serving scored against what training computes",
+            (
+                Panel(
+                    "Vectors of the last comparison",
+                    {
+                        "compared": "max(detector_parity_vectors)",
+                        "differ": "max(detector_parity_differing)",
+                        "not computed": "max(detector_parity_missing)",
+                    },
+                    about="`detector parity --metrics`, by way of a node exporter.",
+                    empty="until `detector parity --metrics` has run",
+                ),
+                Panel(
+                    "Equal",
+                    {"equal": "min(detector_parity_equal)"},
+                    about="0: see the alert DetectorParityBroken.",
+                    empty="until `detector parity --metrics` has run",
+                ),
+                Panel(
+                    "Since the last comparison",
+                    {"age": "time() - max(detector_parity_timestamp_seconds)"},
+                    "s",
+                    about="From eight days on nobody compares any more.",
+                    empty="until `detector parity --metrics` has run",
+                ),
+            ),
+        ),
+        Row(
             "Reloads and the challenger",
             (
                 Panel("Reloads", {"{{outcome}}": "sum by (outcome) (detector_reloads_total)"}),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, say, settings_of
 from detector.errors import ConfigError
+from detector.metrics import PARITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +43,10 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--vectors", type=Path, metavar="FILE", help="compare with this table, as far as it has the same moments"
     )
     parser.add_argument(
-        "--metrics", type=Path, metavar="FILE", help="write the outcome for a node exporter's textfile collector"
+        "--metrics",
+        type=Path,
+        metavar="FILE",
+        help="write the outcome for a node exporter's textfile collector (FILE ends in .prom); an alert looks at it",
     )
 
 
@@ -73,7 +77,7 @@ def _parity(arguments: argparse.Namespace) -> int:
         out(line)
     out("equal" if equal else "not equal" if found.compared else "nothing to compare")
     if arguments.metrics is not None:
-        _write(arguments.metrics, found)
+        _write(arguments.metrics, found, equal=equal)
     return 0 if equal else 1
 
 
@@ -123,18 +127,20 @@ def lines(found: "Parity", sources: dict[int, str]) -> list[str]:
     return said
 
 
-def _write(path: Path, found: "Parity") -> None:
+def _write(path: Path, found: "Parity", *, equal: bool) -> None:
     """Written beside and renamed: a scrape meets all of it or what was there before."""
     from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
+    values = {
+        "parity_equal": float(equal),
+        "parity_vectors": found.compared,
+        "parity_differing": found.differing,
+        "parity_missing": found.missing,
+        "parity_timestamp_seconds": time.time(),
+    }
     registry = CollectorRegistry()
-    for name, value, what in (
-        ("vectors", found.compared, "vectors of serving that were compared with what training computes"),
-        ("differing", found.differing, "of these, how many differ in any feature"),
-        ("missing", found.missing, "vectors of serving that were not computed again"),
-        ("timestamp_seconds", time.time(), "when it was compared"),
-    ):
-        Gauge(f"detector_parity_{name}", what, registry=registry).set(value)
+    for metric in PARITY:
+        Gauge(metric.exposed, metric.meaning, registry=registry).set(values[metric.attribute])
     try:
         write_to_textfile(str(path), registry)
     except OSError as error:

@@ -1,5 +1,6 @@
 """`detector parity`: what serving scored is what the rows give, from topic, archive and table; else it is named."""
 
+import time
 from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
@@ -98,6 +100,42 @@ def test_serving_and_training_agree(lived: Lived, capsys: pytest.CaptureFixture[
         assert (compared == len(served)) == (moments == "every:1")
 
 
+def written(path: Path) -> dict[str, float]:
+    """What a scrape reads of the file: names without their beginning; its time is now, and is left out."""
+    prefix = "detector_parity_"
+    samples = {
+        sample.name.removeprefix(prefix): sample.value
+        for family in text_string_to_metric_families(path.read_text())
+        for sample in family.samples
+    }
+    assert abs(samples.pop("timestamp_seconds") - time.time()) < 60
+    return samples
+
+
+def test_every_outcome_stands_in_the_file_that_alerts_look_at(lived: Lived) -> None:
+    """Equal, then nothing to compare; a run that could not be made leaves what the last one said, with its time."""
+    metrics = lived.folder / "parity.prom"
+    run = ["parity", "--config", lived.config, "--from-topic", "--metrics", str(metrics)]
+    assert main(run) == 0
+    served = len(lived.served())
+    equal = {"equal": 1.0, "vectors": served, "differing": 0, "missing": 0}
+    assert written(metrics) == equal
+    assert main([*run, "--partition", "9"]) == 2
+    assert written(metrics) == equal
+    table = lived.folder / "v.parquet"
+    made = ["--source", RECORDS, "--input", str(lived.folder / "r.jsonl"), "--warm-days", "0", "--out", str(table)]
+    (lived.folder / "r.jsonl").write_bytes(b"".join(record + b"\n" for record in traffic(6_000)))
+    assert main(["features", "--config", lived.config, *made, "--at", "every:3"]) == 0
+    assert main([*run, "--vectors", str(table)]) == 0
+    of_table = written(metrics)
+    assert of_table["equal"] == 1
+    assert of_table["missing"] > 0
+    lived.broker.delete([lived.settings.topics.vectors])
+    lived.broker.create(topic_specs(lived.settings))
+    assert main(run) == 1
+    assert written(metrics) == {"equal": 0, "vectors": 0, "differing": 0, "missing": 0}
+
+
 def test_the_archive_keeps_what_stood_on_the_topic(lived: Lived) -> None:
     """Bit for bit, each row once; an erased number is in it no more."""
     archive = lived.folder / "archive"
@@ -136,7 +174,7 @@ def test_a_feature_that_differs_is_named_and_exits_with_1(lived: Lived, capsys: 
     value = float(one["vector"][4])
     assert f"  {number_text(int(one['number']))} at {RECORDS}[0] offset {one['offset']}: served {value}, " in lines[2]
     assert lines[-1] == "not equal"
-    assert "detector_parity_differing 2.0" in metrics.read_text()
+    assert written(metrics) == {"equal": 0, "vectors": 2, "differing": 2, "missing": 0}
 
 
 def test_a_vector_that_the_rows_do_not_give_exits_with_1(lived: Lived, capsys: pytest.CaptureFixture[str]) -> None:

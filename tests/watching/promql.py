@@ -8,7 +8,7 @@ import promql_parser
 import yaml
 
 from detector.config import ROOT
-from detector.metrics import METRICS
+from detector.metrics import METRICS, PARITY
 
 ALERTS: Final = ROOT / "configs" / "alerts.yaml"
 TARGET: Final = frozenset({"job", "instance"})
@@ -24,7 +24,7 @@ def rules() -> list[dict[str, Any]]:
 def exported() -> dict[str, frozenset[str]]:
     """Every series that there can be, with its labels: the table's, the recorded ones, and Prometheus' own."""
     series: dict[str, frozenset[str]] = {}
-    for metric in METRICS:
+    for metric in (*METRICS, *PARITY):
         labels = frozenset(metric.labels) | TARGET
         if metric.type == "histogram":
             series |= {f"{metric.exposed}_{end}": labels for end in ("sum", "count")}

@@ -31,6 +31,7 @@ WANTED: Final = {
     "model load failed": ("DetectorReloadFailed",),
     "heartbeat lost": ("DetectorHeartbeatLost",),
     "no decisions, too many": ("DetectorNoDecisions", "DetectorTooManyDecisions"),
+    "serving and training differ, or nobody compares": ("DetectorParityBroken", "DetectorParityMissed"),
 }
 
 

@@ -17,7 +17,7 @@ from detector.broker.kafka import KafkaBroker
 from detector.broker.local import LocalKafka
 from detector.broker.topics import topic_specs
 from detector.config import ROOT, load
-from detector.metrics import METRICS
+from detector.metrics import METRICS, PARITY
 from loadtest.fleet import Fleet
 from loadtest.prometheus import LocalPrometheus
 from tests.service.harness import settings_tree, traffic
@@ -98,7 +98,7 @@ def test_every_metric_is_shown_somewhere() -> None:
             shown |= selected(parse(rule["expr"]))
     missing = [
         metric.exposed
-        for metric in METRICS
+        for metric in (*METRICS, *PARITY)
         if not {metric.exposed, f"{metric.exposed}_bucket", f"{metric.exposed}_count"} & shown
     ]
     assert missing == []
