@@ -248,7 +248,7 @@ class Oracle:
         refused = published_rejects(self._all_new(topics.rejects))
         self.refused += refused.total()
         self.rejects.subtract(refused)
-        positions = [_position(message) for message in self._all_new(RECORDS)]
+        positions = [_position(message) for message in self._all_new(self._settings.sources[0].topic)]
         self.records += len(positions)
         rows, refusals = _ingested(self._settings, positions)
         self.rows.update(rows)

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -36,9 +37,13 @@ VECTORS_EVERY: Final = 50
 AUDITED: Final = 40
 AUDITED_AFTER_DAYS: Final = 7
 WORKED_OFF_S: Final = 600.0
-TAKEN_S: Final = 8.0
-"""Detect looks at its files every two seconds, and takes them when two looks see the same."""
+TAKEN_S: Final = 60.0
+"""Detect looks at its files every two seconds, and takes them when two looks see the same; on a busy machine later."""
 LOOK_S: Final = 0.2
+ANSWER_S: Final = 5.0
+PROCESSES: Final = 2
+"""That the detector runs in, one of each role."""
+MODEL_INFO: Final = "detector_model_info"
 DRAIN_S: Final = 60.0
 
 
@@ -53,7 +58,8 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "(Java 17, Maven), or on --kafka; each week its rows are archived, labels published, vectors made and\n"
         "compared with those that were served, and a candidate fitted. The first week's candidate is judged in the\n"
         "second, beside the model in force, on traffic that neither has seen, and promoted or refused; promoted, it\n"
-        "decides without a restart. Every command is printed as you would type it.",
+        "decides without a restart, and on the day after it goes back to the old one and forth again. Every\n"
+        "command is printed as you would type it.",
     )
     parser.add_argument(
         "--numbers", type=positive, default=NUMBERS, metavar="N", help=f"subscribers (default: {NUMBERS})"
@@ -89,12 +95,14 @@ def _weekly(arguments: argparse.Namespace) -> int:
     _say(f"simulating {arguments.numbers:,} subscribers and three weeks")
     both, monday = weeks(arguments.numbers, arguments.seed)
     with ExitStack() as stack:
-        config = _configure(root, arguments.champion, arguments.kafka or stack.enter_context(_kafka()))
+        address = arguments.kafka or stack.enter_context(_kafka())
+        config = _configure(root, arguments.champion, address, arguments.seed)
         settings = load(config)
         broker = stack.enter_context(_broker(settings))
         _run("topics", "create", "--config", config)
-        stack.enter_context(_detector(config, root / "detector.log"))
-        loop = Loop(root, config, settings, broker, arguments.parameter or ["models=1"])
+        log = root / "detector.log"
+        stack.enter_context(_detector(config, log))
+        loop = Loop(root, config, settings, broker, arguments.parameter or ["models=1"], log)
         for week in both:
             loop.go_through(week)
         loop.begin_the_next(monday)
@@ -104,9 +112,18 @@ def _weekly(arguments: argparse.Namespace) -> int:
 class Loop:
     """What is done every week, and what it leaves for the next."""
 
-    def __init__(self, root: Path, config: Path, settings: "Settings", broker: "Broker", parameters: Sequence[str]):
+    def __init__(
+        self,
+        root: Path,
+        config: Path,
+        settings: "Settings",
+        broker: "Broker",
+        parameters: Sequence[str],
+        log: Path,
+    ) -> None:
         self._root, self._config = root, config
         self._settings, self._broker = settings, broker
+        self._log = log
         self._parameters = [part for parameter in parameters for part in ("--parameter", parameter)]
         self._champion = settings.path(settings.model.bundle)
         self._candidate: Path | None = None
@@ -164,20 +181,56 @@ class Loop:
         if _run("promote", "--champion", files[0], "--challenger", files[1], wanted=None) != 0:
             _say("refused: the model in force stays")
             return
-        _replace_bundle(self._champion, candidate)
-        _say("promoted; to go back, put the old files back")
+        shutil.copytree(candidate, _before(self._champion))
+        _exchange(self._champion)
+        _say(f"promoted: its files stand in {self._champion}; to go back, put the old files back")
 
     def begin_the_next(self, monday: Sequence[bytes]) -> None:
-        """The day after: decided by the bundle that is now in force, in the same processes."""
+        """The day after: decided by the bundle that is now in force, in the same processes.
+
+        Where one was promoted, the middle of the day is decided by the old one again: its files were put back.
+        """
+        _title("Monday")
+        if not _before(self._champion).exists():
+            self._decide(monday)
+            return
+        third = len(monday) // 3
+        self._decide(monday[:third])
+        _title("Monday noon: the old files are put back")
+        _exchange(self._champion)
+        self._decide(monday[third : 2 * third])
+        _title("Monday evening: and the new ones again")
+        _exchange(self._champion)
+        self._decide(monday[2 * third :])
+
+    def _decide(self, records: Sequence[bytes]) -> None:
+        """The bundle whose files are in place has decided on `records`, in processes that never stopped."""
         from detector.verdict.bundle import read_manifest
 
-        _title("Monday")
-        time.sleep(TAKEN_S)
-        self._publish(monday)
-        in_force, bundle = self._in_force(), read_manifest(self._champion).version
+        bundle = read_manifest(self._champion).version
+        self._wait_until_taken(bundle)
+        self._publish(records)
+        in_force = self._in_force()
         _say(f"`control` says that {', '.join(sorted(in_force))} decided on it, in processes that never stopped")
         if in_force != {bundle}:
-            raise Fatal(f"wanted {bundle} in force (got {in_force}): see detector.log")
+            raise Fatal(f"wanted {bundle} in force (got {in_force}): see {self._log}")
+        if (starts := len(self._addresses("ingest")) + len(self._addresses("detect"))) != PROCESSES:
+            raise Fatal(f"wanted {PROCESSES} processes that never stopped (got {starts} starts): see {self._log}")
+
+    def _wait_until_taken(self, bundle: str) -> None:
+        """The running detect says in its metrics that `bundle` is the model in force."""
+        deadline_s = time.monotonic() + TAKEN_S
+        address = self._addresses("detect")[-1]
+        while (said := _model_info(address)) != {bundle}:
+            if time.monotonic() > deadline_s:
+                raise Fatal(f"wanted {bundle} in detector_model_info of {address} (got {said}): see {self._log}")
+            time.sleep(LOOK_S)
+        _say(f"{address}/metrics: detector_model_info says {bundle}")
+
+    def _addresses(self, role: str) -> list[str]:
+        """Where the processes of a role have answered, by the log, the newest last: each start is a line."""
+        text = self._log.read_text(encoding="utf-8", errors="replace")
+        return re.findall(rf"\b{role}-\S+: .*/ready at (http://\S+)", text)
 
     def _publish(self, records: Sequence[bytes]) -> None:
         """The detector has decided on all of `records`."""
@@ -227,8 +280,11 @@ class Loop:
         return {model for _, model in found.values()}
 
 
-def _configure(root: Path, champion: Path, address: str) -> Path:
-    """The demo's configuration on this Kafka, with everything that is written in `root`."""
+def _configure(root: Path, champion: Path, address: str, seed: int) -> Path:
+    """The demo's configuration on this Kafka, with everything that is written in `root`.
+
+    The hold-out follows from the seed: it says who is labelled, and equal seeds are to give equal candidates.
+    """
     import yaml
 
     tree: dict[str, Any] = read_yaml(ROOT / "configs" / "demo.yaml")
@@ -242,7 +298,7 @@ def _configure(root: Path, champion: Path, address: str) -> Path:
     tree["detect"] |= {"snapshots": "snapshots", "vectors_every": VECTORS_EVERY}
     tree["model"]["bundle"] = "champion"
     tree["verdict"] |= {"policy": str(ROOT / "configs" / tree["verdict"]["policy"])}
-    tree["verdict"] |= {"hold_out_share": 0.1, "hold_out_key": name}
+    tree["verdict"] |= {"hold_out_share": 0.1, "hold_out_key": f"weekly-{seed}"}
     shutil.copytree(champion, root / "champion")
     path = root / "detector.yaml"
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
@@ -313,12 +369,32 @@ def _label_file(path: Path, week: "Week") -> None:
     write_labels(path, week.labels)
 
 
-def _replace_bundle(champion: Path, candidate: Path) -> None:
-    """The candidate's files stand in the champion's place; detect takes them when two looks see the same."""
-    old = champion.with_name("champion.before")
-    shutil.copytree(candidate, champion.with_name("champion.new"))
-    champion.rename(old)
-    champion.with_name("champion.new").rename(champion)
+def _before(champion: Path) -> Path:
+    """Where the bundle lies that was in force before, to go back to."""
+    return champion.with_name("champion.before")
+
+
+def _exchange(champion: Path) -> None:
+    """The bundle in force and the one beside it change places; detect takes it when two looks see the same."""
+    beside = champion.with_name("champion.beside")
+    champion.rename(beside)
+    _before(champion).rename(champion)
+    beside.rename(_before(champion))
+
+
+def _model_info(address: str) -> set[str]:
+    """The models that a process says are in force; none where it does not answer."""
+    from urllib.request import urlopen
+
+    from prometheus_client.parser import text_string_to_metric_families
+
+    try:
+        with urlopen(f"{address}/metrics", timeout=ANSWER_S) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return set()
+    families = text_string_to_metric_families(text)
+    return {one.labels["version"] for family in families if family.name == MODEL_INFO for one in family.samples}
 
 
 def _run(*argv: object, wanted: int | None = 0) -> int:
