@@ -23,10 +23,11 @@ from detector.service.detect import DetectRole
 from detector.service.driftfile import DriftFile
 from detector.service.drifting import HOUR_MS, HOURS, Drifting
 from detector.service.ingest import IngestRole
+from detector.service.rules import Rules
 from detector.verdict.drift import ACT, LEAST_VECTORS, SCORE, Counts, stability
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
-from tests.service.harness import RECORDS, detector_for, log_entries, settings_for, traffic
+from tests.service.harness import RECORDS, log_entries, settings_for, traffic
 from tests.service.test_roles import drain
 
 T = TypeVar("T")
@@ -116,7 +117,7 @@ def test_of_a_night_alone_features_would_seem_to_have_moved(tmp_path: Path) -> N
     values = encode(simulate(Scenario(numbers=10_000, days=9, seed=31, campaigns=(), festival_day=None)).records)
     broker.publish(RECORDS, [(None, value) for value in values], 0)
     drain(IngestRole(settings, broker, Metrics(), "0"))
-    detector = detector_for(settings)
+    detector = Rules.load(settings).detector
     assert detector.model is not None
     monday_ms, tuesday_ms = (MONDAY_MS + days * HOURS * HOUR_MS for days in (7, 8))
     monday, tuesday, night = (np.zeros_like(detector.model.drift.shares) for _ in range(3))
