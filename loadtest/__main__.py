@@ -13,6 +13,7 @@ from loadtest import (
     held,
     ingest,
     latency,
+    learning,
     rebalance,
     recovery,
     rehearsal,
@@ -25,7 +26,7 @@ from loadtest import (
 from loadtest.peers import command as peers
 
 COMMANDS = (
-    *(throughput, latency, peers, ingest, state, base, held, fetching, bench),
+    *(throughput, latency, peers, ingest, state, base, held, fetching, learning, bench),
     *(faults, recovery, rebalance, start, release, soak, fuzz, rehearsal),
 )
 

@@ -9,15 +9,15 @@ Memory does not grow with a file: only one that may be a single record is read a
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from detector.errors import ConfigError
 from detector.ingest.codec import LARGEST, Decoder
 from detector.ingest.mapping import Codec
+from detector.learning.jsonrows import json_rows
 
 BLOCK_BYTES: Final = 1 << 22
 """Of a text file that are read at once."""
@@ -58,15 +58,4 @@ def _of_parquet(path: Path, codec: Codec) -> Iterator[bytes]:
         raise ConfigError(f"{path}: wanted a source that reads one JSON object a record, for parquet (got {what})")
     with pq.ParquetFile(path, pre_buffer=False) as file:  # else Arrow reads all row groups ahead, the whole file
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            names = batch.schema.names
-            columns = [_values(batch.column(index)) for index in range(len(names))]
-            for row in zip(*columns, strict=True):
-                record = {name: value for name, value in zip(names, row, strict=True) if value is not None}
-                yield orjson.dumps(record, default=str)
-
-
-def _values(column: pa.Array) -> list[Any]:
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
-    values: list[Any] = column.to_pylist()
-    return values
+            yield from json_rows(batch)
