@@ -8,8 +8,9 @@ most memory that the spared one holds beyond its state after the settling time i
 held within it. (Of those that are killed each life begins with another backlog, and its memory with another peak: the
 most of eight such lives is more than the most of two, and says nothing of growth.) State is what the process says that
 it holds of its numbers and of what it decided on them (`detector_state_bytes`, `detector_cases_bytes`): it grows while
-quiet numbers become usual ones, and until every fraud has its decision, as it must, and is printed beside. Handles and
-threads are looked at in all of them.
+quiet numbers become usual ones, and until every fraud has its decision, as it must, and is printed beside; the most
+that it has been counts, for what it lets go of is not given back to the system. Handles and threads are looked at in
+all of them.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -62,10 +64,6 @@ class Sample:
     state_bytes: float = 0.0
     """Of it in the state of numbers and their decisions; asked of the one that is spared."""
 
-    def measured(self, what: str) -> float:
-        """`handles`, `threads`, or memory beyond the state in bytes."""
-        return self.held.rss_bytes - self.state_bytes if what == MEMORY else float(getattr(self.held, what))
-
 
 @dataclass(frozen=True, slots=True)
 class Kill:
@@ -98,12 +96,20 @@ class Soak:
 
         Of memory: that the spared one held.
         """
-        held = [
-            one.measured(what)
-            for one in self.samples
-            if one.role == role and (one.at_s > self.settling_s) == late and (what != MEMORY or one.ordinal == SPARED)
-        ]
-        return max(held, default=math.nan)
+        if what == MEMORY:
+            held = self._beyond_state(role)
+        else:
+            held = [(one.at_s, float(getattr(one.held, what))) for one in self.samples if one.role == role]
+        return max((value for at_s, value in held if (at_s > self.settling_s) == late), default=math.nan)
+
+    def _beyond_state(self, role: str) -> list[tuple[float, float]]:
+        """What the spared one held beyond the most that its state had been by then, by time, in bytes.
+
+        What state lets go of, Python keeps: the next takes it.
+        """
+        of_role = [one for one in self.samples if one.role == role and one.ordinal == SPARED]
+        states = accumulate((one.state_bytes for one in of_role), max)
+        return [(one.at_s, one.held.rss_bytes - state) for one, state in zip(of_role, states, strict=True)]
 
     def state(self, role: str, late: bool) -> float:
         """The most that the spared one held in state, bytes."""

@@ -64,6 +64,16 @@ def test_memory_that_went_into_the_state_is_no_growth() -> None:
     assert "| detect | its state, MB | 0 | 30 | +30 |" in table(made)
 
 
+def test_memory_that_the_state_has_let_go_of_is_no_growth() -> None:
+    """Decisions that are forgotten leave their memory to Python: only what grows beyond the most state is held."""
+    made = soak()
+    made.samples.append(Sample(900.0, "detect", 0, Vitals(330 * MB, 25, 15), state_bytes=30 * MB))
+    made.samples.append(Sample(1_000.0, "detect", 0, Vitals(330 * MB, 25, 15), state_bytes=20 * MB))
+    assert made.unmet() == []
+    made.samples.append(Sample(1_100.0, "detect", 0, Vitals(340 * MB, 25, 15), state_bytes=20 * MB))
+    assert [sentence.startswith("detect: memory") for sentence in made.unmet()] == [True]
+
+
 def test_a_role_without_samples_after_the_settling_time_is_not_flat() -> None:
     """Nothing shows that it was."""
     made = soak()
