@@ -152,18 +152,13 @@ class Restorer:
 
     def _memory(self, topic: str, partition: int) -> Memory:
         at = TopicPartition(topic, partition)
-        offset, high = self.broker.watermarks(at)
-
-        def messages() -> Iterator[tuple[bytes, bytes | None]]:
-            nonlocal offset
-            for message in self.broker.read(at, offset, high):
-                offset = message.offset()
-                yield message.key() or b"", message.value()
-
+        low, high = self.broker.watermarks(at)
         try:
-            return Memory.rebuild(messages())
+            return Memory.rebuild(
+                (message.key() or b"", message.value()) for message in self.broker.read(at, low, high)
+            )
         except SnapshotError as error:
-            raise SnapshotError(f"{topic}[{partition}], offset {offset}: {error}") from error
+            raise SnapshotError(f"{topic}[{partition}]: {error}") from error
 
     def _log_start(self, at: TopicPartition, low: int, committed: int) -> int:
         """The log's first offset, if the rows before `committed` can be had from there."""
