@@ -2,9 +2,25 @@
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Final
 
-from detector.config import ROOT
+import pytest
+import yaml
+
+from detector.broker.kafka import KafkaBroker
+from detector.broker.local import LocalKafka
+from detector.broker.topics import topic_specs
+from detector.config import ROOT, load
+from loadtest.fleet import Fleet, Worker
+from loadtest.scrape import scrape
+from tests.service.harness import settings_tree, traffic
+
+LIMIT_S: Final = 300.0
+"""A machine with other things to do compiles for minutes."""
 
 JOINED = """
 import sys
@@ -66,3 +82,52 @@ def test_after_it_has_joined_nothing_is_compiled(tmp_path: Path) -> None:
     decided, cold, joined, worked, restored, again = map(int, done.stdout.split())
     assert decided > 0
     assert cold < joined == worked == restored == again
+
+
+def compiled(cache: Path) -> int:
+    """Kernels in a cache."""
+    return len(list(cache.rglob("*.nbc")))
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_worker_without_kernels_takes_no_partition_before_it_has_them(kafka: LocalKafka, tmp_path: Path) -> None:
+    """On a real broker: meanwhile the other one keeps all of them, and afterwards nothing more is compiled."""
+    tree = settings_tree(tmp_path, **{"bootstrap.servers": kafka.address})
+    names = ("events", "decisions", "history", "shadow", "commands", "control", "rejects", "vectors", "labels")
+    tree |= {"group": "warming", "topics": {"partitions": 4} | {name: f"warming.{name}" for name in names}}
+    tree["sources"][0] |= {"topic": "warming.records"}  # type: ignore[index]
+    config, cache = tmp_path / "warming.yaml", tmp_path / "kernels"
+    config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    settings = load(config, {})
+    with closing(KafkaBroker(settings.kafka)) as broker, Fleet(config, {"ingest": 1, "detect": 1}) as fleet:
+        broker.create(topic_specs(settings))
+        old = fleet.of("detect")[0]
+        until("the first is ready", old.is_ready)
+        new = fleet.join("detect", {"NUMBA_CACHE_DIR": str(cache)})
+        until("it answers", lambda: new.url)
+        seen = []
+        while not new.is_ready():
+            seen.append((compiled(cache), assigned(old)))
+            time.sleep(0.2)
+        ready = compiled(cache)
+        # Those that it compiles before it joins are all: until then the other one lacks none.
+        assert any(had < ready for had, _ in seen)
+        assert [held for had, held in seen if had < ready and held < 4] == []
+        broker.publish("warming.records", [(None, value) for value in traffic(3_000)])
+        until("it has decided", lambda: scrape(new.url).total("detector_decisions_total"))
+        assert compiled(cache) == ready > 10
+        assert set(fleet.stop().values()) == {0}
+
+
+def assigned(worker: Worker) -> float:
+    """Partitions that a process holds."""
+    return scrape(worker.url).total("detector_assigned", role="detect")
+
+
+def until(what: str, is_so: Callable[[], object]) -> None:
+    """Waits for it."""
+    end = time.monotonic() + LIMIT_S
+    while not is_so():
+        assert time.monotonic() < end, what
+        time.sleep(0.2)
