@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from detector.commands.common import Commands, add_command, add_config, open_kafka, out, settings_of
+from detector.commands.common import Commands, add_command, add_config, open_kafka, out, say, settings_of
 from detector.commands.places import WHAT, offset_of, place
 from detector.errors import ConfigError
 
@@ -49,6 +49,7 @@ def _audit(arguments: argparse.Namespace) -> int:
             start = None if arguments.start is None else offset_of(broker, at, arguments.start)
             stop = None if arguments.stop is None else offset_of(broker, at, arguments.stop)
             audited.append(auditor.audit(q, start, stop))
+            say(f"partition {q}: offsets {audited[-1].start:,} to {audited[-1].stop:,} decided on again")
     for line in lines(audited):
         out(line)
     return 1 if any(one.differences for one in audited) else 0

@@ -56,9 +56,9 @@ def check_source(settings: Settings, name: str, files: Sequence[str]) -> Iterato
     for entry in files:
         source, path = _source_and_path(by_name, name, entry)
         yield f"{path} ({source.name}, {source.mapping})"
-        ingested, count = _read(settings, source, path)
+        ingested, count, undeclared = _read(settings, source, path)
         names |= ingested.names
-        yield from _records(ingested, count)
+        yield from _records(ingested, count, undeclared)
         for row in ingested.rows:
             _count(row, seen, tallies)
     yield from _account(tallies, names)
@@ -73,8 +73,8 @@ def _source_and_path(by_name: dict[str, Source], name: str, entry: str) -> tuple
     return by_name[name], Path(entry)
 
 
-def _read(settings: Settings, source: Source, path: Path) -> tuple[Ingested, int]:
-    """What the file's records give, and how many messages it holds."""
+def _read(settings: Settings, source: Source, path: Path) -> tuple[Ingested, int, dict[int, str]]:
+    """What the file's records give, how many messages it holds, and names of trunk groups that are not declared."""
     timeless = msgspec.structs.replace(source, max_future_s=None)
     reader = open_source(settings, timeless)
     try:
@@ -82,11 +82,11 @@ def _read(settings: Settings, source: Source, path: Path) -> tuple[Ingested, int
     except OSError as error:
         raise ConfigError(f"{path}: wanted a readable file (got {error.strerror or error})") from error
     count = len(messages)
-    return reader.read(Raw(messages, [0] * count, range(count), [0] * count)), count
+    return reader.read(Raw(messages, [0] * count, range(count), [0] * count)), count, reader.undeclared
 
 
-def _records(ingested: Ingested, count: int) -> Iterator[str]:
-    """The rows and rejections of each message, in order."""
+def _records(ingested: Ingested, count: int, undeclared: dict[int, str]) -> Iterator[str]:
+    """The rows and rejections of each message, in order; then trunk groups that nobody declared, by their names."""
     rejected: dict[int, list[str]] = {}
     for record in ingested.rejected:
         rejected.setdefault(record.index, []).append(f"rejected {record.rejected.reason}: {record.rejected.detail}")
@@ -102,9 +102,10 @@ def _records(ingested: Ingested, count: int) -> Iterator[str]:
         f"{len(ingested.rejected)} rejected, skipped: {skipped}"
     )
     trunks = np.unique(ingested.rows["trunk"])
-    if undeclared := trunks[trunks >= UNDECLARED].tolist():
+    if strange := trunks[trunks >= UNDECLARED].tolist():
+        called = ", ".join(f"{undeclared[trunk]} ({trunk})" for trunk in strange)
         yield (
-            f"  NOT DECLARED in the source's trunks: {', '.join(map(str, undeclared))}. "
+            f"  NOT DECLARED in the source's trunks: {called}. "
             "What arrives there counts as traffic of our own network, never as unattested."
         )
 

@@ -94,6 +94,8 @@ class FactReader:
         self._hashes = {name: Memo(hash_parser(self._values[name], self._decode)) for name in ("device", "cell")}
         self._ids = extractor(self._values["id"], self._decode)
         self._plain_ids = not (self._decode or self._values["id"].regex or self._values["id"].sip_user)
+        self.undeclared: dict[int, str] = {}
+        """Of each identity that a trunk group or account got without being declared: the first such text, cut short."""
         self._trunks = Memo(self._trunk_parser(source, self._values["trunk"]))
         self._accounts = Memo(self._trunk_parser(source, self._values["account"]))
         self._causes = Memo(self._cause_parser())
@@ -160,7 +162,12 @@ class FactReader:
 
         def parse(raw: Any) -> int:
             text = extract(raw)
-            return self._trunk_identity(source, text) if text else 0
+            if not text:
+                return 0
+            identity = self._trunk_identity(source, text)
+            if identity >= UNDECLARED:
+                self.undeclared.setdefault(identity, text[:80])
+            return identity
 
         return parse
 
@@ -325,7 +332,7 @@ class FactReader:
         faults.mark(
             (found < moments.EARLIEST_MS) | (found >= moments.LATEST_MS),
             Reason.BAD_TIME,
-            f"{name}: wanted a time from 2000 to 2099",
+            f"{name}: wanted a time from 2000 to 2099, written as the mapping says",
             column,
         )
         return found

@@ -252,7 +252,7 @@ def _mistakes(mapping: Mapping) -> Iterator[tuple[str, str, str]]:
     codec = mapping.codec
     if codec.format == "csv":
         if not codec.columns:
-            yield "codec.columns", "names of the columns", "none"
+            yield "codec.columns", "names of the columns in order, header line or not", "none"
         if codec.least_columns > len(codec.columns):
             yield "codec.least_columns", f"at most {len(codec.columns)}", str(codec.least_columns)
     elif codec.columns:

@@ -116,6 +116,11 @@ class SourceReader:
         rest = Raw([raw.values[i] for i in odd], partitions[odd], offsets[odd], published_ms[odd])
         return _together(plain, *self._read_generally(rest))
 
+    @property
+    def undeclared(self) -> dict[int, str]:
+        """What the records called those trunk groups and accounts that the source does not declare, by identity."""
+        return self._facts.undeclared
+
     def warm_up(self) -> None:
         """Kernels are there before a record waits for them: ten seconds where they are compiled, else a tenth."""
         self.read(Raw([b"{}"], [0], [0], [0]))

@@ -69,7 +69,9 @@ def run(tmp_path: Path, broker: MemoryBroker) -> Callable[..., int]:
 def test_an_audit_that_finds_nothing_exits_with_0(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever way the range is written."""
     assert run() == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "1 decisions, equal"
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == "1 decisions, equal"
+    assert printed.err.count("decided on again\n") == 4, "a line for each partition while it works"
     assert run("--from", "2020-01-01", "--to", "2090-01-01") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "1 decisions, equal"
     assert run("--from", "2090-01-01") == 0

@@ -1,10 +1,14 @@
 """`detector check-source`: what a mapping makes of files, in words."""
 
+import re
+from pathlib import Path
+
+import orjson
 import pytest
 
 from detector.errors import ConfigError
 from detector.ingest.check import check_source
-from tests.ingest.tools import FIXTURES, settings_of
+from tests.ingest.tools import FIXTURES, call, settings_of
 
 
 def check(name: str, *files: str) -> list[str]:
@@ -85,3 +89,13 @@ def test_trunk_groups_that_are_not_declared_are_said() -> None:
     kamailio = [line for line in check("kamailio", "kamailio.ndjson") if "NOT DECLARED" in line]
     assert declared == []
     assert len(kamailio) == 1
+
+
+def test_trunk_groups_that_are_not_declared_are_named_as_the_switch_names_them(tmp_path: Path) -> None:
+    """A name is what has to be written under `trunks`; the number that stands in rows tells nobody which it was."""
+    path = tmp_path / "calls.ndjson"
+    trunks = ["POI-A", "rival", "POI-B"]
+    path.write_bytes(b"\n".join(orjson.dumps(call(id=trunk, trunk=trunk)) for trunk in trunks))
+    (line,) = [line for line in check_source(settings_of(), "plain", [str(path)]) if "NOT DECLARED" in line]
+    assert re.fullmatch(r"  NOT DECLARED in the source's trunks: (POI-[AB] \(\d+\)(, )?){2}\. What .*", line), line
+    assert line.count("POI-A") == line.count("POI-B") == 1

@@ -84,7 +84,7 @@ def test_rejection_says_what_was_wanted_and_what_was_got() -> None:
         record.rejected.detail
         for record in read("plain", call(end="noon"), call(phase="middle"), call(to=["x"])).rejected
     ]
-    assert details[0] == "end: wanted a time from 2000 to 2099 (got 'noon')"
+    assert details[0] == "end: wanted a time from 2000 to 2099, written as the mapping says (got 'noon')"
     assert details[1].startswith("phase: wanted one of complete, start, ")
     assert details[1].endswith("(got 'middle')")
     assert details[2] == "Expected `int | str | null`, got `array` - at `$.to`"
