@@ -175,7 +175,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("action", "rule", "service"),
         "decisions",
         "decisions published",
-        "a rule that jumps: read its cases with `detector decisions tail`; set verdict.mode to flag if in doubt",
+        "a rule that jumps: read its cases with `detector decisions tail`; `detector mode flag` if in doubt",
     ),
     _counter(
         "held_back",
