@@ -15,6 +15,7 @@ help: ## what can be made
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "wanted Python 3.11 or newer (got %s): make PYTHON=python3.12" % sys.version.split()[0])'
+	@echo "installing into $(VENV): pip says nothing until it is done"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,chart]'
 	touch $@

@@ -7,6 +7,7 @@ detector.broker.local` runs it in the foreground until Ctrl-C.
 import argparse
 import atexit
 import hashlib
+import logging
 import shutil
 import signal
 import socket
@@ -239,6 +240,8 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # While it starts it does not answer: no news, and no warning.
+    logging.getLogger("detector.broker.kafka").setLevel(logging.ERROR)
     try:
         with LocalKafka(arguments.port, arguments.data) as kafka:
             sys.stdout.write(f"Kafka answers at {kafka.address}; its log is {kafka.log_file}; Ctrl-C ends it\n")

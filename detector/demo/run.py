@@ -31,6 +31,7 @@ def run_demo(settings: Settings, *, numbers: int, seed: int | None, repeat: int,
             with open_screen(console) as screen:
                 screen.say(
                     f"seed {this}: {numbers:,} numbers, {scenario.days} days, the last with fraud; {admin.url}/metrics"
+                    + ("; a first run compiles its kernels now" if this == first else "")
                 )
                 traffic = simulate(scenario)
                 played = play(settings, traffic, metrics, screen)
