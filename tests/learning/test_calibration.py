@@ -3,25 +3,35 @@
 One scenario of eight months serves all tests of this file: the table is of up to eight months of life.
 """
 
+import sys
+
 import numpy as np
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 
-from detector.learning.calibration import SHARE, SPAN_DAYS, TABLE, Calibration, compare, mobile_lifetimes
+from detector.learning.calibration import (
+    AREA,
+    AUC_OFF,
+    OFF,
+    RECALL,
+    SHARE,
+    SPAN_DAYS,
+    TABLE,
+    Calibration,
+    compare,
+    main,
+    mobile_lifetimes,
+    out_of_fold,
+    tell,
+)
 from detector.learning.cdr import HONEST
-from detector.learning.lifetime import Floats, Lifetimes, auc
+from detector.learning.lifetime import Lifetimes, auc
 from detector.learning.ordinary import Ordinary
 from detector.learning.simulate import Scenario, Traffic, simulate
-from detector.records import Bools, I64s
+from detector.records import Bools
 
 pytestmark = pytest.mark.slow
 
 EIGHT_MONTHS = Scenario(3_000, SPAN_DAYS, seed=42, campaigns=(), ordinary=Ordinary(SHARE))
-
-OFF = 0.10
-"""A real quantile lies within so many ranks of its place among the simulated values: p25 between p15 and p35."""
-AUC_OFF = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -56,24 +66,13 @@ def test_no_measure_alone_separates_better_or_worse_than_in_life(calibration: Ca
     assert abs(calibration.aucs[measure] - TABLE[measure].auc) <= AUC_OFF
 
 
-def _out_of_fold(values: Floats, fraud: Bools, together: I64s | None = None) -> Floats:
-    """What a default HistGradientBoosting says of each number, fitted on others; numbers `together` are in one fold."""
-    fold = StratifiedKFold if together is None else StratifiedGroupKFold
-    folds = fold(5, shuffle=True, random_state=0)
-    model = HistGradientBoostingClassifier(random_state=0)
-    said: Floats = cross_val_predict(model, values, fraud, groups=together, cv=folds, method="predict_proba")[:, 1]
-    return said
-
-
 def test_all_measures_together_find_ordinary_fraud_as_well_as_in_life_and_no_better(
     lives: tuple[Lifetimes, Bools],
 ) -> None:
     """AUC 0.93, and 35 to 60 % of the frauds at 0.1 % of the honest; more would be a simulator that tells."""
-    found, fraud = lives
-    said = _out_of_fold(found.values, fraud)
-    assert abs(auc(fraud, said) - 0.93) <= 0.02
-    bar = np.quantile(said[~fraud], 0.999)
-    assert 0.35 <= (said[fraud] > bar).mean() <= 0.60
+    together = tell(*lives)
+    assert AREA[0] <= together.area <= AREA[1]
+    assert RECALL[0] <= together.recall <= RECALL[1]
 
 
 def test_time_identifiers_and_order_tell_nothing(traffic: Traffic, lives: tuple[Lifetimes, Bools]) -> None:
@@ -97,8 +96,8 @@ def test_time_identifiers_and_order_tell_nothing(traffic: Traffic, lives: tuple[
     crews = {label.number: label.campaign for label in traffic.labels}
     _, crew = np.unique([crews.get(one, str(one)) for one in record["originator"].tolist()], return_inverse=True)
     assert len(at) > 0.9 * len(found.numbers)
-    assert abs(auc(crooked, _out_of_fold(seen[:, :8], crooked)) - 0.5) <= 0.05
-    assert abs(auc(crooked, _out_of_fold(seen, crooked, crew)) - 0.5) <= 0.05
+    assert abs(auc(crooked, out_of_fold(seen[:, :8], crooked)) - 0.5) <= 0.05
+    assert abs(auc(crooked, out_of_fold(seen, crooked, crew)) - 0.5) <= 0.05
 
 
 def test_a_label_says_who_the_number_is(traffic: Traffic) -> None:
@@ -112,3 +111,21 @@ def test_a_label_says_who_the_number_is(traffic: Traffic) -> None:
     assert 0.5 < bought.mean() < 0.9
     assert traffic.profile_of(int(marked[bought][0])) in {label.type for label in traffic.labels}
     assert traffic.profile_of(int(marked[~bought][0])) == "private"
+
+
+def test_several_seeds_are_a_line_each_and_their_mean(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Small networks of a month: what they come to is far off, and said."""
+    monkeypatch.setattr(sys, "argv", ["calibration", "--numbers", "300", "--days", "30", "--seed", "7", "--seeds", "2"])
+    assert main() == 0
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows[2:]] == ["7", "8", "mean", "spread", "least", "most"]
+    recalls = [float(row[1]) for row in rows[2:]]
+    assert abs(recalls[2] - (recalls[0] + recalls[1]) / 2) <= 0.001
+    assert [row[-1] for row in rows[2:4]] == ["no", "no"]
+    assert rows[4][-1] == "0 of 2"
+    monkeypatch.setattr(sys, "argv", ["calibration", "--seeds", "0"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--seeds: wanted at least 1 (got 0)" in capsys.readouterr().err
