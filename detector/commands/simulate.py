@@ -71,7 +71,8 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         default="demo",
         metavar="NAMES",
         help="the open fraud, separated by commas: demo (default), all, overt, low, mimic, fitted (what the "
-        "shipped model knows), held-out (what it does not), none; a kind (vishing) or a variant (vishing-mimic)",
+        "shipped model knows), held-out (what it does not), none; a kind (vishing) or a variant (vishing-mimic); with "
+        ":N behind it, N of each in a turn",
     )
     parser.add_argument(
         "--campaign-count", type=positive, metavar="N", help="how many of them, in turn (default: each once)"

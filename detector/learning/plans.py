@@ -1,6 +1,7 @@
 """Plans: which campaigns a simulated network hides, by name.
 
-`KIND-STEALTH` is a variant; a kind alone stands for its three, and the names of `GROUPS` for whole lists.
+`KIND-STEALTH` is a variant; a kind alone stands for its three, and the names of `GROUPS` for whole lists. `NAME:N` asks
+for N campaigns of each in every turn.
 """
 
 from collections.abc import Sequence
@@ -49,22 +50,30 @@ STREAM: Final = 0xCA3
 
 
 def named(text: str) -> tuple[str, ...]:
-    """The variants that `text` names, separated by commas, each once; `ConfigError` for a name that there is not."""
-    found: list[str] = []
-    for name in text.split(","):
-        name = name.strip()
-        if name in GROUPS:
-            found += GROUPS[name]
-        elif name in ALL_KINDS:
-            found += [f"{name}-{stealth}" for stealth in STEALTHS]
-        elif name in VARIANTS:
-            found.append(name)
-        else:
-            raise ConfigError(
-                f"--campaigns: wanted {', '.join(GROUPS)}, a kind ({', '.join(ALL_KINDS)}) "
-                f"or a kind with {', '.join(f'-{stealth}' for stealth in STEALTHS)} (got {name!r})"
-            )
-    return tuple(dict.fromkeys(found))
+    """One turn of the variants that `text` names, separated by commas: all of them once, in the order of the text, and
+    then again those that are asked for more often. `ConfigError` for a name or number that there is not."""
+    times: dict[str, int] = {}
+    for part in text.split(","):
+        name, colon, number = part.strip().partition(":")
+        if colon and not (number.isdecimal() and int(number)):
+            raise ConfigError(f"--campaigns: {name}: wanted a number of campaigns behind the colon (got {number!r})")
+        for variant in _variants(name):
+            times[variant] = max(times.get(variant, 1), int(number) if colon else 1)
+    turn = range(max(times.values(), default=0))
+    return tuple(variant for nth in turn for variant, most in times.items() if nth < most)
+
+
+def _variants(name: str) -> tuple[str, ...]:
+    if name in GROUPS:
+        return GROUPS[name]
+    if name in ALL_KINDS:
+        return tuple(f"{name}-{stealth}" for stealth in STEALTHS)
+    if name in VARIANTS:
+        return (name,)
+    raise ConfigError(
+        f"--campaigns: wanted {', '.join(GROUPS)}, a kind ({', '.join(ALL_KINDS)}) "
+        f"or a kind with {', '.join(f'-{stealth}' for stealth in STEALTHS)} (got {name!r})"
+    )
 
 
 def planned(

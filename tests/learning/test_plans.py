@@ -37,6 +37,23 @@ def test_names_are_taken_once_in_the_order_in_which_they_are_given() -> None:
     assert named("clone-low, irsf-overt,clone-low") == ("clone-low", "irsf-overt")
 
 
+def test_a_number_behind_a_name_asks_for_so_many_of_it_in_a_turn() -> None:
+    """Everybody's turn comes before anybody's second."""
+    assert named("clone-low,irsf-overt:3,wangiri-low:2") == (
+        *("clone-low", "irsf-overt", "wangiri-low"),
+        *("irsf-overt", "wangiri-low", "irsf-overt"),
+    )
+    assert named("irsf:2,irsf-overt") == ("irsf-overt", "irsf-low", "irsf-mimic") * 2
+    assert named("none:3") == ()
+
+
+@pytest.mark.parametrize("number", ["", "0", "-1", "two"])
+def test_no_number_behind_the_colon_is_refused(number: str) -> None:
+    """And said whose."""
+    with pytest.raises(ConfigError, match=rf"irsf-low: wanted a number of campaigns .*\(got '{number}'\)"):
+        named(f"clone,irsf-low:{number}")
+
+
 def test_a_name_that_there_is_not_is_refused_with_those_that_there_are() -> None:
     """Half a name is no name."""
     with pytest.raises(ConfigError, match=r"--campaigns: wanted demo, all, .*takeover.*\(got 'vishing-loud'\)"):
