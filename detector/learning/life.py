@@ -134,7 +134,8 @@ def call_backs(
     if people.span:
         callers = people.holders(calls["originator"])
         # A foreign number that nobody has, as a Wangiri's, is called back like any other.
-        chosen &= (callers < 0) | people.span.reachable[callers]
+        returned = people.span.returned * people.span.reachable
+        chosen &= (callers < 0) | (rng.random(len(calls)) < returned[callers])
     slots = recipients[chosen]
     start = calls["end_ms"][chosen] + (rng.exponential(1500, len(slots)) * 1000).astype(np.int64) + 5_000
     back = originated(people, CALL, slots, calls["originator"][chosen], start, start_ms, rng)

@@ -21,8 +21,9 @@ OUTSIDE_TIES: Final = 0.65
 """Share of ties to people of other networks."""
 NEAR: Final = 20.0
 """How many of our own subscribers live between two neighbours who know each other."""
-OURS: Final = 0.05
-"""Share of strangers who are ours."""
+OURS: Final = 0.02
+"""Share of strangers who are ours. Strangers ring everybody alike: with more of them people who hardly call would seem
+to know many."""
 UNREACHED: Final = 0.12
 """Share of numbers that nobody calls (the table's p90 of the outgoing share is 1)."""
 LIGHT: Final = 0.12
@@ -44,6 +45,12 @@ class Passing:
     incoming: float
     chats: float
     app_messages: float
+    talk: float = 1.0
+    """Of its talks' median."""
+    talk_spread: tuple[float, float] | None = None
+    """Of its talks around their median, in log units, between these; None = as anybody's."""
+    rhythms: tuple[Rhythm, ...] = ()
+    """It lives by one of these; empty = as anybody."""
     days: tuple[float, float]
     """Median, and spread in log units."""
 
@@ -53,15 +60,21 @@ BRIEFLY: Final = Passing(
 )
 """Used for weeks, a little: a second SIM, a visit, a trial."""
 ON_ERRAND: Final = Passing(
-    share=0.04, strangers=(0.6, 1.0), calls=11.0, spread=1.0, incoming=0.2, chats=80, app_messages=2.2, days=(4, 0.9)
-)
-"""A flat to sell, a wedding, a poll: strangers, for days, and gone. So an honest number looks where it is most like a
-fraudster's; the share decides how much fraud can be told at one false alarm in a thousand."""
+    share=0.04, strangers=(0.65, 1.0), calls=22.0, spread=1.0, incoming=0.1, chats=200, app_messages=2.2, days=(3, 1.0),
+    talk=1.4, talk_spread=(0.9, 1.55), rhythms=(Rhythm.EVENING, Rhythm.OFFICE, Rhythm.AFTER_WORK, Rhythm.MIDDAY)
+)  # fmt: skip
+"""A flat to sell, a wedding, a poll: strangers, for days, at the hours that the errand has, long talks among them, and
+gone. So an honest number looks where it is most like a fraudster's; how like, and how often, decides how much fraud can
+be told at one false alarm in a thousand."""
 
 HELPED: Final = 0.8
 """Share of those on an errand who call from their helpers' phones, too."""
-WITHHELD: Final = 0.6
-"""Share of those on an errand whom nobody calls back: they withhold the number, as pollsters do."""
+ON_LIST: Final = 6.0
+"""Contacts of one on an errand go with so many times their usual calls: there is a list of people to call again."""
+WITHHELD: Final = 0.35
+"""Share of those on an errand whom nobody calls at all: they withhold the number, as pollsters do."""
+RETURNED: Final = 0.3
+"""Most of their missed calls that are called back, against anybody's: the others withhold it in most calls."""
 
 BUSY: Final = 1.7
 """Calls of a person against the profile's, which is made for a week."""
@@ -123,6 +136,7 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
     chats[crooks] *= crooked.calls
     app_messages[crooks] *= crooked.app_messages
     reachable = ~(mobile & (rng.random(size) < UNREACHED))
+    reachable[people.slots_of("meter")] = False  # Nobody talks to a meter.
     alive_ms, gone_ms = _stays(rng, profile, days)
     incoming = 1 / (1 + np.exp(-CALLED[0] - CALLED[1] * rng.standard_normal(size)))
     incoming = np.where(_STRANGERS[profile] < 0.3, incoming, 0.35 * incoming) * reachable
@@ -131,21 +145,29 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
     brief, errand = np.split(
         free[: round((BRIEFLY.share + ON_ERRAND.share) * len(free))], [round(BRIEFLY.share * len(free))]
     )
+    talk_s = people.talk_s * 1.08 * np.exp(0.2 * rng.standard_normal(size))
+    talk_spread = np.clip(1.12 + 0.28 * rng.standard_normal(size), 0.5, 1.9)
+    returned = np.ones(size)
+    returned[errand] = RETURNED * rng.random(len(errand)) ** 2
+    rhythm = np.where((people.rhythm == Rhythm.SOCIAL) & (rng.random(size) >= OWLS), Rhythm.WAKING, people.rhythm)
     known = calls.copy()
-    known[errand] *= 0.2  # They know as many as others do, however much they call for a week.
+    known[errand] *= ON_LIST
     for some, life in ((brief, BRIEFLY), (errand, ON_ERRAND)):
         strangers[some] = rng.uniform(*life.strangers, len(some))
         calls[some] *= life.calls * np.exp(life.spread * rng.standard_normal(len(some)))
         chats[some] *= life.chats
         app_messages[some] *= life.app_messages
-        kept = 2 + life.days[0] * np.exp(life.days[1] * rng.standard_normal(len(some)))
+        talk_s[some] *= life.talk
+        if life.talk_spread:
+            talk_spread[some] = rng.uniform(*life.talk_spread, len(some))
+        if life.rhythms:
+            rhythm[some] = rng.choice(life.rhythms, len(some))
+        kept = 1 + life.days[0] * np.exp(life.days[1] * rng.standard_normal(len(some)))
         begin = rng.random(len(some)) * (kept + days) - kept
         alive_ms[some], gone_ms[some] = days_ms(np.maximum(begin, 0)), days_ms(begin + kept)
         incoming[some] *= life.incoming * rng.random(len(some))
     # Whoever rings strangers all day often withholds the number, and does it when they are at home.
     reachable[errand] &= rng.random(len(errand)) >= WITHHELD
-    rhythm = np.where((people.rhythm == Rhythm.SOCIAL) & (rng.random(size) >= OWLS), Rhythm.WAKING, people.rhythm)
-    rhythm[errand] = rng.choice([Rhythm.EVENING, Rhythm.OFFICE], len(errand))
     renews_ms = _renewals(rng, size, days)
     # Helpers lend their phones.
     helped = errand[rng.random(len(errand)) < HELPED]
@@ -154,7 +176,7 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
     return replace(
         people,
         calls=calls,
-        talk_s=people.talk_s * 1.08 * np.exp(0.2 * rng.standard_normal(size)),
+        talk_s=talk_s,
         chats=chats,
         strangers=strangers,
         app_messages=app_messages,
@@ -167,8 +189,9 @@ def draw_months(rng: np.random.Generator, numbers: int, days: int, crooked: Live
         span=Span(
             renews_ms=renews_ms,
             incoming=incoming * reachable,
-            talk_spread=np.clip(1.12 + 0.28 * rng.standard_normal(size), 0.5, 1.9),
+            talk_spread=talk_spread,
             reachable=reachable,
+            returned=returned,
             ours=OURS,
             crooks=crooks,
         ),

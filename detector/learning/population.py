@@ -120,6 +120,8 @@ class Span:
     """Spread of its talks around their median, in log units."""
     reachable: npt.NDArray[np.bool_]
     """Whether anybody ever calls the number: a tenth of real numbers show outgoing calls only."""
+    returned: Floats
+    """Chance that a missed call of the number is called back, against anybody's."""
     ours: float
     """Share of strangers who are our own subscribers."""
     crooks: I64s = field(repr=False)

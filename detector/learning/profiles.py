@@ -22,6 +22,8 @@ class Rhythm(IntEnum):
     DELIVERY = 4
     WAKING = 5
     """As `SOCIAL`, with hardly anybody awake at night: over months the few night calls are what tells hours apart."""
+    AFTER_WORK = 6
+    MIDDAY = 7
 
 
 def _hours(text: str) -> list[int]:
@@ -36,6 +38,8 @@ RHYTHMS: Final = np.array(
         _hours("000000000011111368996100"),
         _hours("000000038999877898631000"),
         [0.05, 0.02, 0.02, 0.01, 0.02, 0.03, 0.1, 0.5, 3.0, 7, 8, 8, 7, 6, 6.5, 7, 7, 8, 8, 7.5, 5, 1.5, 0.3, 0.1],
+        _hours("000000000000000124899631"),
+        _hours("000000000024688754210000"),
     ],
     dtype=np.float64,
 )

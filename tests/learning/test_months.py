@@ -65,6 +65,31 @@ def test_some_numbers_are_never_called_by_anybody(traffic: Traffic, span: Span) 
     assert not called.any()
 
 
+def test_nobody_talks_to_a_meter(traffic: Traffic) -> None:
+    """Meters write, and nobody calls them; everybody else's friends do."""
+    people, calls = traffic.people, traffic.records[traffic.records["kind"] == CALL]
+    assert len(people.slots_of("meter")) > 5
+    assert not np.isin(calls["recipient"], people.numbers[people.slots_of("meter")]).any()
+    assert np.isin(calls["recipient"], people.numbers[people.slots_of("quiet")]).any()
+
+
+def test_whoever_is_on_an_errand_is_seldom_called_back(traffic: Traffic, span: Span) -> None:
+    """They withhold the number: of their missed calls to our subscribers fewer are answered by a call."""
+    people, records = traffic.people, traffic.records
+    calls = records[(records["kind"] == CALL) & (records["campaign"] == HONEST)]
+    caller, called = people.holders(calls["originator"]), people.holders(calls["recipient"])
+    known = (caller >= 0) & (called >= 0)
+    missed = known & np.isin(calls["outcome"], (Outcome.NO_ANSWER, Outcome.CANCELLED, Outcome.BUSY))
+    back = np.unique((called[known] << 32) + caller[known])
+    seldom = span.returned < 1
+    shares = []
+    for some in (seldom, ~seldom & span.reachable):
+        mine = missed & some[caller]
+        shares.append(np.isin((caller[mine] << 32) + called[mine], back).mean())
+        assert mine.sum() > 200
+    assert shares[0] < 0.5 * shares[1]
+
+
 def test_calls_are_returned_and_repeated(traffic: Traffic) -> None:
     """Of the pairs of honest subscribers that spoke five times, most spoke in both directions."""
     people, records = traffic.people, traffic.records
