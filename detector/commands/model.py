@@ -27,7 +27,8 @@ REPORT: Final = Path(ROOT, "models", "report")
 BASE: Final = 7_000_000
 """Seeds of networks start here, out of the way of anybody who tries small ones."""
 WARM_DAYS: Final = 7
-"""The longest window: it is full where a vector is taken, as it is where a model may block."""
+"""The longest window: it is full where a vector is taken, as it is where a model may block. Campaigns begin thereafter:
+one that lasts for hours would leave no vector before, and a delay is known only of what begins while it is watched."""
 FLOOR: Final = 3
 """Events in 24 h below which nobody is scored; `fitting.ACTIVITY_FLOOR`."""
 KNOWN_BY: Final = "2028-01-01"
@@ -47,15 +48,15 @@ class Purpose:
     """Of its seeds."""
     moments: str
     campaigns: str
-    first_day: int
-    """Of campaigns, counted from 1. A delay is known only of what begins while it is watched."""
     density: int
     """Subscribers for each campaign: where thresholds are set, honest numbers are what counts."""
 
 
-TRAINING: Final = Purpose("training", 0, EARLY, "fitted", WARM_DAYS - 2, 200)
-THRESHOLDS: Final = Purpose("thresholds", 1, "every:1", "fitted", WARM_DAYS - 2, 600)
-TEST: Final = Purpose("test", 2, "every:1", "all", WARM_DAYS + 1, 200)
+TRAINING: Final = Purpose("training", 0, EARLY, "fitted,irsf-overt:2", 150)
+THRESHOLDS: Final = Purpose("thresholds", 1, "every:1", "fitted", 600)
+TEST: Final = Purpose("test", 2, "every:1", "all,irsf-overt:5,smishing-overt:3", 200)
+"""A campaign of IRSF or smishing has a few numbers only, one of Wangiri dozens: as many campaigns of each would leave
+too few numbers to fit on or to judge by."""
 
 GROUPS: Final[dict[str, str]] = {
     "overt": "*-overt",
@@ -89,14 +90,12 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--networks",
         type=positive,
         nargs=3,
-        default=(2, 2, 2),
+        default=(4, 4, 2),
         metavar="N",
-        help="to fit on, to set thresholds on, to judge on (default: 2 2 2)",
+        help="to fit on, to set thresholds on, to judge on (default: 4 4 2)",
     )
     parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="networks at a time (default: 2)")
-    parser.add_argument(
-        "--thorough", action="store_true", help="importance, baselines and ablations in the report, too"
-    )
+    parser.add_argument("--quick", action="store_true", help="a report without importance, baselines and ablations")
     parser.add_argument(
         "--work",
         type=Path,
@@ -134,11 +133,11 @@ def _make(arguments: argparse.Namespace, work: Path) -> None:
     _run(["fit", "--vectors", *files["training"], *fit, "--seed", arguments.seed, "--out", out], work)
     groups = [part for name, types in _groups().items() for part in ("--group", f"{name}={types}")]
     judge = ["--vectors", *files["test"], *groups, "--seed", arguments.seed, "--out", report, "--update-card"]
-    _run(["evaluate", "--bundle", out, *judge, *([] if arguments.thorough else ["--quick"])], work)
+    _run(["evaluate", "--bundle", out, *judge, *(["--quick"] if arguments.quick else [])], work)
 
 
 def _table(arguments: argparse.Namespace, work: Path, purpose: Purpose, index: int) -> Path:
-    """The vectors of one network, in `work`; its records are gone. Each variant is in it once at least."""
+    """The vectors of one network, in `work`; its records are gone. Each of the variants is in it at least once."""
     from detector.learning.plans import named
 
     name = f"{purpose.name}-{index + 1}"
@@ -146,12 +145,11 @@ def _table(arguments: argparse.Namespace, work: Path, purpose: Purpose, index: i
     if vectors.exists():
         say(f"{vectors.name} is there")
         return vectors
-    first_day = min(purpose.first_day, arguments.days)
     network = ["--numbers", arguments.numbers, "--days", arguments.days]
     network += ["--seed", BASE + 1_000 * arguments.seed + 100 * purpose.place + index]
     # The festival is on a day that vectors are taken of, another one in each network.
     network += ["--festival", WARM_DAYS + 1 + index % max(1, arguments.days - WARM_DAYS)]
-    network += ["--campaigns", purpose.campaigns, "--campaigns-from", first_day]
+    network += ["--campaigns", purpose.campaigns, "--campaigns-from", min(WARM_DAYS + 1, arguments.days)]
     network += ["--campaign-count", max(len(named(purpose.campaigns)), arguments.numbers // purpose.density)]
     if index % 2:
         # Without the lives of real people the model would learn that honest ones are tame.
