@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,8 @@ def test_metrics_answer_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     say = PlainLines.say
 
     def look(screen: PlainLines, text: str) -> None:
-        if "/metrics" in text:
-            seen.append(text.rsplit(" ", 1)[1])
+        if found := re.search(r"http\S+/metrics", text):
+            seen.append(found[0])
         elif len(seen) == 1:
             with urllib.request.urlopen(seen[0], timeout=10) as answer:
                 seen.append(answer.read().decode())
