@@ -11,10 +11,11 @@ import orjson
 from detector.admin import Desk
 from detector.admin.seen import Elsewhere, NumberSeen, Worker, WorkerSeen
 from detector.broker import Broker, Message, TopicPartition
+from detector.broker.entries import entry_of
 from detector.config import Settings
 from detector.errors import Abort, Fatal
 from detector.metrics import Metrics
-from detector.pipeline import Entry, Outcome
+from detector.pipeline import Outcome
 from detector.service.aside import Aside, Executor
 from detector.service.asked import number_seen, partition_seen
 from detector.service.driftfile import DriftFile
@@ -193,11 +194,7 @@ class DetectRole:
 
     def _process(self, held: Held, batch: Sequence[Message]) -> Outcome:
         topics = self._settings.topics
-        entries = [
-            Entry(message.offset(), message.value(), message.headers() or [])
-            for message in batch
-            if message.offset() >= held.position
-        ]
+        entries = [entry_of(message) for message in batch if message.offset() >= held.position]
         if not entries:
             return Outcome()
         outcome = self._rules.detector.process(held.part, entries)

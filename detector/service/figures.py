@@ -1,7 +1,7 @@
 """Figures: what the metrics say of detect's batches, of the partitions it holds, and of drift.
 
-Outcomes, Decisions -> Figures.batch            -> counters and histograms of one step
-Held                -> Figures.holds, .commits  -> gauges of one partition, until it is .gone
+Outcomes, Decisions -> Figures.batch                      -> counters and histograms of one step
+Taken, Held         -> Figures.taken, .stands, .committed -> gauges of one partition, until it is .gone
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -207,9 +207,9 @@ class Judge:
                     if case.service == service and case.scope != "all" and live.in_force(case, as_of_ms)
                 ]
             for case in cases:
-                before = live.latest(case, as_of_ms)
                 if command.ends and not _is_meant(command.ends, live.in_force(case, as_of_ms)):
                     continue
+                before = live.latest(case, as_of_ms)
                 yield self._writer.by_operator(command, case, action, held, moment, row, before)
 
 

@@ -18,8 +18,6 @@ SLOT_BYTES: Final = 700
 (`tests/verdict/test_slot.py` holds this to what Python counts)."""
 LEVEL: Final = 1
 """zlib's quickest."""
-
-
 FIELDS: Final = ",".join(f'"{name}":null' for name in Decision.__struct_encode_fields__).encode()
 """Words that stand in every decision. Those of another decision are better ones: whoever has one uses it."""
 
