@@ -27,6 +27,8 @@ from tests.service.harness import RECORDS, settings_tree, traffic
 GROUP = "guarded"
 SIZE = 3_000
 LIMIT_S = 90.0
+REFUSED_S = 1.0
+"""A client that sends nothing has asked for its producer id by then, and was refused."""
 AUTHORIZATION = r"(?i)authoriz"
 
 
@@ -157,6 +159,14 @@ def test_nobody_writes_what_is_not_his(kafka: Guarded, folder: Path, who: str, t
     """A switch whose password is stolen blocks nobody."""
     with closing(KafkaBroker(kafka.kafka_options(who))) as broker, pytest.raises(DetectorError, match=AUTHORIZATION):
         broker.publish(topic, [(None, b"x")], 0)
+
+
+@pytest.mark.kafka
+def test_a_client_that_was_refused_closes_in_peace(kafka: Guarded, folder: Path) -> None:
+    """The refusal is heard by whoever asks the client next, which may be the one that closes it."""
+    with closing(KafkaBroker(kafka.kafka_options("deploy"))) as broker:
+        broker.publish("events.by-number", [], 0)
+        time.sleep(REFUSED_S)
 
 
 @pytest.mark.kafka
