@@ -331,8 +331,12 @@ def variables(environ: Mapping[str, str]) -> list[str]:
 
 
 def keys_of(name: str) -> list[str]:
-    """Where a variable's value belongs: `DETECTOR__VERDICT__MODE` at verdict, mode."""
-    return [part.lower() for part in name.split("__")[1:]]
+    """Where a variable's value belongs: `DETECTOR__VERDICT__MODE` at verdict, mode.
+
+    librdkafka's names have dots, which no shell exports: `DETECTOR__KAFKA__BOOTSTRAP_SERVERS` is bootstrap.servers.
+    """
+    section, *keys = (part.lower() for part in name.split("__")[1:])
+    return [section, *(key.replace("_", ".") if section == "kafka" else key for key in keys)]
 
 
 def variable_of(keys: Sequence[str]) -> str:

@@ -44,6 +44,15 @@ def test_environment_comes_on_top_of_the_file(tmp_path: Path) -> None:
     assert (settings.verdict.mode, settings.topics.partitions, settings.instance) == ("shadow", 48, "host-3")
 
 
+def test_names_of_librdkafka_have_their_dots_written_as_underscores(tmp_path: Path) -> None:
+    """As Kafka's own images do: what the name of a variable may not hold stands for what librdkafka's names hold."""
+    kafka = {"bootstrap.servers": "a:9092", "client.id": "north"}
+    settings = loaded(
+        tmp_path, GOOD | {"kafka": kafka}, DETECTOR__KAFKA__BOOTSTRAP_SERVERS="b:9092", DETECTOR__KAFKA__LINGER_MS="7"
+    )
+    assert settings.kafka == {"bootstrap.servers": "b:9092", "client.id": "north", "linger.ms": 7}
+
+
 def test_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
     """It stands in neither the configuration nor a flag."""
     (tmp_path / "key").write_text("from a file\n")
