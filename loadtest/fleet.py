@@ -84,8 +84,15 @@ class Worker:
 
     def is_ready(self) -> bool:
         """Whether the process that started last says that it is assigned and at work."""
+        return self._says_yes("ready")
+
+    def is_healthy(self) -> bool:
+        """Whether it says that its loop comes round."""
+        return self._says_yes("health")
+
+    def _says_yes(self, probe: str) -> bool:
         try:
-            with urlopen(f"{self.url}/ready", timeout=1.0):
+            with urlopen(f"{self.url}/{probe}", timeout=1.0):
                 return True
         except (ValueError, OSError):
             return False
@@ -153,7 +160,7 @@ class Fleet:
     def join(self, role: str, environ: Mapping[str, str] | None = None) -> Worker:
         """One more worker of a role runs."""
         with self._lock:
-            ordinal = 1 + max(worker.ordinal for worker in self.workers if worker.role == role)
+            ordinal = 1 + max((worker.ordinal for worker in self.workers if worker.role == role), default=-1)
             worker = Worker(role, ordinal, self._config, environ or {})
             worker.start()
             self.workers.append(worker)

@@ -154,11 +154,16 @@ def missing(role: str, metrics: Metrics) -> Mapping[str, str]:
 def _builder(
     role: str, settings: Settings, broker: "Broker", metrics: Metrics, instance: str, desk: "Desk[Worker] | None"
 ) -> "Callable[[], Role]":
-    """Builds the role once the broker answers and has the topics; `ConfigError` says how to make them."""
+    """Builds the role once the broker answers and has the topics; `ConfigError` says how to make them.
+
+    Kernels are compiled before anything is asked. A broker that is away then finds a process whose loop comes round,
+    and that has nothing slow before it when the broker is back.
+    """
 
     def build() -> "Role":
         from detector.broker.topics import check_topics
 
+        _warm_up(role, settings)
         check_topics(broker, settings)
         if role == "ingest":
             from detector.service.ingest import IngestRole
@@ -169,6 +174,17 @@ def _builder(
         return DetectRole(settings, broker, metrics, instance, desk=desk)
 
     return build
+
+
+def _warm_up(role: str, settings: Settings) -> None:
+    if role == "ingest":
+        from detector.service.readers import Readers
+
+        Readers.load(settings)
+    else:
+        from detector.service.warming import warm_up
+
+        warm_up(settings)
 
 
 def _log_to_stderr(process: str, settings: Log) -> None:

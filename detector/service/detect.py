@@ -30,7 +30,6 @@ from detector.service.saving import Saver
 from detector.service.saying import tell_aborted, tell_assigned, tell_decided, tell_revoked
 from detector.service.switch import Switch
 from detector.service.taking import THREADS, Taking
-from detector.service.warming import warm_up
 from detector.snapshot import open_store
 from detector.verdict.decisions import Decision
 from detector.verdict.served import pack_served
@@ -62,9 +61,7 @@ class DetectRole:
         self._desk = desk
         self._recent: deque[Decision] = deque(maxlen=RECENT)
         identity = f"{settings.group}-{ROLE}-{instance}"
-        # Before this worker joins: while kernels are compiled, those that are there keep their partitions.
-        warm_up(settings)
-        # And then before anything else: whoever is started again is back in its place before its session ends, long as
+        # Before anything else: whoever is started again is back in its place before its session ends, long as
         # loading takes.
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
         self._consumer.subscribe([settings.topics.events], self)

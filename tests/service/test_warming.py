@@ -1,5 +1,6 @@
 """A detect worker has its kernels before it joins its group: no row of its partitions waits for a compiler."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ from detector.metrics import Metrics
 from detector.records import parse_number
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
+from detector.service.warming import warm_up
 from tests.service.harness import RECORDS, settings_for, traffic
 from tests.service.test_roles import broker_with, drain, published_decisions
 
@@ -59,6 +61,7 @@ def consumer(group, instance, **options):
 
 broker.consumer = consumer
 desk = Desk()
+warm_up(settings)
 ingest, detect = IngestRole(settings, broker, Metrics(), "0"), DetectRole(settings, broker, Metrics(), "0", desk=desk)
 drain(ingest, detect)  # a batch of one record
 broker.publish(RECORDS, [(None, value) for value in values[1:]], 0)
@@ -118,6 +121,22 @@ def test_a_worker_without_kernels_takes_no_partition_before_it_has_them(kafka: L
         until("it has decided", lambda: scrape(new.url).total("detector_decisions_total"))
         assert compiled(cache) == ready > 10
         assert set(fleet.stop().values()) == {0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["ingest", "detect"])
+def test_a_process_without_kernels_has_them_before_it_misses_the_broker(tmp_path: Path, role: str) -> None:
+    """Else it would compile when the broker is back: its loop would stand still, and it would be killed."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        tree = settings_tree(tmp_path, **{"bootstrap.servers": f"127.0.0.1:{nobody.getsockname()[1]}"})
+        config, cache = tmp_path / "away.yaml", tmp_path / "kernels"
+        config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        with Fleet(config, {}) as fleet:
+            worker = fleet.join(role, {"NUMBA_CACHE_DIR": str(cache)})
+            until("it has missed the broker", lambda: "broker away" in worker.log.read_text(encoding="utf-8"))
+            assert compiled(cache) > 10
+            assert worker.is_healthy()
 
 
 def assigned(worker: Worker) -> float:
