@@ -6,6 +6,7 @@ alone. Records of free slots are zeros but for two fields: `newest_ms` is FREE, 
 """
 
 import mmap
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +33,11 @@ Marks = npt.NDArray[np.int64]
 """i64[4], by the names above."""
 
 _PAGE: Final = 1 << 16
+_LARGE_PAGE: Final = 1 << 21
+"""Of the processor: with millions of numbers nearly every row lies on a page that its table of addresses has lost, and
+in pages of 4 KB that is looked up in memory before the row is."""
+_LARGE: Final = 2 * _LARGE_PAGE
+"""Bytes from which a mapping is made of them, where the system has them to give."""
 _LEAST: Final = 64
 
 
@@ -105,7 +111,9 @@ class Pool:
         wanted = int(self.marks[USED]) + more
         if wanted <= len(self.records):
             return
-        size = -(-max(2 * wanted, _LEAST) * self._form.itemsize // _PAGE) * _PAGE
+        size = max(2 * wanted, _LEAST) * self._form.itemsize
+        page = _LARGE_PAGE if size >= _LARGE else _PAGE
+        size = -(-size // page) * page
         used = self.nbytes
         self.records = np.zeros(0, self._form)
         self._map = _extended(self._map, size, used)
@@ -124,11 +132,19 @@ def _extended(old: mmap.mmap | None, size: int, used: int) -> mmap.mmap:
     if old is not None:
         try:
             old.resize(size)
+            _advise(old, size)
         except (BufferError, OSError, SystemError):
             pass
         else:
             return old
     new = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    _advise(new, size)
     if old is not None:
         new[:used] = old[:used]
     return new
+
+
+def _advise(memory: mmap.mmap, size: int) -> None:
+    if size >= _LARGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel that was built without them
+            memory.madvise(mmap.MADV_HUGEPAGE)

@@ -110,8 +110,8 @@ def test_whole_snapshots_of_this_topic_verify(store: Store, run: Run) -> None:
 
 
 HARMS: dict[str, Callable[[Path], object]] = {
-    "state.tiles.npy: wanted SHA-256 ": lambda folder: flip(folder / "state.tiles.npy"),
-    "coverage.span.npy: wanted SHA-256 ": lambda folder: (folder / "coverage.span.npy").write_bytes(b"short"),
+    "state.tiles.npy: wanted XXH3 ": lambda folder: flip(folder / "state.tiles.npy"),
+    "coverage.span.npy: wanted XXH3 ": lambda folder: (folder / "coverage.span.npy").write_bytes(b"short"),
     "coverage.span.npy: wanted a readable file": lambda folder: (folder / "coverage.span.npy").unlink(),
     "manifest.json: wanted a manifest": lambda folder: (folder / "manifest.json").write_text("{"),
     "manifest.json: wanted a readable file": lambda folder: (folder / "manifest.json").unlink(),
