@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, settings_of
 from detector.config import Log, Settings
-from detector.errors import ConfigError, DetectorError
+from detector.errors import ConfigError, DetectorError, Recoverable
 from detector.logs import Event, Lines, pseudonyms, said
 from detector.metrics import Metrics
 
@@ -156,15 +156,19 @@ def _builder(
 ) -> "Callable[[], Role]":
     """Builds the role once the broker answers and has the topics; `ConfigError` says how to make them.
 
-    Kernels are compiled before anything is asked. A broker that is away then finds a process whose loop comes round,
-    and that has nothing slow before it when the broker is back.
+    Kernels are compiled before the process joins, and while a broker is away: when that is back, the process, whose
+    loop has come round meanwhile, has nothing slow before it that its probes would take for hanging.
     """
 
     def build() -> "Role":
         from detector.broker.topics import check_topics
 
+        try:
+            check_topics(broker, settings)
+        except Recoverable:
+            _warm_up(role, settings)
+            raise
         _warm_up(role, settings)
-        check_topics(broker, settings)
         if role == "ingest":
             from detector.service.ingest import IngestRole
 

@@ -1,4 +1,4 @@
-"""Warming: every kernel that detect calls is there before its worker asks the broker, and joins the group.
+"""Warming: every kernel that detect calls is there before its worker joins the group.
 
     rows, a tree and a reference that are nobody's -> warm_up -> kernels compiled, or loaded from the cache
 

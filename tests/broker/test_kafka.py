@@ -13,9 +13,9 @@ from confluent_kafka import KafkaError, KafkaException
 
 from detector.broker import TopicPartition, TopicSpec
 from detector.broker.kafka import KafkaBroker, KafkaConsumer
-from detector.broker.kafka.answers import Health, ask_committed
+from detector.broker.kafka.answers import Health, ask_committed, called
 from detector.broker.local import LocalKafka
-from detector.errors import Abort, Recoverable
+from detector.errors import Abort, Fatal, Recoverable
 from tests.broker.groups import Member, until
 
 
@@ -229,3 +229,18 @@ def test_asking_for_offsets_while_the_coordinator_loads_does_not_end_the_process
     kafka.restart()
     done = subprocess.run([sys.executable, "-c", ASK_EARLY, kafka.address], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr[-500:]) == (0, "")
+
+
+def test_a_fatal_error_among_callbacks_is_what_it_says() -> None:
+    """confluent-kafka-python lets those after it run on, and then there is a `SystemError` of Python's around it."""
+
+    def call() -> None:
+        try:
+            raise KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED, "not allowed", fatal=True))
+        except KafkaException as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    with pytest.raises(Fatal, match="publishing: not allowed"):
+        called("publishing", call)
+    with pytest.raises(SystemError, match="another"):
+        called("publishing", lambda: (_ for _ in ()).throw(SystemError("another")))

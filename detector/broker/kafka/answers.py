@@ -100,6 +100,11 @@ def called(doing: str, call: Callable[[], T]) -> T:
         return call()
     except KafkaException as exception:
         raise meaning_of(error_of(exception), doing) from exception
+    except SystemError as exception:
+        # A fatal error is raised among callbacks, and those that follow run on with it (confluent-kafka-python #865).
+        if not isinstance(exception.__cause__, KafkaException):
+            raise
+        raise meaning_of(error_of(exception.__cause__), doing) from exception
 
 
 def asked(look: Callable[[], object], doing: str, ask: Callable[[], T]) -> T:
@@ -124,11 +129,10 @@ def insist(call: Callable[[float], object], doing: str, limit_s: float) -> None:
     deadline = time.monotonic() + limit_s
     while True:
         try:
-            call(STEP_S)
-        except KafkaException as exception:
-            meaning = meaning_of(error_of(exception), doing)
-            if type(meaning) is not Recoverable or time.monotonic() > deadline:
-                raise meaning from exception
+            called(doing, lambda: call(STEP_S))
+        except Recoverable as error:
+            if type(error) is not Recoverable or time.monotonic() > deadline:
+                raise
         else:
             return
 

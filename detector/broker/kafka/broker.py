@@ -39,7 +39,7 @@ from detector.broker.kafka.refusal import refused
 from detector.broker.options import CLIENT, FETCH, READ, SEND, TOLD, TRANSACTIONS, Options, check, member_options
 from detector.broker.statistics import Statistics, read_statistics
 from detector.config import KafkaOptions
-from detector.errors import ConfigError, Recoverable
+from detector.errors import ConfigError, DetectorError, Recoverable
 from detector.logs import Event, said
 
 _LOG: Final = logging.getLogger("detector.broker.kafka")
@@ -281,8 +281,8 @@ class KafkaBroker:
                 client.close()
         if self._plain is not None:
             # Whoever published was told of each message's end; what killed the client may come later, to be heard here.
-            with suppress(KafkaException):
-                self._plain.flush(STEP_S)
+            with suppress(DetectorError):
+                called("closing", partial(self._plain.flush, STEP_S))
 
 
 def _spare(idle: list[ck.Consumer]) -> ck.Consumer | None:
