@@ -20,6 +20,7 @@ import numpy as np
 from detector.config import Settings
 from detector.ingest.zones import ZoneTable
 from detector.learning.numberdays import DAY_MS, MINUTE_MS, Gathered, NumberDays
+from detector.learning.rates import lowest_within
 from detector.pipeline import Detector, Entry, Part
 from detector.records import parse_number
 from detector.verdict.decisions import SEVERITY, Action, Decision
@@ -298,11 +299,10 @@ def _level(name: str, margin: float, number_days: NumberDays, span_days: float, 
 def _suggested(number_days: NumberDays, span_days: float, truth: Truth | None, budget: int) -> list[Level]:
     """The lowest margins that at most half of `budget` numbers a day reach, `budget`, and twice as many."""
     _, _, margins = number_days
-    distinct, counts = np.unique(margins, return_counts=True)
-    reached = np.cumsum(counts[::-1])[::-1]
-    found = []
-    for share, name in ((0.5, "half the budget"), (1, "the budget"), (2, "twice the budget")):
-        enough = np.flatnonzero(reached <= share * budget * span_days)
-        if len(enough):
-            found.append(_level(name, float(distinct[enough[0]]), number_days, span_days, truth))
-    return found
+    shares = {"half the budget": 0.5, "the budget": 1, "twice the budget": 2}
+    lowest = lowest_within(margins, None, [share * budget * span_days for share in shares.values()])
+    return [
+        _level(name, margin, number_days, span_days, truth)
+        for name, margin in zip(shares, lowest, strict=True)
+        if margin is not None
+    ]

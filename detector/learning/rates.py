@@ -4,7 +4,7 @@ A number's days and events are alike, so that they are drawn together: the boots
 and takes all that is theirs. An interval holds the middle 95 % of the replicates.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -149,3 +149,17 @@ def _areas(order: I64s, ends: I64s, bad: Floats) -> Callable[[Floats], tuple[flo
         )
 
     return areas
+
+
+def lowest_within(values: Floats, weights: Floats | None, most: Sequence[float]) -> list[float | None]:
+    """For each of `most` the lowest value that entries of no more weight reach; None where the highest is too much.
+
+    Equal values reach it together: that is what `>=` will do with them.
+    """
+    distinct, place = np.unique(values, return_inverse=True)
+    reached = np.cumsum(np.bincount(place, weights, minlength=len(distinct))[::-1])
+    found: list[float | None] = []
+    for limit in most:
+        room = int(np.searchsorted(reached, limit, side="right"))
+        found.append(float(distinct[-room]) if room else None)
+    return found

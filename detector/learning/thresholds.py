@@ -7,6 +7,8 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from detector.errors import ConfigError
+from detector.learning.rates import lowest_within
 from detector.records import Bools
 from detector.verdict.manifest import Calibration, Thresholds
 from detector.verdict.trees import Margins
@@ -20,42 +22,34 @@ LEAST_SLOPE: Final = 1e-6
 
 
 def choose_thresholds(honest: Margins, weights: npt.NDArray[np.float64] | None = None) -> Thresholds:
-    """Margins that the shares of `SHARES` of honest number-days reach; `weights`: how many each stands for.
+    """Margins that at most the shares of `SHARES` of honest number-days reach; `weights`: how many each stands for.
 
-    Where fewer than `FEWEST` number-days would reach one, the tail is too short to read it off: it is
-    extended from the 0.1 % on by the exponential that fits best above it (peaks over threshold).
+    Number-days of equal margins reach one together or not at all: where the share has no room for those at the top, it
+    lies right above them. Where fewer than `FEWEST` number-days would reach one, the tail is too short to read it off:
+    it is extended from the 0.1 % on by the exponential that fits best above it (peaks over threshold), and lies above
+    everything seen. Raises `ConfigError` for fewer than `FEWEST` number-days.
     """
-    if weights is not None and (weights != weights[:1]).any():
-        return _weighted(honest, weights)
-    ordered = np.sort(honest)[::-1]
-    tail = max(FEWEST, int(SHARES["watch"] * len(ordered)))
-    base = float(ordered[tail - 1])
-    mean_excess = float(np.mean(ordered[:tail] - base))
-    found = {}
-    for name, share in SHARES.items():
-        reached = int(share * len(ordered))
-        if reached >= FEWEST:
-            found[name] = float(ordered[reached - 1])
-        else:
-            found[name] = max(float(ordered[0]), base + mean_excess * float(np.log(SHARES["watch"] / share)))
-    return Thresholds(**found)
-
-
-def _weighted(honest: Margins, weights: npt.NDArray[np.float64]) -> Thresholds:
-    """The same with number-days that stand for several."""
+    if len(honest) < FEWEST:
+        raise ConfigError(f"thresholds: wanted at least {FEWEST} honest number-days to set them on (got {len(honest)})")
+    if weights is None or (weights == weights[:1]).all():
+        weights = np.ones(len(honest))
     order = np.argsort(-honest, kind="stable")
     ordered, weighs = honest[order], weights[order]
-    upto = np.cumsum(weighs) / weighs.sum()
-    reached = {name: int(np.searchsorted(upto, share, side="right")) for name, share in SHARES.items()}
-    tail = max(FEWEST, reached["watch"])
-    base = float(ordered[min(tail, len(ordered)) - 1])
-    mean_excess = float(np.average(ordered[:tail] - base, weights=weighs[:tail]))
+    upto, total = np.cumsum(weighs), weighs.sum()
+    room = {name: int(np.searchsorted(upto, share * total, side="right")) for name, share in SHARES.items()}
+    above = float(np.nextafter(ordered[0], np.inf))
+    base = float(ordered[min(max(FEWEST, room["watch"]), len(ordered)) - 1])
+    tail = ordered >= base
+    mean_excess = float(np.average(ordered[tail] - base, weights=weighs[tail]))
+    # Of few number-days, or of equal ones, more than the 0.1 % reach it.
+    reach_base = max(SHARES["watch"], float(weighs[tail].sum() / total))
+    within = lowest_within(honest, weights, [share * total for share in SHARES.values()])
     found = {}
-    for name, share in SHARES.items():
-        if reached[name] >= FEWEST:
-            found[name] = float(ordered[reached[name] - 1])
+    for (name, share), lowest in zip(SHARES.items(), within, strict=True):
+        if room[name] >= FEWEST:
+            found[name] = above if lowest is None else lowest
         else:
-            found[name] = max(float(ordered[0]), base + mean_excess * float(np.log(SHARES["watch"] / share)))
+            found[name] = max(above, base + mean_excess * float(np.log(reach_base / share)))
     return Thresholds(**found)
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.errors import ConfigError
 from detector.learning.thresholds import SHARES, calibrate, choose_thresholds, logit, shifted
 
 
@@ -43,6 +44,51 @@ def test_a_threshold_beyond_the_data_lies_above_everything_seen() -> None:
     assert found.watch < found.flag < found.block
     assert found.block >= margins.max()
     assert found.block == pytest.approx(-np.log(1e-5), rel=0.25)
+
+
+@pytest.mark.parametrize("weight", [None, "uneven"])
+def test_equal_margins_reach_a_threshold_together_or_not_at_all(weight: str | None) -> None:
+    """A share that saturates: 200 of 20,000 at the top may not make 1 % of a threshold for 0.1 %."""
+    margins = np.concatenate([np.zeros(19_800), np.full(200, 3.0)])
+    weights = None if weight is None else np.resize([1.0, 2.0, 3.0], len(margins))
+    found = choose_thresholds(margins, weights)
+    assert margins.max() < found.watch <= found.flag <= found.block
+    assert found.watch == pytest.approx(3.0)
+
+
+def test_a_threshold_lies_on_the_lowest_margin_whose_equals_have_room() -> None:
+    """Ten above, and fifteen that are equal: 0.1 % of 20,000 are twenty, so that only the ten may reach `watch`."""
+    margins = np.concatenate([np.zeros(19_975), np.full(15, 1.0), np.arange(2.0, 12.0)])
+    found = choose_thresholds(margins)
+    assert found.watch == 2.0
+    assert found.block > found.flag > 11.0
+
+
+@given(st.integers(0, 1_000), st.integers(1, 300), st.booleans())
+def test_no_more_than_its_share_reaches_a_threshold_however_many_are_equal(
+    seed: int, steps: int, weighted: bool
+) -> None:
+    """Of the weight, by counting."""
+    margins = np.floor(steps / 5 * np.random.default_rng(seed).exponential(size=4_000))
+    weights = np.resize([1.0, 4.0], len(margins)) if weighted else np.ones(len(margins))
+    found = choose_thresholds(margins, weights)
+    for level, share in SHARES.items():
+        assert weights[margins >= getattr(found, level)].sum() <= share * weights.sum()
+    assert found.watch <= found.flag <= found.block
+
+
+def test_a_tail_is_extended_from_the_share_that_stands_at_its_base() -> None:
+    """Of 300 the third is one in a hundred: `block` is a thousand times as rare, not a hundred. On average of 400
+    draws; three number-days still tell too short a tail."""
+    blocks = [choose_thresholds(np.random.default_rng(seed).exponential(size=300)).block for seed in range(400)]
+    assert 0.75 * -np.log(1e-5) < np.mean(blocks) < -np.log(1e-5)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_hardly_any_honest_number_days_set_no_threshold(size: int) -> None:
+    """Said with how many are wanted."""
+    with pytest.raises(ConfigError, match=rf"thresholds: wanted at least 3 honest number-days .* \(got {size}\)"):
+        choose_thresholds(np.arange(float(size)))
 
 
 def test_equal_weights_change_nothing() -> None:
