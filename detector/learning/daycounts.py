@@ -13,8 +13,9 @@ import numpy as np
 from detector.records import I64s, U64s
 
 COUNTED: Final = np.dtype([("number", "<u8"), ("count", "<i8")])
-DAYS_HELD: Final = 4
-"""Log order is nearly that of time: a chunk has rows of a day or two, and late ones of the day before."""
+DAYS_HELD: Final = 12
+"""Log order is nearly that of time: a chunk has rows of a day or two, and late ones of the day before. A table with
+labels counts each in three parts (`labelling`)."""
 
 
 class DayCounts:

@@ -6,7 +6,8 @@
 How many vectors a number-day has is known only when the last is taken. So a table with labels is written twice; the
 draft and the counts lie beside it on disk meanwhile, and memory stays that of a row group and of a few days' numbers.
 
-A number-day weighs as many as it stands for (`stands_for`) that are not in the table as what they are:
+A number-day weighs as many as it stands for (`stands_for`) that are not in the table as what they are. A day on which
+fraud begins is two of them, what the number was before and what it is since: each is divided among its own vectors.
 
                       the others like it                                          it weighs
     fraud, audited    are in the table as honest, for nobody spoke of them        1 / probability
@@ -40,6 +41,7 @@ from detector.learning.vectors import (
     number_column,
     numbers_of,
 )
+from detector.records import I64s
 
 WORDS: Final = {FRAUD_ROW: "fraud", HONEST_ROW: "honest", NEITHER: "not known"}
 
@@ -90,8 +92,8 @@ def _write_draft(
     with VectorWriter(draft, heading, labelled=True) as writer, numbers.open("wb") as file:
         for each in taken:
             each.numbers.tofile(file)
-            days.add(each.numbers, day_of(each.event_ms, heading.home_utc_offset_minutes))
             judged = known.of(each.numbers, each.event_ms)
+            days.add(each.numbers, _day_and_label(each.event_ms, judged.label, heading))
             writer.write([*columns_of(each, sources), *label_columns_of(known, judged)])
             for label, word in WORDS.items():
                 written.labels[word] += int(np.count_nonzero(judged.label == label))
@@ -100,13 +102,20 @@ def _write_draft(
 
 
 def _weighted(draft: Path, numbers: Path, days: DayCounts, heading: Heading) -> Iterator[list[pa.Array]]:
-    """The columns of the draft, a row group at a time, each weight divided among the vectors of its number-day."""
+    """The columns of the draft, a row group at a time, each weight divided among the vectors of its number-day and
+    label."""
     with VectorTable(draft) as table, numbers.open("rb") as file:
         for batch in table.batches():
             mine = np.fromfile(file, np.uint64, len(batch))
-            event_ms = batch.column("event_ms").to_numpy()
-            counts = days.counts(mine, day_of(event_ms, heading.home_utc_offset_minutes))
+            label = batch.column("label").fill_null(NEITHER).to_numpy(zero_copy_only=False)
+            counts = days.counts(mine, _day_and_label(batch.column("event_ms").to_numpy(), label, heading))
             yield [*batch.columns[:-1], pa.array(numbers_of(batch, "weight") / counts)]
+
+
+def _day_and_label(event_ms: I64s, label: npt.NDArray[np.int8], heading: Heading) -> I64s:
+    """What vectors are counted by, in the place of a day: what a number was before its fraud weighs nothing of it."""
+    places: I64s = len(WORDS) * day_of(event_ms, heading.home_utc_offset_minutes) + label
+    return places
 
 
 def columns_of(taken: Taken, sources: Mapping[int, str]) -> list[pa.Array]:

@@ -125,7 +125,7 @@ def vectors_of_rows(
     vectors = in_order.mapInArrow(take, wanted)
     if known is not None:
         local_ms = f.col("event_ms") + settings.home.utc_offset_minutes * MINUTE_MS
-        number_day = Window.partitionBy("number", f.floor(local_ms / 86_400_000))
+        number_day = Window.partitionBy("number", f.floor(local_ms / 86_400_000), "label")
         vectors = vectors.withColumn("weight", f.col("weight") / f.count(f.lit(1)).over(number_day))
     return vectors.orderBy("position", "place", "event_ms", "subject").drop(*ORDER)
 

@@ -86,9 +86,10 @@ class Table:
         return self.vectors[:, self.features.index(name)]
 
 
-def day_weights(number: I64s, day: I64s) -> Weights:
-    """1 over the vectors of each row's number-day."""
-    _, inverse, counts = np.unique(number_day_keys(number, day), return_inverse=True, return_counts=True)
+def day_weights(number: I64s, day: I64s, fraud: Bools) -> Weights:
+    """1 over the vectors of each row's number-day, what it was before its fraud and what it is since apart."""
+    keys = 2 * number_day_keys(number, day) + fraud
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
     weights: Weights = 1.0 / counts[inverse]
     return weights
 

@@ -79,7 +79,7 @@ def read_table(
         numbers=numbers,
         event_ms=event_ms,
         day=day,
-        weight=_weights(whole, found, number, day, where),
+        weight=_weights(whole, found, number, day, label == 1, where),
         types=_types(whole, found),
         kind=kind or ("simulated" if simulated else "real"),
         moments=str(meta.get("moments", "")),
@@ -190,7 +190,7 @@ def _since(whole: pa.Table) -> I64s | None:
     return since
 
 
-def _weights(whole: pa.Table, found: Mapping[str, str], number: I64s, day: I64s, where: str) -> Weights:
+def _weights(whole: pa.Table, found: Mapping[str, str], number: I64s, day: I64s, fraud: Bools, where: str) -> Weights:
     """As given; else 1 over the vectors of the row's number-day, so that a number-day weighs 1."""
     if "weight" in found:
         given = floats(whole[found["weight"]])
@@ -198,7 +198,7 @@ def _weights(whole: pa.Table, found: Mapping[str, str], number: I64s, day: I64s,
         if len(wrong):
             raise ConfigError(f"{where}: {found['weight']}[{wrong[0]}]: wanted above 0 (got {given[wrong[0]]})")
         return given
-    return day_weights(number, day)
+    return day_weights(number, day, fraud)
 
 
 def _types(whole: pa.Table, found: Mapping[str, str]) -> Texts:

@@ -18,7 +18,7 @@ and in a table with labels:
 | `label_source` | string | who said so; null where nobody did: honest for want of a label |
 | `active_from_ms` | int64 | since when the number is that, as whoever says so has it; null where nobody said it |
 | `known_at_ms` | int64 | when it became known; null where nobody said it |
-| `weight` | float64 | 1 / vectors of that number-day, times the number-days that its label stands for |
+| `weight` | float64 | 1 / vectors of that number-day and label, times the number-days that its label stands for |
 
 What the table says of itself (`Heading`) stands in the file's metadata, as JSON under the key `detector`.
 """

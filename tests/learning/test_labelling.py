@@ -66,6 +66,22 @@ def test_the_vectors_of_a_number_day_weigh_one_together(
     assert [parse_number(row["number"]) for row in found] == [number for number, _ in moments]
 
 
+def test_a_day_on_which_fraud_begins_weighs_one_of_each(tmp_path: Path) -> None:
+    """
+    hours   1 not known   2 not known   3 not known | 12 FRAUD   13 FRAUD       each side of the bar weighs 1
+
+    What a number was before its fraud is in no table, and must not take from what the fraud weighs.
+    """
+    fraud = NumberLabel(NUMBERS[0], True, 12 * HOUR_MS, 2 * DAY_MS, 3 * DAY_MS, "complaint", "simbox")
+    path = tmp_path / "v.parquet"
+    moments = [(NUMBERS[0], hour) for hour in (1, 2, 3, 12, 13)]
+    write_vectors(path, HEADING, [taken(moments)], SOURCES, Known([fraud], 50 * DAY_MS, 14 * DAY_MS))
+    with VectorTable(path) as table:
+        rows = table.group(0, ["label", "weight"]).to_pylist()
+    assert [row["label"] for row in rows] == [None, None, None, 1, 1]
+    assert [row["weight"] for row in rows] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2])
+
+
 def test_labels_stand_beside_their_vectors_and_are_null_where_nothing_is_known(tmp_path: Path) -> None:
     """Fraud by complaint, honest by a hold-out of one in four, honest for want of a label, not known."""
     fraud = NumberLabel(NUMBERS[0], True, 7, 2 * DAY_MS, 3 * DAY_MS, "complaint", "simbox")

@@ -61,7 +61,7 @@ def test_simulated_numbers_make_a_simulated_table(tmp_path: Path) -> None:
 
 
 def test_a_number_day_weighs_1_however_many_vectors_it_has(tmp_path: Path) -> None:
-    """Three vectors of one day count a third each; a weight that is given stands."""
+    """Three vectors of one day count a third each, a day on which fraud begins twice; a weight that is given stands."""
     columns = {
         "number": ["a", "a", "a", "b", "a"],
         "event_ms": [labelled.START_MS + k for k in (0, 1, 2, 3, labelled.DAY_MS)],
@@ -70,6 +70,8 @@ def test_a_number_day_weighs_1_however_many_vectors_it_has(tmp_path: Path) -> No
     }
     table = read_table([labelled.write(tmp_path / "t.csv", columns)])
     assert table.weight.tolist() == [1 / 3, 1 / 3, 1 / 3, 1, 1]
+    begins = read_table([labelled.write(tmp_path / "b.csv", {**columns, "label": [0, 0, 1, 0, 1]})])
+    assert begins.weight.tolist() == [1 / 2, 1 / 2, 1, 1, 1]
     given = read_table([labelled.write(tmp_path / "w.csv", {**columns, "weight": [2.0, 2.0, 2.0, 1.0, 7.0]})])
     assert given.weight.tolist() == [2, 2, 2, 1, 7]
 
