@@ -75,13 +75,18 @@ RULES: Final[Mapping[str, tuple[str, ...]]] = {
 """Features whose sum is the score."""
 
 
-def contrasts(table: Table, estimator: str, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """`ablations` and `baselines` of an evaluation, and `contrast`, the estimator that they are set beside."""
+def contrasts(
+    table: Table, estimator: str, seed: int, say: Callable[[str], None], monotone: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """`ablations` and `baselines` of an evaluation, and `contrast`, the estimator that they are set beside.
+
+    `monotone`: the directions that it is held to, 1 or -1 by feature.
+    """
     sample = sampled(table, MOST_ROWS, seed)
     folds = folds_of(sample, seed, FOLDS)
     features = sample.features
     name = estimator if estimator in ("trees", "logistic") else "trees"
-    whole = _light(recipe(name, len(sample), features, {}))
+    whole = _light(recipe(name, len(sample), features, monotone or {}))
     size = f"{len(sample):,} vectors of {len(np.unique(sample.number)):,} numbers"
     say(f"contrasts on {size}")
     notes = [f"Cross-fitted by number within this table, on {size}; the margins of {VECTORS} vectors a day at most."]
@@ -128,24 +133,28 @@ def importance(table: Table, margins: Callable[[Vectors], Margins], rows: int, s
 
 def sampled(table: Table, most: int, seed: int) -> Table:
     """At most `most` rows: `VECTORS` of each number-day, of whole numbers; at most a quarter is of fraud numbers, for
-    thresholds are read off honest number-days."""
+    thresholds are read off honest number-days. Those that are kept weigh for the others of their number-day."""
     rng = np.random.default_rng(seed)
     keys = 2 * number_day_keys(table.number, table.day) + table.fraud
     drawn = rng.permutation(len(table))
     by_key = drawn[np.argsort(keys[drawn], kind="stable")]
     starts = np.flatnonzero(np.append(True, np.diff(keys[by_key]) != 0))
-    rank = np.arange(len(table)) - np.repeat(starts, np.diff(np.append(starts, len(table))))
-    few = table.rows(np.sort(by_key[rank < VECTORS]))
+    counts = np.diff(np.append(starts, len(table)))
+    rank = np.arange(len(table)) - np.repeat(starts, counts)
+    stands_for = np.empty(len(table))
+    stands_for[by_key] = np.repeat(counts / np.minimum(counts, VECTORS), counts)
+    whole = replace(table, weight=table.weight * stands_for)
+    few = whole.rows(np.sort(by_key[rank < VECTORS]))
     if len(few) <= most:
         return few
-    codes, counts = np.unique(few.number, return_counts=True)
+    codes, rows = np.unique(few.number, return_counts=True)
     bad = np.isin(codes, few.number[few.fraud])
     kept: list[I64s] = []
     room = most
     for kind, part in ((bad, most // 4), (~bad, most)):
         order = rng.permutation(np.flatnonzero(kind))
-        fits = order[np.cumsum(counts[order]) <= min(part, room)]
-        room -= int(counts[fits].sum())
+        fits = order[np.cumsum(rows[order]) <= min(part, room)]
+        room -= int(rows[fits].sum())
         kept.append(codes[fits])
     return few.rows(np.isin(few.number, np.concatenate(kept)))
 

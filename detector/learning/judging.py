@@ -69,7 +69,9 @@ def evaluate_bundle(
     if not quick:
         say("dealing features out anew")
         evaluation["importance"] = importance(table, _batched(bundle, model), ROWS, seed)
-        evaluation |= contrasts(table, fit.estimator if fit else "trees", seed, say)
+        evaluation |= contrasts(
+            table, fit.estimator if fit else "trees", seed, say, dict(fit.monotone) if fit else None
+        )
     return evaluation
 
 

@@ -43,6 +43,31 @@ def test_a_sample_holds_few_vectors_of_each_number_day_and_as_much_fraud_as_it_m
     assert len(sampled(whole, 10_000, seed=1)) == VECTORS * 80 * 4
 
 
+def test_a_number_day_of_which_few_vectors_are_kept_weighs_what_it_weighed(tmp_path: Path) -> None:
+    """Of days with one vector, two, and a hundred: 1 each, as before."""
+    counts = {"a": 1, "b": 2, "c": 100, "d": 7}
+    columns = {
+        "number": [name for name, count in counts.items() for _ in range(count)],
+        "event_ms": [labelled.START_MS + k for count in counts.values() for k in range(count)],
+        "x": [float(k) for count in counts.values() for k in range(count)],
+        "label": [int(name > "b") for name, count in counts.items() for _ in range(count)],
+    }
+    sample = sampled(read_table([labelled.write(tmp_path / "t.csv", columns)]), 1_000, seed=1)
+    kept = Counter(sample.numbers[sample.number].tolist())
+    assert kept == {"a": 1, "b": 2, "c": VECTORS, "d": VECTORS}
+    for name in counts:
+        assert sample.weight[sample.numbers[sample.number] == name].sum() == pytest.approx(1)
+
+
+def test_the_estimator_that_the_others_are_set_beside_keeps_to_the_bundles_directions(table: Table) -> None:
+    """Held to the wrong one it tells less: so it was heard."""
+    found = {
+        way: contrasts(table, "trees", 1, lambda _: None, {"strangers": way, "repeats": -way})["contrast"]["area"]
+        for way in (1, -1)
+    }
+    assert found[1] > found[-1] + 0.05
+
+
 def test_contestants_are_cross_fitted_and_a_forest_without_labels_is_the_worst(table: Table) -> None:
     """Features that tell apart by their level, which an isolation forest sees on both sides."""
     found = contrasts(table, "trees", 1, lambda _: None)
