@@ -23,7 +23,7 @@ import numpy as np
 from detector.errors import ConfigError
 from detector.features.catalogue import NAMES
 from detector.learning.assessment import Judged, assess, flat
-from detector.learning.estimators import Recipe
+from detector.learning.estimators import Recipe, hardly_known
 from detector.learning.estimators import recipe as recipe_of
 from detector.learning.greatest import Greatest, joined, number_days_of_table
 from detector.learning.leaks import check_leaks
@@ -131,6 +131,7 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say, apart: Apart | No
             f"{trees} trees: a service takes {trees / SERVED_TREES:.0f} times as long to score a vector as with "
             f"{SERVED_TREES}; --parameter models=1 gives those."
         )
+    notes += _rarely_known(fitted_on, recipe)
     estimator = recipe.fit(fitted_on.vectors, fitted_on.fraud, fitted_on.weight, fitted_on.number, asked.seed)
     if apart:
         tuned = _by_table(table, apart, estimator, say)
@@ -212,6 +213,17 @@ def _beyond(honest_days: int) -> list[str]:
     return [
         f"Of {honest_days:,} honest number-days too few reach {', '.join(beyond)}: set beyond the data, by their tail."
     ]
+
+
+def _rarely_known(table: Table, recipe: Recipe) -> list[str]:
+    """Which features trees make nothing of though somebody knows them."""
+    if recipe.name != "trees":
+        return []
+    left = hardly_known(table.vectors, table.weight) & ~np.isnan(table.vectors).all(axis=0)
+    if not left.any():
+        return []
+    names = ", ".join(np.array(table.features)[left])
+    return [f"Known in too few vectors for trees to learn anything from: {names}."]
 
 
 def _floor(table: Table) -> int:

@@ -13,7 +13,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from detector.errors import ConfigError
-from detector.learning.estimators import LARGE_TREES, SMALL, Recipe, add_forest, averaged, drawn_rows, recipe
+from detector.learning.estimators import (
+    BINNED,
+    LARGE_TREES,
+    SMALL,
+    Recipe,
+    add_forest,
+    averaged,
+    drawn_rows,
+    hardly_known,
+    recipe,
+)
 from detector.records import Bools
 from detector.verdict.modelfile import dump_estimator, load_estimator
 from detector.verdict.nodes import take_nodes
@@ -160,6 +170,45 @@ def test_a_feature_that_nobody_knows_is_nothing_to_split_on() -> None:
     assert nodes is not None
     splits = nodes.nodes[~nodes.nodes["leaf"]]
     assert 3 not in splits["feature"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_feature_that_one_number_knows_is_nothing_to_split_on_where_it_was_not_drawn(seed: int) -> None:
+    """Each of eight models sees four fifths of the numbers: one without that number has a feature that nobody knows."""
+    vectors, fraud = drawn()
+    number = np.arange(len(fraud)) // 5
+    vectors[number != 17, 3] = np.nan
+    vectors[number == 17, 3] = np.arange(5.0)
+    fitted = recipe("trees", len(vectors), FEATURES, {}).fit(vectors, fraud, np.ones(len(fraud)), number, seed)
+    assert np.isfinite(fitted.decision_function(vectors)).all()
+
+
+def test_what_is_known_in_all_that_are_drawn_is_fitted_as_it_is() -> None:
+    """Bit for bit as scikit-learn does it alone, missing values included."""
+    vectors, fraud = drawn()
+    made = replace(light(), parameters={**LARGE_TREES, "max_iter": 5, "min_samples_leaf": 10})
+    fitted = made.fit(vectors, fraud, np.ones(len(fraud)), np.arange(len(fraud)), 3)
+    plain = {name: value for name, value in made.parameters.items() if name not in ("models", "numbers_share")}
+    seed = int(np.random.default_rng((3, 0)).integers(2**31))
+    alone = HistGradientBoostingClassifier(**plain, early_stopping=False, random_state=seed).fit(vectors, fraud)
+    assert fitted.decision_function(vectors).tobytes() == alone.decision_function(vectors).tobytes()
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_a_feature_that_a_few_of_a_large_table_know_is_nothing_to_split_on(uneven: bool) -> None:
+    """scikit-learn bins 200,000 of them, drawn by weight, and fails on a feature that none of these knows."""
+    size = BINNED + 20_000
+    vectors = np.random.default_rng(1).normal(size=(size, 3))
+    fraud = vectors[:, 0] > 1
+    weight = np.where(np.arange(size) % 2, 1.0, 1e-9 if uneven else 1.0)
+    rare = vectors.copy()
+    rare[:, 2] = np.nan
+    rare[:40:2, 2] = 1.0
+    assert hardly_known(rare, weight).tolist() == [False, False, True]
+    assert not hardly_known(vectors, weight).any()
+    made = replace(light(), features=("a", "b", "c"), parameters={**LARGE_TREES, "max_iter": 2})
+    fitted = made.fit(rare, fraud, weight, np.arange(size), 1)
+    assert np.isfinite(fitted.decision_function(rare[:100])).all()
 
 
 def test_a_hook_gives_any_estimator_of_the_list() -> None:

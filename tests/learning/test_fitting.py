@@ -10,6 +10,7 @@ import pytest
 
 from detector.errors import ConfigError, SnapshotError
 from detector.features.catalogue import NAMES
+from detector.learning import estimators
 from detector.learning.estimators import SMALL_TREES
 from detector.learning.fitting import Apart, Asked, fit_table
 from detector.learning.greatest import number_days_of_table
@@ -77,6 +78,20 @@ def test_our_vectors_become_a_bundle_for_the_service_split_by_time(own: Table, t
     assert fitted.manifest.data.last_ms <= fit.split["test_from"] * labelled.DAY_MS
     assert fitted.evaluation["table"]["first_ms"] >= fit.split["test_from"] * labelled.DAY_MS
     assert fitted.evaluation["ranking"]["area"]["value"] > 0.85
+
+
+def test_what_hardly_anybody_knows_of_a_large_table_is_said(
+    carriers: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trees make nothing of it, and whoever reads the manifest should know. Large is here what 300 rows are."""
+    monkeypatch.setattr(estimators, "BINNED", 300)
+    vectors = carriers.vectors.copy()
+    vectors[20:, carriers.features.index("repeats")] = np.nan
+    table = replace(carriers, vectors=vectors)
+    said = "Known in too few vectors for trees to learn anything from: repeats."
+    assert said in fit_table(table, tmp_path / "a", QUIET, silent).notes
+    assert said not in fit_table(carriers, tmp_path / "b", QUIET, silent).notes
+    assert said not in fit_table(table, tmp_path / "c", Asked(seed=3, estimator="logistic"), silent).notes
 
 
 def test_with_tables_apart_all_is_fitted_on_and_others_set_thresholds_and_give_figures(
