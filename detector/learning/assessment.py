@@ -178,13 +178,32 @@ def _at(prevalence: float, found: tuple[Interval, Floats], wrong: tuple[Interval
     def alerts(recall: Floats | float, wrong: Floats | float) -> Floats:
         return np.asarray(MILLION * (prevalence * recall + (1 - prevalence) * wrong))
 
+    few_found, much_found = _ends(recall, recalls)
+    few_wrong, much_wrong = _ends(honest, honests)
+    precise = float(precision(prevalence, recall.value, honest.value))
+    told = float(alerts(recall.value, honest.value))
     return {
         "prevalence": prevalence,
-        "precision": interval(
-            float(precision(prevalence, recall.value, honest.value)), precision(prevalence, recalls, honests)
+        "precision": _between(
+            interval(precise, precision(prevalence, few_found, much_wrong)),
+            interval(precise, precision(prevalence, much_found, few_wrong)),
         ).written(),
-        "alerts": interval(float(alerts(recall.value, honest.value)), alerts(recalls, honests)).written(),
+        "alerts": _between(
+            interval(told, alerts(few_found, few_wrong)), interval(told, alerts(much_found, much_wrong))
+        ).written(),
     }
+
+
+def _ends(figure: Interval, drawn: Floats) -> tuple[Floats, Floats]:
+    """Replicates of a share for its low and for its high end; where all are alike, nought or one, its exact bounds."""
+    if figure.value not in (0, 1) or figure.low is None or figure.high is None:
+        return drawn, drawn
+    return np.full_like(drawn, figure.low), np.full_like(drawn, figure.high)
+
+
+def _between(low: Interval, high: Interval) -> Interval:
+    """The low end of the one and the high end of the other."""
+    return Interval(low.value, low.low, high.high)
 
 
 def _read_off(days: Greatest, numbers: Greatest, seed: int) -> list[dict[str, Any]]:

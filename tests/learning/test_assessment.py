@@ -67,6 +67,40 @@ def test_precision_and_alerts_follow_from_the_days_rates(found: dict[str, Any]) 
     assert at["precision"]["low"] <= at["precision"]["value"] <= at["precision"]["high"]
 
 
+def test_nothing_seen_is_not_taken_for_never(table: Table, margins: Any) -> None:
+    """No honest day of 150 numbers reaches the bar: more than nought in a million may, and precision is not certain."""
+    bars = Thresholds(watch=1e3, flag=1e3, block=1e3)
+    scores = np.where(table.fraud & (table.number % 2 == 0), 2e3, margins)
+    said = assess(Judged.of(table, scores, bars), bars, SIGMOID, 0.5, seed=1)["levels"]["flag"]
+    honest = np.unique(table.number[~table.fraud])
+    high = 1 - 0.025 ** (1 / len(honest))
+    assert (said["honest_days"]["value"], said["honest_days"]["high"]) == (0.0, pytest.approx(high))
+    for at in said["at_prevalence"]:
+        assert at["precision"]["value"] == at["precision"]["high"] == 1
+        assert 0 < at["precision"]["low"] < 0.9
+        assert at["alerts"]["high"] > at["alerts"]["value"] + MILLION * (1 - at["prevalence"]) * high * 0.99
+
+
+@pytest.mark.parametrize("caught", [False, True])
+def test_all_or_none_of_the_frauds_caught_is_not_taken_for_always_or_never(
+    table: Table, margins: Any, caught: bool
+) -> None:
+    """Alerts and precision may be fewer or more than what one table shows."""
+    bars = Thresholds(watch=20, flag=20, block=20)
+    scores = np.where(table.fraud, 1e3 if caught else -1e3, margins)
+    said = assess(Judged.of(table, scores, bars), bars, SIGMOID, 0.5, seed=1)["levels"]["flag"]
+    assert said["recall_days"]["value"] == caught
+    at = next(one for one in said["at_prevalence"] if one["prevalence"] == 0.01)
+    recall, wrong = said["recall_days"], said["honest_days"]
+    for end in ("low", "high"):
+        # The honest share's ends are drawn, up to rounding the same quantiles.
+        assert at["alerts"][end] == pytest.approx(MILLION * (0.01 * recall[end] + 0.99 * wrong[end]))
+    if caught:
+        assert at["precision"]["low"] < 0.01 / (0.01 + 0.99 * wrong["high"])
+    else:
+        assert at["precision"]["value"] == 0 < at["precision"]["high"]
+
+
 def test_types_add_up_to_all_fraud_numbers(found: dict[str, Any]) -> None:
     """Each named once, with its recall and its delay."""
     assert [kind["type"] for kind in found["types"]] == ["simbox", "smishing"]
