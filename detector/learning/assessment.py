@@ -14,7 +14,8 @@ Keys of `evaluation-1`, in the order written. An interval is {value, low, high},
     types            recall, at thresholds and read off, and delays by fraud type
     groups           the same of several types together, where such groups were asked for
     hard_negatives   honest number-days by profile that reached each level
-    delay            at `flag`: seconds, events and victims until it was reached; a miss is endless (null)
+    delay            at `flag`: seconds, events and victims until it was reached; a miss is endless (null). Of frauds
+                     that began before the table (`began_earlier`) there is none
     calibration      shown against seen, number-days in ten bins of equal width
     curves           precision and recall by number
 
@@ -265,7 +266,8 @@ class _ByType:
         if table.event_ms is not None:
             rows = np.isin(table.number, numbers.number[mine])
             reached = judged.margins[rows] >= judged.bars["flag"][rows]
-            said["delay"] = delay.written(table, delay.delays(table.rows(rows), reached))
+            found = delay.delays(table.rows(rows), reached, int(table.event_ms.min()))
+            said["delay"] = delay.written(table, found)
         return said
 
 
@@ -281,9 +283,11 @@ def _hard_negatives(judged: Judged, days: Greatest) -> list[dict[str, Any]]:
 
 def _delay(judged: Judged) -> dict[str, Any] | None:
     """At `flag`: what a case is opened for."""
-    if judged.table.event_ms is None:
+    table = judged.table
+    if table.event_ms is None:
         return None
-    return delay.written(judged.table, delay.delays(judged.table, judged.margins >= judged.bars["flag"]))
+    reached = judged.margins >= judged.bars["flag"]
+    return delay.written(table, delay.delays(table, reached, int(table.event_ms.min())))
 
 
 def _calibration(days: Greatest, calibration: Calibration, training: float | None) -> dict[str, Any]:

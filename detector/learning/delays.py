@@ -3,9 +3,10 @@
     vectors of a fraud number in order of time -> the first that reaches the bar -> seconds, events, victims so far
 
 A miss is an endless delay. Seconds run from the moment from which on the label says fraud, for a number does harm
-before there is a vector of it; where the table does not say that, from its first vector that is labelled fraud. Vectors
-are its events only where one was taken at each (`moments` every:1). Victims are what `distinct_out_7d` has risen by
-since the vector before the first fraudulent one: an estimate, and one that a campaign of more than a week outgrows.
+before there is a vector of it; where the table does not say that, from its first vector that is labelled fraud. A fraud
+that began before the table does has no delay: nobody knows what would have been reached on the days before. Vectors are
+its events only where one was taken at each (`moments` every:1). Victims are what `distinct_out_7d` has risen by since
+the vector before the first fraudulent one: an estimate, and one that a campaign of more than a week outgrows.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ POINTS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """Of each fraud number; infinity = never reached, NaN = cannot be known."""
+    """Of each fraud number that began while it was watched; infinity = never reached, NaN = cannot be known."""
 
     number: I64s
     types: Texts
@@ -38,10 +39,15 @@ class Delays:
     victims: Floats
     later: Floats
     """Share of its fraudulent vectors that came after the one that reached the bar."""
+    earlier: int
+    """Fraud numbers besides that were so before the table begins: these have no delay."""
 
 
-def delays(table: Table, reached: Bools) -> Delays:
-    """The delays of the fraud numbers of a table with a time; `reached`: rows at or above their bar."""
+def delays(table: Table, reached: Bools, first_ms: int) -> Delays:
+    """The delays of the fraud numbers of a table with a time; `reached`: rows at or above their bar.
+
+    `first_ms`: since when numbers were watched; `table` may be a part of those that were.
+    """
     if table.event_ms is None:
         raise ValueError("wanted a table with a time (got none)")
     order = np.lexsort((np.arange(len(table)), table.event_ms, table.number))
@@ -49,13 +55,17 @@ def delays(table: Table, reached: Bools) -> Delays:
     codes, first = np.unique(number, return_index=True)
     ends = np.append(first[1:], len(order))[: len(first)]
     distinct = table.column(VICTIMS)[order] if VICTIMS in table.features else None
-    found = []
+    found, earlier = [], 0
     for code, start, end in zip(codes.tolist(), first.tolist(), ends.tolist(), strict=True):
         rows = order[start:end]
         bad = np.flatnonzero(table.fraud[rows])
         if not len(bad):
             continue
         mine = rows[bad]
+        since = _since(table, int(mine[0]))
+        if since < first_ms:
+            earlier += 1
+            continue
         at = np.flatnonzero(reached[mine])
         if not len(at):
             found.append((code, table.types[mine[0]], np.inf, np.inf, np.inf if distinct is not None else np.nan, 0.0))
@@ -65,13 +75,18 @@ def delays(table: Table, reached: Bools) -> Delays:
         if distinct is not None:
             before = distinct[start + bad[0] - 1] if bad[0] else 0.0
             victims = max(1.0, float(np.round(distinct[start + bad[k]] - before)))
-        seconds = float(table.event_ms[mine[k]] - _since(table, int(mine[0]))) / 1000
+        seconds = float(table.event_ms[mine[k]] - since) / 1000
         found.append((code, table.types[mine[0]], seconds, k + 1.0, victims, (len(mine) - k - 1) / len(mine)))
     columns = list(zip(*found, strict=True)) if found else [()] * 6
+    figures = [np.array(column, np.float64) for column in columns[2:]]
     return Delays(
         np.array(columns[0], np.int64),
         np.array(columns[1], np.str_),
-        *(np.array(column, np.float64) for column in columns[2:]),
+        figures[0],
+        figures[1],
+        figures[2],
+        figures[3],
+        earlier,
     )
 
 
@@ -89,6 +104,7 @@ def written(table: Table, found: Delays) -> dict[str, Any]:
     events = table.moments == EVERY_EVENT
     said: dict[str, Any] = {
         "numbers": len(found.number),
+        "began_earlier": found.earlier,
         "seconds": _spread(found.seconds),
         "events" if events else "vectors": _spread(found.vectors),
         "damage_not_prevented": float(1 - found.later.mean()) if len(found.later) else None,
@@ -110,6 +126,8 @@ def missing(table: Table) -> list[str]:
     if table.event_ms is None:
         return ["Delays are not known: the table has no time."]
     notes = []
+    if earlier := _earlier(table):
+        notes.append(f"{earlier:,} fraud numbers were so before the table begins: they have no delay.")
     if table.active_from_ms is None or (table.active_from_ms[table.fraud] == UNSAID).any():
         notes.append(
             "Seconds run from a number's first vector that is labelled fraud, not from its first fraudulent event: "
@@ -127,6 +145,15 @@ def missing(table: Table) -> list[str]:
             f"Victims are estimated, as the rise of {VICTIMS} since the vector before the first fraudulent one."
         )
     return notes
+
+
+def _earlier(table: Table) -> int:
+    """Numbers whose fraud began before the first vector."""
+    if table.event_ms is None or table.active_from_ms is None:
+        return 0
+    since = table.active_from_ms
+    before = table.fraud & (since != UNSAID) & (since < table.event_ms.min())
+    return len(np.unique(table.number[before]))
 
 
 def _spread(values: Floats) -> dict[str, float | None]:

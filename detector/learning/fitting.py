@@ -29,7 +29,7 @@ from detector.learning.greatest import Greatest, joined, number_days_of_table
 from detector.learning.leaks import check_leaks
 from detector.learning.monotone import directions
 from detector.learning.search import SPACES, cross_margins, search
-from detector.learning.splits import TimeSplit, folds_of, split_by_time
+from detector.learning.splits import TimeSplit, folds_of, reported_on, split_by_time
 from detector.learning.table import Table
 from detector.learning.tablecard import CARD, table_card
 from detector.learning.thresholds import FEWEST, SHARES, calibrate, choose_thresholds, shifted
@@ -244,7 +244,7 @@ def _with(recipe: Recipe, parameters: Mapping[str, Any]) -> Recipe:
 
 def _by_time(table: Table, split: TimeSplit, estimator: Any) -> Tuned:
     """Thresholds on the second span, figures on the third."""
-    second, test = table.rows(split.thresholds), table.rows(split.test)
+    second, test = table.rows(split.thresholds), reported_on(table, split)
     days = number_days_of_table(second, estimator.decision_function(second.vectors))
     thresholds = _thresholds(days)
     judged = Judged.of(test, estimator.decision_function(test.vectors), thresholds)

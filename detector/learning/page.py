@@ -171,8 +171,8 @@ def _types(types: Sequence[Mapping[str, Any]]) -> str:
                 kind["type"],
                 f"{kind['numbers']:,}",
                 *(percent(kind["recall"][level], 0) for level in LEVELS),
-                _said(delay.get("seconds", {}).get("median")) if delay else "-",
-                _said(delay["victims"]["median"]) if "victims" in delay else "-",
+                _median(delay, "seconds"),
+                _median(delay, "victims"),
             ]
         )
     return _table(head, rows)
@@ -197,8 +197,8 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> str:
                 group["group"],
                 f"{group['numbers']:,}",
                 *(percent(one["recall"]) for one in group["read_off"]),
-                _said(delay["seconds"]["median"]) if delay else "-",
-                _said(delay["victims"]["median"]) if "victims" in delay else "-",
+                _median(delay, "seconds"),
+                _median(delay, "victims"),
                 "-" if early is None else f"{early:.0%}",
             ]
         )
@@ -245,6 +245,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _figure(drawn: str, words: str) -> str:
     return f"<figure>{drawn}<figcaption>{escape(words)}</figcaption></figure>"
+
+
+def _median(delay: Mapping[str, Any], what: str) -> str:
+    """A dash where there is no number whose delay is known."""
+    return _said(delay[what]["median"]) if delay.get("numbers") and what in delay else "-"
 
 
 def _said(value: float | None) -> str:

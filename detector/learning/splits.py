@@ -1,17 +1,18 @@
-"""Splits: which rows are fitted on, which set thresholds, which are reported on. A number is never on two sides.
+"""Splits: which rows are fitted on, which set thresholds, which are reported on.
 
-with a time      train | thresholds | test, in this order; a number known as fraud in training is in no later part
+with a time      train | thresholds | test, in this order; a number known as fraud in training is in no later part. An
+                 honest one is in all, on other days; a fraud that begins in the second span is in the third, too
 without          folds by number: each number's margin comes from a model that has not seen it (cross-fitted)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
 
 from detector.errors import ConfigError
-from detector.learning.table import Table, number_day_keys
+from detector.learning.table import UNSAID, Table, number_day_keys
 from detector.records import Bools, I64s
 
 TRAIN: Final = 0.6
@@ -58,6 +59,20 @@ def split_by_time(table: Table) -> TimeSplit | None:
         "left_out": int((~fresh & ~train).sum()),
     }
     return TimeSplit(*parts, said)
+
+
+def reported_on(table: Table, split: TimeSplit) -> Table:
+    """The test's rows. A number that the labels call fraud before them, without saying since when, was it at the latest
+    from the first row that they do."""
+    test = table.rows(split.test)
+    if table.event_ms is None:
+        return test
+    early = np.flatnonzero(split.thresholds & table.fraud)
+    first = np.full(len(table.numbers), np.iinfo(np.int64).max)
+    np.minimum.at(first, table.number[early], table.event_ms[early])
+    since = np.full(len(test), UNSAID) if test.active_from_ms is None else test.active_from_ms
+    begun = test.fraud & (since == UNSAID) & np.isin(test.number, table.number[early])
+    return replace(test, active_from_ms=np.where(begun, first[test.number], since))
 
 
 def folds_of(table: Table, seed: int, most: int = FOLDS) -> I64s:

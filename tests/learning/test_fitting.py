@@ -1,6 +1,7 @@
 """Fitting on a table: a bundle that loads, equal bytes, what was asked is recorded, what is held out is held out."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from detector.learning import estimators
 from detector.learning.estimators import SMALL_TREES
 from detector.learning.fitting import Apart, Asked, fit_table
 from detector.learning.greatest import number_days_of_table
-from detector.learning.table import Table
+from detector.learning.table import UNSAID, Table
 from detector.learning.tablefiles import read_table
 from detector.learning.thresholds import choose_thresholds, logit
 from detector.verdict.drift import ACT, WATCH
@@ -78,6 +79,39 @@ def test_our_vectors_become_a_bundle_for_the_service_split_by_time(own: Table, t
     assert fitted.manifest.data.last_ms <= fit.split["test_from"] * labelled.DAY_MS
     assert fitted.evaluation["table"]["first_ms"] >= fit.split["test_from"] * labelled.DAY_MS
     assert fitted.evaluation["ranking"]["area"]["value"] > 0.85
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_delays_of_the_test_are_of_frauds_that_begin_in_it(own: Table, tmp_path: Path, said: bool) -> None:
+    """
+    days     0 1 2 3 4 5 | 6 7 | 8 9
+              train        thr.  test      a fraud of day 6 was flagged then, if at all: on day 8 it is two days old
+
+    Whether the table says since when a number is fraud, or only shows its first vector that is.
+    """
+    assert own.event_ms is not None
+    first = {
+        number: int(own.event_ms[own.fraud & (own.number == number)].min())
+        for number in np.unique(own.number[own.fraud])
+    }
+    since = np.array([first.get(number, UNSAID) for number in own.number.tolist()])
+    table = replace(own, active_from_ms=since) if said else own
+    found = fit_table(table, tmp_path, QUIET, silent)
+    assert found.manifest.fit is not None
+    split = found.manifest.fit.split
+    days = Counter(ms // labelled.DAY_MS for ms in first.values())
+    begun = {
+        name: sum(count for day, count in days.items() if low <= day < high)
+        for name, low, high in (
+            ("before", split["thresholds_from"], split["test_from"]),
+            ("in it", split["test_from"], split["test_from"] + 2),
+        )
+    }
+    delay = found.evaluation["delay"]
+    assert begun["before"] > 5 < begun["in it"]
+    assert (delay["numbers"], delay["began_earlier"]) == (begun["in it"], begun["before"])
+    assert sum(kind["delay"]["began_earlier"] for kind in found.evaluation["types"]) == begun["before"]
+    assert max((seconds for seconds, _ in delay["distribution"]), default=0) < 2 * labelled.DAY_MS / 1000
 
 
 def test_what_hardly_anybody_knows_of_a_large_table_is_said(
