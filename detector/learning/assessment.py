@@ -19,7 +19,8 @@ Keys of `evaluation-1`, in the order written. An interval is {value, low, high},
     calibration      shown against seen, number-days in ten bins of equal width
     curves           precision and recall by number
 
-`detector evaluate` adds `bundle`, `importance`, `ablations` and `baselines`.
+`detector evaluate` adds `bundle`, `importance`, `ablations` and `baselines`. `bundle.seen` names the judged files that
+the bundle was fitted on, or its thresholds set on.
 """
 
 from collections.abc import Collection, Mapping

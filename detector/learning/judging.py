@@ -3,7 +3,8 @@
     bundle -> margins of the table -> assess; importance, baselines, ablations -> files
 
 Which numbers the bundle was fitted on is not known to it: whoever gives the table sees to it that they are not in it.
-A file that it was fitted on is known by its hash, and said.
+A file that it was fitted on, or that its thresholds were set on, is known by its hash: it is said, and `promotion` says
+no.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +19,7 @@ from detector.learning.page import page
 from detector.learning.table import Table
 from detector.learning.tablecard import CARD, table_card
 from detector.verdict.bundle import read_estimator
-from detector.verdict.manifest import Calibration
+from detector.verdict.manifest import Calibration, Fit
 from detector.verdict.model import Model
 from detector.verdict.trees import Margins, Vectors
 
@@ -52,6 +53,7 @@ def evaluate_bundle(
     judged = Judged.of(table, model.margins(table.vectors), manifest.thresholds)
     training = prevalence.training if prevalence else None
     evaluation = assess(judged, manifest.thresholds, calibration, training, seed, groups)
+    seen = _seen(table, fit)
     evaluation["bundle"] = {
         "version": manifest.version,
         "estimator": fit.estimator if fit else "trees",
@@ -60,12 +62,11 @@ def evaluate_bundle(
         "feature_hash": manifest.feature_hash,
         "trained_from_ms": manifest.data.first_ms,
         "trained_until_ms": manifest.data.last_ms,
+        "seen": sorted({file for files in seen.values() for file in files}),
     }
-    seen = [file for file, digest in table.files.items() if fit and digest in fit.inputs["files"].values()]
-    if seen:
-        evaluation["table"]["notes"].append(
-            f"The bundle was fitted on {', '.join(seen)} itself: these figures flatter."
-        )
+    for what, files in seen.items():
+        if files:
+            evaluation["table"]["notes"].append(f"{what} {', '.join(files)} itself: these figures flatter.")
     if not quick:
         say("dealing features out anew")
         evaluation["importance"] = importance(table, _batched(bundle, model), ROWS, seed)
@@ -81,6 +82,20 @@ def write_evaluation(out: Path, evaluation: Mapping[str, Any], model: Model) -> 
     (out / EVALUATION).write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=1) + b"\n")
     (out / REPORT).write_text(page(evaluation), encoding="utf-8")
     (out / CARD).write_text(table_card(model.manifest, evaluation), encoding="utf-8")
+
+
+def _seen(table: Table, fit: Fit | None) -> dict[str, list[str]]:
+    """Files of the table that the bundle has seen, by what they were to it."""
+    if fit is None:
+        return {}
+    tuned_on = fit.split["thresholds"] if fit.split["by"] == "table" else {}
+    return {
+        what: [file for file, digest in table.files.items() if digest in files.values()]
+        for what, files in (
+            ("The bundle was fitted on", fit.inputs["files"]),
+            ("The bundle's thresholds were set on", tuned_on),
+        )
+    }
 
 
 def _batched(bundle: Path, model: Model) -> Callable[[Vectors], Margins]:

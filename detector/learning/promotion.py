@@ -58,6 +58,8 @@ class Bundle(msgspec.Struct, frozen=True):
     kind: Literal["simulated", "real"]
     feature_hash: str
     trained_until_ms: int
+    seen: tuple[str, ...] = ()
+    """Judged files that it was fitted on, or its thresholds set on."""
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -117,6 +119,12 @@ def _incomparable(champion: Evaluation, challenger: Evaluation) -> Iterator[str]
         )
     elif champion.table.files != challenger.table.files:
         yield "the two were judged on different tables: judge both on one"
+    for who, bundle in (("challenger", challenger.bundle), ("champion", champion.bundle)):
+        if bundle.seen:
+            yield (
+                f"the {who} has seen {', '.join(bundle.seen)}, in its fit or for its thresholds: "
+                "judge both on a table that neither has"
+            )
     if champion.bundle.feature_hash != challenger.bundle.feature_hash:
         yield (
             f"feature_hash is {challenger.bundle.feature_hash[:12]} (champion {champion.bundle.feature_hash[:12]}): "

@@ -102,6 +102,7 @@ AGAINST: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda e: e["bundle"].update(kind="simulated"), "trained on simulated traffic, the champion on real"),
     (lambda e: e.update(figures="simulator"), "figures of the challenger are simulator, of the champion real"),
     (lambda e: e["table"].update(files={"other.parquet": "ab" * 32}), "judged on different tables"),
+    (lambda e: e["bundle"].update(seen=["test.parquet"]), "the challenger has seen test.parquet"),
 ]
 
 
@@ -134,6 +135,14 @@ def test_none_of_these_is_a_reason(change: Callable[[dict[str, Any]], object]) -
     verdict = promote(read(evaluation()), read(tree))
     assert verdict.against == ()
     assert verdict.promote
+
+
+def test_a_champion_that_has_seen_the_table_is_not_compared_either() -> None:
+    """What it was fitted on flatters it: a better one would be refused."""
+    champion = evaluation()
+    champion["bundle"]["seen"] = ["test.parquet"]
+    (reason,) = promote(read(champion), read(evaluation())).against
+    assert reason.startswith("the champion has seen test.parquet")
 
 
 def test_a_champion_that_wrongs_many_is_not_kept_for_what_it_catches_by_that() -> None:
@@ -214,6 +223,27 @@ def test_what_evaluate_writes_is_what_promote_reads(tmp_path: Path, capsys: pyte
     assert [asked(name, name) for name in bundles] == [0, 0]
     assert asked("shipped", "noise") == 1
     assert "\n  against: " in capsys.readouterr().out
+
+
+def test_a_challenger_that_has_seen_the_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fitted on it, or its thresholds set on it: of the same table it knows more than of any other."""
+    tables = {name: str(tmp_path / f"{name}.parquet") for name in ("one", "two", "three")}
+    for seed, path in enumerate(tables.values()):
+        labelled.write(Path(path), labelled.ours(120, 6, seed=seed))
+    challenger = str(tmp_path / "challenger")
+    apart = ["--thresholds-on", tables["two"], "--test-on", tables["three"]]
+    light = ["--parameter", "models=1", "--parameter", "max_iter=20"]
+    assert main(["fit", "--vectors", tables["one"], *apart, *light, "--out", challenger]) == 0
+    seen = {}
+    for name, table in tables.items():
+        for bundle in (challenger, str(ROOT / "models" / "default")):
+            out = str(tmp_path / name / Path(bundle).name)
+            assert main(["evaluate", "--bundle", bundle, "--vectors", table, "--out", out, "--quick"]) == 0
+        judged = [str(tmp_path / name / who / "evaluation.json") for who in ("default", "challenger")]
+        capsys.readouterr()
+        main(["promote", "--champion", judged[0], "--challenger", judged[1]])
+        seen[name] = f"against: the challenger has seen {name}.parquet" in capsys.readouterr().out
+    assert seen == {"one": True, "two": True, "three": False}
 
 
 def test_the_command_says_yes_with_0_and_no_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
