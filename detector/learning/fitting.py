@@ -157,7 +157,7 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say, apart: Apart | No
             last_ms=0 if fitted_on.event_ms is None else int(fitted_on.event_ms.max()) + 1,
             numbers=numbers,
             vectors=len(fitted_on),
-            prevalence=len(np.unique(table.number[table.fraud])) / len(np.unique(table.number)),
+            prevalence=len(np.unique(fitted_on.number[fitted_on.fraud])) / numbers,
             seed=asked.seed,
         ),
         metrics=flat(evaluation),

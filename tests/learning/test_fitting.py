@@ -114,6 +114,17 @@ def test_delays_of_the_test_are_of_frauds_that_begin_in_it(own: Table, tmp_path:
     assert max((seconds for seconds, _ in delay["distribution"]), default=0) < 2 * labelled.DAY_MS / 1000
 
 
+def test_the_prevalence_beside_the_counts_is_of_what_was_fitted_on(own: Table, tmp_path: Path) -> None:
+    """Fraud that begins later than the training ends is none of its numbers."""
+    manifest = fit_table(own, tmp_path, QUIET, silent).manifest
+    assert manifest.fit is not None
+    train = own.day < manifest.fit.split["thresholds_from"]
+    fraud, numbers = len(np.unique(own.number[own.fraud & train])), len(np.unique(own.number[train]))
+    assert manifest.data.numbers == numbers
+    assert manifest.data.prevalence == pytest.approx(fraud / numbers)
+    assert fraud < len(np.unique(own.number[own.fraud]))
+
+
 def test_what_hardly_anybody_knows_of_a_large_table_is_said(
     carriers: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
