@@ -29,6 +29,9 @@ FRAUD_WORDS: Final = frozenset({"1", "1.0", "true", "fraud", "yes"})
 HONEST_WORDS: Final = frozenset({"0", "0.0", "false", "honest", "no"})
 SIMULATED: Final = "+999"
 """No country has this code: the simulator's numbers begin with it."""
+FEWEST_SIMULATED: Final = 0.01
+"""Share of the numbers that make a table simulated: with a part of it people that do not exist are learnt, with fewer
+somebody has shown a number that no country has."""
 HEADING: Final = ("feature_hash", "home_utc_offset_minutes", "moments", "activity_floor", "kind")
 """Of what our own table says of itself: what vectors mean, and which there are."""
 DAY_MS: Final = 86_400_000
@@ -47,8 +50,8 @@ def read_table(
 
     `roles`: columns that are named; a named one must be there, one by default may be missing; `defaults` go before
     those of `ROLES`. `features`: the columns that are wanted, all of them, in this order; None = every numeric one that
-    has no role. `kind`: None = simulated where the metadata or the numbers (`SIMULATED`) say so, else real. Raises
-    `ConfigError` naming file, column, wanted and got.
+    has no role. `kind`: None = simulated where the metadata or one in a hundred numbers (`SIMULATED`) say so, else
+    real. Raises `ConfigError` naming file, column, wanted and got.
     """
     named = {role: column for role, column in (roles or {}).items() if column}
     columns = {role: named.get(role, default) for role, default in {**ROLES, **(defaults or {})}.items()}
@@ -70,7 +73,7 @@ def read_table(
     event_ms = _times(whole[found["time"]], f"{where}: {found['time']}") if "time" in found else None
     offset_ms = 60_000 * int(meta.get("home_utc_offset_minutes", 0))
     day = np.zeros(len(label), np.int64) if event_ms is None else (event_ms + offset_ms) // DAY_MS
-    simulated = meta.get("kind") == "simulated" or any(text.startswith(SIMULATED) for text in numbers.tolist())
+    simulated = meta.get("kind") == "simulated" or _simulated(numbers, kind, notes)
     return Table(
         features=chosen,
         vectors=vectors_of(whole, chosen, where, notes),
@@ -167,6 +170,18 @@ def _numbers(whole: pa.Table, found: Mapping[str, str], where: str, notes: list[
         texts = np.array(pc.cast(_plain(column), pa.string()).to_pylist(), dtype=np.str_)
     numbers, codes = np.unique(texts, return_inverse=True)
     return codes.astype(np.int64), numbers
+
+
+def _simulated(numbers: Texts, kind: str | None, notes: list[str]) -> bool:
+    """Whether the numbers are a simulator's; a few among others are said in `notes` (mutated)."""
+    found = int(np.char.startswith(numbers, SIMULATED).sum())
+    if found >= FEWEST_SIMULATED * len(numbers):
+        return found > 0
+    if found and kind is None:
+        notes.append(
+            f"{found:,} of {len(numbers):,} numbers begin with {SIMULATED}, as no country does: taken as real."
+        )
+    return False
 
 
 def _times(column: pa.ChunkedArray, where: str) -> I64s:

@@ -60,6 +60,16 @@ def test_simulated_numbers_make_a_simulated_table(tmp_path: Path) -> None:
     assert read_table([path], CARRIER, kind="real").kind == "real"
 
 
+def test_a_number_that_no_country_has_does_not_make_a_real_table_simulated(tmp_path: Path) -> None:
+    """Anybody may show one; it is said. One in a hundred is more than that."""
+    numbers = labelled.carrier(400)["msisdn"]
+    for spoofed, kind in ((1, "real"), (3, "real"), (4, "simulated")):
+        columns = labelled.carrier(400) | {"msisdn": [*(f"+9995{i:08}" for i in range(spoofed)), *numbers[spoofed:]]}
+        table = read_table([labelled.write(tmp_path / f"{spoofed}.csv", columns)], CARRIER)
+        assert table.kind == kind
+        assert any("numbers begin with +999" in note for note in table.notes) == (kind == "real")
+
+
 def test_a_number_day_weighs_1_however_many_vectors_it_has(tmp_path: Path) -> None:
     """Three vectors of one day count a third each, a day on which fraud begins twice; a weight that is given stands."""
     columns = {
