@@ -8,7 +8,7 @@ process gives it, its memory of who is long silent or evicted included. Nothing 
 
     rows = rows_of(session.read.parquet("months").select("position", "value"), settings, source).persist()
     vectors = vectors_of_rows(rows, settings, Plan("every:10", settings.topics.partitions).of, 3, known)
-    vectors.write.parquet("vectors")  # `detector fit` reads its parts; they have no heading for `VectorTable`
+    vectors.write.parquet("vectors")  # `detector fit` reads its parts, and what they say of themselves (`headed`)
 
 PySpark is no dependency of the detector: `pip install telecom-fraud-detector[spark]`, and Java 17.
 """
@@ -22,13 +22,13 @@ import numpy as np
 import pyarrow as pa
 
 from detector.config import Settings, Source
-from detector.features.catalogue import NAMES
+from detector.features.catalogue import NAMES, feature_hash
 from detector.ingest.rows import Raw, open_source
 from detector.learning.features import Taken, Taker, Tally
 from detector.learning.known import Known
 from detector.learning.labelling import columns_of, label_columns_of
 from detector.learning.moments import Moments
-from detector.learning.vectors import LABEL, MINUTE_MS, PLACE
+from detector.learning.vectors import KEY, LABEL, MINUTE_MS, PLACE, Heading
 from detector.pipeline import fresh_state
 from detector.records import ROW, I64s, Kind, partition_of
 
@@ -85,10 +85,11 @@ def vectors_of_rows(
     floor: int,
     known: Known | None = None,
     warm_ms: int = 0,
+    kind: str = "",
 ) -> DataFrame:
     """The table of vectors of `rows`, in log order: its columns as `learning.vectors` has them. `moments`: `Plan.of`.
 
-    None is given of a partition's first `warm_ms`.
+    None is given of a partition's first `warm_ms`. `kind`: the name of the moments, for the heading.
 
     `rows` are read more than once: persist them where they come out of a long computation.
     """
@@ -127,7 +128,19 @@ def vectors_of_rows(
         local_ms = f.col("event_ms") + settings.home.utc_offset_minutes * MINUTE_MS
         number_day = Window.partitionBy("number", f.floor(local_ms / 86_400_000), "label")
         vectors = vectors.withColumn("weight", f.col("weight") / f.count(f.lit(1)).over(number_day))
-    return vectors.orderBy("position", "place", "event_ms", "subject").drop(*ORDER)
+    heading = Heading(
+        feature_hash=feature_hash(),
+        home_utc_offset_minutes=settings.home.utc_offset_minutes,
+        moments=kind,
+        known_by_ms=known.known_by_ms if known else None,
+        activity_floor=floor,
+    )
+    return headed(vectors.orderBy("position", "place", "event_ms", "subject").drop(*ORDER), heading)
+
+
+def headed(vectors: DataFrame, heading: Heading) -> DataFrame:
+    """The same vectors, whose parquet says `heading`: Spark writes no metadata of a file, but those of its columns."""
+    return vectors.withMetadata("number", {KEY.decode(): msgspec.json.encode(heading).decode()})
 
 
 def _runs(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:

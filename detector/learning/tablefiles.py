@@ -34,6 +34,8 @@ FEWEST_SIMULATED: Final = 0.01
 somebody has shown a number that no country has."""
 HEADING: Final = ("feature_hash", "home_utc_offset_minutes", "moments", "activity_floor", "kind")
 """Of what our own table says of itself: what vectors mean, and which there are."""
+SPARKS: Final = b"org.apache.spark.sql.parquet.row.metadata"
+"""Where Spark writes what its columns say of themselves; with one of them stands our heading (`spark.headed`)."""
 DAY_MS: Final = 86_400_000
 EARLIEST_MS: Final = 10**11
 """1973 in milliseconds; a time below it is in seconds, or no time."""
@@ -126,10 +128,9 @@ def _joined(parts: Sequence[pa.Table], files: Sequence[Path]) -> pa.Table:
 
 def _heading(parts: Sequence[pa.Table], files: Sequence[Path]) -> dict[str, Any]:
     """What `detector features` wrote beside its columns; the same in all files. Empty where it did not write them."""
-    headings = []
+    headings: list[dict[str, Any]] = []
     for part in parts:
-        written = (part.schema.metadata or {}).get(b"detector", b"{}")
-        found = json.loads(written) if written.startswith(b"{") else {}
+        found = _said(part)
         headings.append({name: found[name] for name in HEADING if name in found})
     first = headings[0]
     for heading, file in zip(headings, files, strict=True):
@@ -141,6 +142,17 @@ def _heading(parts: Sequence[pa.Table], files: Sequence[Path]) -> dict[str, Any]
             "take the vectors again"
         )
     return first
+
+
+def _said(part: pa.Table) -> dict[str, Any]:
+    """The heading of one file, whoever wrote it; empty where there is none."""
+    metadata = part.schema.metadata or {}
+    if SPARKS in metadata:
+        columns = json.loads(metadata[SPARKS])["fields"]
+        written = "".join(column.get("metadata", {}).get("detector", "") for column in columns)
+    else:
+        written = metadata.get(b"detector", b"").decode()
+    return dict(json.loads(written)) if written.startswith("{") else {}
 
 
 def _labels(column: pa.ChunkedArray, where: str) -> tuple[I64s, Bools]:

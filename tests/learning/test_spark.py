@@ -1,5 +1,6 @@
 """The Spark job gives the bytes of one process: vectors, labels, weights and their order."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,9 @@ from detector.learning.labelling import write_vectors
 from detector.learning.moments import Plan
 from detector.learning.reports import reported
 from detector.learning.simulate import Scenario, simulate
+from detector.learning.tablefiles import read_table
 from detector.learning.vectors import LABEL, PLACE, Heading, VectorTable, vectors_of
+from tests.learning import labelled
 from tests.learning.settings import learning_settings
 
 pytest.importorskip("pyspark", reason="the Spark job needs pyspark: pip install '.[spark]'")
@@ -82,11 +85,32 @@ def test_a_cluster_gives_the_bytes_of_one_process(
 
     anyhow = np.random.default_rng(1).permutation(len(records))
     messages = session.createDataFrame([(int(i), bytearray(records[i])) for i in anyhow], "position long, value binary")
-    found = vectors_of_rows(rows_of(messages, settings, source), settings, plan().of, 3, known).toArrow()
-    (batch,) = found.combine_chunks().to_batches()
+    found = vectors_of_rows(rows_of(messages, settings, source), settings, plan().of, 3, known, kind=kind)
+    said = json.loads(found.schema["number"].metadata["detector"])
+    assert (said["moments"], said["activity_floor"], said["feature_hash"]) == (kind, 3, feature_hash())
+    (batch,) = found.toArrow().combine_chunks().to_batches()
     assert batch.schema.names == wanted.schema.names
     assert len(batch) == len(wanted) > 10
     for name in (*PLACE, *LABEL.keys() - {"weight"}):
         assert batch.column(name).cast(wanted.column(name).type).equals(wanted.column(name)), name
     assert vectors_of(batch).tobytes() == vectors_of(wanted).tobytes()
     assert batch.column("weight").equals(wanted.column("weight").cast(pa.float64()))
+
+
+def test_what_spark_writes_is_fitted_on_by_the_homes_days(session: Any, tmp_path: Path) -> None:
+    """
+    UTC      day 0 23:00 | day 1 01:00        one day of a home two hours ahead
+
+    Each of several files says so.
+    """
+    from detector.learning.spark import headed
+
+    at = [labelled.START_MS + hour * 3_600_000 for hour in (23, 25, 23, 25)]
+    rows = [(f"+4420{i // 2}", ms, i // 2, 1.5) for i, ms in enumerate(at)]
+    vectors = session.createDataFrame(rows, "number string, event_ms long, label int, x double")
+    heading = Heading(feature_hash=feature_hash(), home_utc_offset_minutes=120, moments="hour", activity_floor=3)
+    headed(vectors.repartition(2), heading).write.parquet(str(tmp_path / "vectors"))
+    table = read_table(sorted((tmp_path / "vectors").glob("*.parquet")))
+    assert len(table) == 4
+    assert np.unique(table.day).tolist() == [labelled.START_MS // DAY_MS + 1]
+    assert (table.moments, table.floor) == ("hour", 3)
