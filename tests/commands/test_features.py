@@ -81,7 +81,7 @@ def test_labels_are_joined_as_of_a_day(folder: Path, tmp_path: Path, capsys: pyt
     known = {label.number for label in labels if label.known_at_ms <= by_ms}
     assert 0 < len(known) < len({label.number for label in labels})
     assert {row["label"] for row in rows} == {0, 1, None}
-    number_days = {(row["number"], row["event_ms"] // DAY_MS) for row in rows}
+    number_days = {(row["number"], row["event_ms"] // DAY_MS, row["label"]) for row in rows}
     np.testing.assert_allclose(sum(row["weight"] for row in rows), len(number_days))
 
 
