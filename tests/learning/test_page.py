@@ -1,10 +1,13 @@
 """Page and plots: places on an axis are where the numbers say; a report of the simulator says so."""
 
 import re
+from dataclasses import replace
 from html import escape
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from detector.learning.assessment import Judged, assess
@@ -36,6 +39,20 @@ def test_a_report_of_the_simulator_says_so_at_its_head(evaluation: dict[str, Any
     assert '<p class="origin">Figures of the simulator</p>' in html
     assert "<script>" not in html
     assert "x&lt;script&gt;" in html
+
+
+def test_where_no_delay_is_known_the_page_does_not_say_never(evaluation: dict[str, Any], tmp_path: Path) -> None:
+    """All of the fraud began before the table: of none is known when it was flagged."""
+    table = read_table([labelled.write(tmp_path / "v.parquet", labelled.ours(80, 5))])
+    table = replace(table, active_from_ms=np.zeros(len(table), np.int64))
+    bars_at = Thresholds(watch=14.0, flag=22.0, block=30.0)
+    judged = Judged.of(table, table.column("distinct_out_24h"), bars_at)
+    groups = {"both": ["simbox", "smishing"]}
+    found = assess(judged, bars_at, Calibration(a=0.4, b=-6.0), 0.3, seed=1, groups=groups)
+    assert found["delay"]["numbers"] == 0 < found["delay"]["began_earlier"]
+    found["bundle"] = {"version": "x"}
+    assert "never" not in page(found)
+    assert "<td>never</td>" in page(evaluation)
 
 
 def test_every_plot_is_well_formed_and_lies_within_its_frame(evaluation: dict[str, Any]) -> None:
