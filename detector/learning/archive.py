@@ -46,6 +46,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Next to read."""
     gaps: tuple[tuple[int, int], ...] = ()
     """Stretches of the log that retention took before they were archived, and that somebody agreed to go without."""
+    gone_before_ms: int = 0
+    """Rows of events before this moment are gone: `Archive.keep` has removed them. 0 where it has removed nothing."""
 
 
 class Piece(NamedTuple):
@@ -124,14 +126,20 @@ class Archive:
         return moved
 
     def keep(self, days: int) -> int:
-        """Days older than the newest day less `days` are gone, whole. Returns how many."""
+        """Days older than the newest day less `days` are gone, whole. Returns how many.
+
+        1. Progress says so: windows that reach further back are no longer whole. 2. The days go, behind that.
+        """
         with self._changing():
             folders = sorted(self.root.glob("day=*"))
             if not folders:
                 return 0
             oldest = _day(folders[-1]) - days
             gone = [folder for folder in folders if _day(folder) < oldest]
-            for folder in gone:
+            for partition, progress in self.progress().items() if gone else ():  # 1
+                before_ms = max(progress.gone_before_ms, oldest * DAY_MS)
+                self._move(partition, msgspec.structs.replace(progress, gone_before_ms=before_ms))
+            for folder in gone:  # 2
                 # Renamed first: a day that is half removed must not look like a day.
                 away = folder.with_name(f".gone-{folder.name}")
                 os.rename(folder, away)

@@ -11,19 +11,23 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
 
 from detector.broker import TopicPartition
+from detector.broker.entries import read_entries
 from detector.broker.memory import MemoryBroker
 from detector.broker.topics import topic_specs
 from detector.cli import main
 from detector.config import ROOT, load
 from detector.features.catalogue import NAMES
+from detector.learning.archive import Archive, Progress
 from detector.learning.labelfile import read_labels
 from detector.learning.vectors import PLACE, VectorTable, vectors_of
 from detector.metrics import Metrics
+from detector.records import ROW
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
 from tests.service.harness import RECORDS, settings_tree, traffic
@@ -286,6 +290,36 @@ def test_an_archive_gives_the_table_of_the_topic(lived: Lived, tmp_path: Path) -
         lived.broker.truncate(TopicPartition("events.by-number", q), offset)
     assert lived.features(out, "--archive", root, "--partition", 2, "--from", start) == second
     assert main(["features", "--config", config, "--archive", root, "--out", "v", "--from", "2026-11-03"]) == 2
+
+
+def test_windows_fill_anew_behind_a_gap_of_an_archive(lived: Lived, tmp_path: Path) -> None:
+    """
+    rows     |=========|  gap  |==================|
+    vectors  |- warm -|=       |- warm -|=========|
+    """
+    q, out, root = 2, tmp_path / "v.parquet", tmp_path / "archive"
+    at = TopicPartition("events.by-number", q)
+    entries = list(read_entries(lived.broker, at, *lived.broker.watermarks(at)))
+    cut = lived.starts[q]
+    behind = [entry for entry in entries if entry.offset >= cut][3].offset
+    archive = Archive(root)
+    with archive.writing():
+        progress = Progress(identity=lived.broker.identity(at.topic), first=0, next=0)
+        archive.move(q, progress)
+        progress = archive.add(q, progress, cut, [entry for entry in entries if entry.offset < cut])
+        progress = msgspec.structs.replace(progress, next=behind, gaps=((cut, behind),))
+        archive.move(q, progress)
+        archive.add(q, progress, entries[-1].offset + 1, [entry for entry in entries if entry.offset >= behind])
+    (first_ms,) = {int(np.frombuffer(e.value or b"", ROW)["event_ms"][0]) for e in entries if e.offset == behind}
+    warm_days = 0.05
+    for flags in (["--from", behind], []):
+        every = lived.features(out, "--archive", root, "--partition", q, *flags)
+        warm = lived.features(out, "--archive", root, "--partition", q, *flags, "--warm-days", warm_days)
+        late = {place: vector for place, vector in every.items() if place[1] >= lived.half}
+        assert 0 < len(warm) < len(every)
+        wanted = {place: vector for place, vector in late.items() if vector[0] >= first_ms + warm_days * DAY_MS}
+        assert 0 < len(wanted) < len(late)
+        assert {place: vector for place, vector in warm.items() if place[1] >= lived.half} == wanted
 
 
 def test_what_only_files_have_is_refused_with_a_topic(
