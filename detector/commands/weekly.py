@@ -198,8 +198,8 @@ def _fill_in(sheet: Path, frauds: "Sequence[NumberLabel]") -> int:
         lines = csv.DictReader(file)
         names, rows = lines.fieldnames or (), list(lines)
     for row in rows:
-        number, until_ms = parse_number(row["number"]), int(row["active_until_ms"])
-        fraud = next((one for one in frauds if one.number == number and one.active_from_ms < until_ms), None)
+        number, from_ms, until_ms = parse_number(row["number"]), int(row["active_from_ms"]), int(row["active_until_ms"])
+        fraud = next((one for one in frauds if one.number == number and _overlaps(one, from_ms, until_ms)), None)
         row["label"] = "fraud" if fraud else "honest"
         if fraud:
             row["type"], row["active_from_ms"] = fraud.type or "", str(fraud.active_from_ms)
@@ -213,6 +213,12 @@ def _fill_in(sheet: Path, frauds: "Sequence[NumberLabel]") -> int:
 
 def _label_file(path: Path, week: "Week") -> None:
     from detector.learning.labelfile import write_labels
+def _overlaps(label: "NumberLabel", from_ms: int, until_ms: int) -> bool:
+    """Whether the label speaks of any moment of `[from_ms, until_ms)`."""
+    ends_ms = label.active_until_ms
+    return label.active_from_ms < until_ms and (ends_ms is None or ends_ms > from_ms)
+
+
 
     write_labels(path, week.labels)
 
