@@ -27,7 +27,7 @@ from detector.errors import ConfigError
 from detector.learning.durable import LEFT_BEHIND, locked, make_folder, replace
 from detector.learning.logtable import entries_of, log_table, withheld
 from detector.pipeline import Entry
-from detector.records import BODY_BITS, TRUNK_BITS, TRUNK_MASK, NumberKind, number_trunk
+from detector.records import TRUNK_MASK, NumberKind, number_kind, number_trunk
 
 DAY_MS: Final = 86_400_000
 ROW_GROUP: Final = 65_536
@@ -153,7 +153,7 @@ class Archive:
         without a trunk is erased behind every trunk. To be asked for again after a crash: it ends what was begun.
         """
         rows = files = 0
-        wide = number >> (BODY_BITS + TRUNK_BITS) == NumberKind.E164 and not number_trunk(number)
+        wide = number_kind(number) is NumberKind.E164 and not number_trunk(number)
         mask = np.uint64(~TRUNK_MASK & 0xFFFF_FFFF_FFFF_FFFF) if wide else np.uint64(0xFFFF_FFFF_FFFF_FFFF)
         with self._changing():
             for path in sorted(self.root.glob("day=*/*.parquet")):

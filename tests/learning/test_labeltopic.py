@@ -14,7 +14,7 @@ from detector.broker.memory import MemoryBroker
 from detector.errors import ConfigError
 from detector.learning.labelfile import NumberLabel
 from detector.learning.labeltopic import publish_labels, read_label_topic, withdraw_labels
-from detector.records import number_text, pack_sender
+from detector.records import NumberKind, number_text, pack_digits, pack_sender
 from tests.strategies import NUMBERS
 
 TOPIC = "test.labels"
@@ -99,6 +99,24 @@ def test_what_is_no_label_is_told_and_stops_nothing(broker: Broker) -> None:
     found = read_label_topic(broker, TOPIC)
     assert found.labels == [FRAUD]
     assert len(found.wrong) == 6
+def test_a_number_is_taken_back_behind_every_trunk(broker: Broker) -> None:
+    """As the archive erases it; with a trunk it is that one alone, and no other number."""
+    plain, seven, eight, other = (
+        replace(TRUNK, number=pack_digits(NumberKind.E164, digits, trunk))
+        for digits, trunk in (("999700000001", 0), ("999700000001", 7), ("999700000001", 8), ("999700000002", 7))
+    )
+    said = {plain, seven, eight, other, SENDER}
+    publish_labels(broker, TOPIC, said)
+    withdraw_labels(broker, TOPIC, [seven.number])
+    assert read(broker) == said - {seven}
+    withdraw_labels(broker, TOPIC, [plain.number])
+    assert read(broker) == {other, SENDER}
+    publish_labels(broker, TOPIC, [replace(eight, known_at_ms=1_000)])
+    assert read(broker) == {other, SENDER, replace(eight, known_at_ms=1_000)}
+    withdraw_labels(broker, TOPIC, [pack_sender("ACME", 0)])
+    assert SENDER in read(broker)
+
+
     assert all((f"{TOPIC}[" in said and "wanted" in said.lower()) or "label" in said for said in found.wrong)
     assert any("label: Invalid enum value 'maybe'" in said for said in found.wrong)
 
