@@ -2,12 +2,12 @@
 
 import argparse
 import csv
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, settings_of
+from detector.commands.decisions import HISTORY
 from detector.commands.labels import labels_of
 from detector.errors import ConfigError
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from detector.config import Settings
     from detector.learning.auditing import Drawn, Recall
     from detector.learning.logs import Log
-    from detector.verdict.decisions import Decision
     from detector.verdict.model import Model
 
 COUNT: Final = 200
@@ -70,8 +69,9 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--decisions",
         type=Path,
+        default=Path(HISTORY),
         metavar="FILE",
-        help="what was decided, a line of JSON each (default: the topic of the history)",
+        help="what was decided: `history`, its topic (the default), or a file as `decisions tail --json` prints it",
     )
     parser.add_argument("--count", type=positive, default=COUNT, metavar="N", help=f"number-days (default: {COUNT})")
     parser.add_argument(
@@ -90,6 +90,7 @@ def _part(text: str) -> float:
 
 def _audit_sample(arguments: argparse.Namespace) -> int:
     from detector.learning.auditing import decided_against, draw, estimate, held_out, number_days
+    from detector.learning.decided import decisions_on, read_decisions
     from detector.verdict.model import Model
 
     settings = settings_of(arguments)
@@ -98,10 +99,13 @@ def _audit_sample(arguments: argparse.Namespace) -> int:
     minutes = settings.home.utc_offset_minutes
     model = Model.load(settings.path(settings.model.bundle))
     with ExitStack() as stack:
-        broker = None
-        if arguments.from_topic or not arguments.decisions:
-            broker = stack.enter_context(open_kafka(settings))
-        decisions = _of_file(arguments.decisions) if arguments.decisions else _of(broker, settings)
+        of_file = None if str(arguments.decisions) == HISTORY else arguments.decisions
+        broker = stack.enter_context(open_kafka(settings)) if arguments.from_topic or of_file is None else None
+        if of_file is not None:
+            decisions = read_decisions(of_file)
+        else:
+            assert broker is not None
+            decisions = decisions_on(broker, settings)
         if arguments.estimate is not None:
             labels = labels_of(arguments.estimate, settings)
             for line in told(estimate(labels, decided_against(decisions, minutes), minutes)):
@@ -142,36 +146,6 @@ def _logs(arguments: argparse.Namespace, settings: "Settings", broker: "Broker |
     if broker is not None and arguments.from_topic:
         return logs_on(broker, settings)
     return logs_in(Archive(arguments.archive), settings.topics.partitions)
-
-
-def _of(broker: "Broker | None", settings: "Settings") -> "Iterator[Decision]":
-    """What the history holds; detect reads it as strictly."""
-    from detector.broker import TopicPartition
-    from detector.verdict.decisions import Decision
-
-    assert broker is not None  # without a file of decisions there is one
-    for q in range(settings.topics.partitions):
-        at = TopicPartition(settings.topics.history, q)
-        for message in broker.read(at, *broker.watermarks(at)):
-            if message.value():
-                yield Decision.from_json(message.value() or b"")
-
-
-def _of_file(path: Path) -> "Iterator[Decision]":
-    import msgspec
-
-    from detector.verdict.decisions import Decision
-
-    try:
-        with path.open("rb") as file:
-            for place, line in enumerate(file, 1):
-                if line.strip():
-                    try:
-                        yield Decision.from_json(line)
-                    except msgspec.DecodeError as error:
-                        raise ConfigError(f"{path}: line {place}: wanted a decision ({error})") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: wanted a readable file (got {error.strerror or error})") from error
 
 
 def _write(path: Path, drawn: "list[Drawn]", model: "Model", minutes: int) -> None:

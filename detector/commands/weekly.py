@@ -124,6 +124,7 @@ class Loop:
         self._do(
             *("features", "--archive", archive, "--at", TABLE, "--warm-days", 7 * week.number),
             *("--labels", "topic", "--known-by", _day(week.ends_ms + KNOWN_AFTER_DAYS * DAY_MS), "--out", table),
+            *("--decisions", "history"),
         )
         if self._candidate is not None:
             self._judge(folder, table, self._candidate, began_ms)

@@ -20,6 +20,7 @@ import numpy as np
 
 from detector.config import Settings
 from detector.features.coverage import LONGEST_WINDOW_MS
+from detector.learning.decided import is_against
 from detector.learning.features import Taker, Tally, from_log
 from detector.learning.labelfile import DETECTOR, HOLD_OUT, RANDOM_AUDIT, NumberLabel
 from detector.learning.logs import Log
@@ -70,7 +71,7 @@ def decided_against(decisions: Iterable[Decision], utc_offset_minutes: int) -> I
     """When something was in force against whom, by the day; also what an operator did, for then somebody has looked."""
     found: dict[int, list[tuple[int, int]]] = {}
     for decision in decisions:
-        if decision.action in ("flag", "warn", "block"):
+        if is_against(decision):
             first = _day(decision.issued_at, utc_offset_minutes)
             last = _day(max(decision.expires_at - 1, decision.issued_at), utc_offset_minutes)
             found.setdefault(parse_number(decision.number), []).append((first, last))

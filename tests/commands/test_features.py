@@ -27,10 +27,11 @@ from detector.learning.archive import Archive, Progress
 from detector.learning.labelfile import read_labels
 from detector.learning.vectors import PLACE, VectorTable, vectors_of
 from detector.metrics import Metrics
-from detector.records import ROW
+from detector.records import ROW, parse_number
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
-from tests.service.harness import RECORDS, settings_tree, traffic
+from detector.verdict.decisions import Decision
+from tests.service.harness import RECORDS, everything, settings_tree, traffic
 from tests.service.test_roles import drain
 
 SMALL = ["--numbers", "150", "--days", "2", "--seed", "5"]
@@ -159,6 +160,7 @@ def test_csv_goes_through_the_sources_own_codec_and_mapping(tmp_path: Path, caps
             "--label-delay-days: wanted at",
         ),
         (["--labels", "l.csv", "--known-by", "2026-11-03"], "l.csv: wanted a readable file"),
+        (["--decisions", "history"], "--decisions: wanted --labels FILE with it (got none)"),
         (["--floor", "-1"], "--floor: wanted at least 0 (got -1)"),
         (["--from", "0"], "--from: wanted --from-topic with it (got --input)"),
         (["--partition", "0"], "--partition: wanted --from-topic with it (got --input)"),
@@ -320,6 +322,45 @@ def test_windows_fill_anew_behind_a_gap_of_an_archive(lived: Lived, tmp_path: Pa
         wanted = {place: vector for place, vector in late.items() if vector[0] >= first_ms + warm_days * DAY_MS}
         assert 0 < len(wanted) < len(late)
         assert {place: vector for place, vector in warm.items() if place[1] >= lived.half} == wanted
+
+
+def test_whom_we_blocked_is_not_honest_because_nobody_complains(
+    lived: Lived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a label it is not known from the decision on; what people say of it counts. By topic and by file."""
+    labels, out = tmp_path / "labels.csv", tmp_path / "v.parquet"
+    labels.write_text("number,label,active_from_ms,known_at_ms,source\n")
+    decisions = [Decision.from_json(value or b"") for *_, value in everything(lived.broker, "decisions.history")]
+    first_ms: dict[int, int] = {}
+    for decision in decisions:
+        number = parse_number(decision.number)
+        first_ms[number] = min(decision.issued_at, first_ms.get(number, decision.issued_at))
+    assert len(first_ms) > 3
+
+    def found(*flags: object) -> list[tuple[str, int, int | None, float]]:
+        lived.features(out, "--from-topic", "--labels", labels, "--known-by", "2027-01-01", *flags)
+        with VectorTable(out) as table:
+            names = ["number", "event_ms", "label", "weight"]
+            return [tuple(row.values()) for batch in table.batches(names) for row in batch.to_pylist()]
+
+    before = found()
+    assert "no --decisions: " in capsys.readouterr().err
+    assert {label for _, _, label, _ in before} == {0}
+    hidden = found("--decisions", "history")
+    assert hidden == [
+        (number, ms, None if ms >= first_ms.get(parse_number(number), ms + 1) else 0, weight)
+        for number, ms, _, weight in before
+    ]
+    assert sum(label is None for _, _, label, _ in hidden) > 10
+    assert "no --decisions" not in capsys.readouterr().err
+    monkeypatch.setattr("detector.commands.decisions.open_kafka", lambda settings: nullcontext(lived.broker))
+    tail = ["decisions", "tail", "--config", str(tmp_path / "small.yaml"), "--from-beginning", "--no-follow", "--json"]
+    assert main(tail) == 0
+    (tmp_path / "d.jsonl").write_text(capsys.readouterr().out)
+    assert found("--decisions", tmp_path / "d.jsonl") == hidden
+    spoken = next(number for number, _, label, _ in hidden if label is None)
+    labels.write_text(f"{labels.read_text()}{spoken},fraud,0,1797000000000,analyst\n")
+    assert {label for number, _, label, _ in found("--decisions", "history") if number == spoken} == {1}
 
 
 def test_what_only_files_have_is_refused_with_a_topic(
