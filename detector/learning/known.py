@@ -16,7 +16,8 @@ A number at a moment t is, of the labels that were known by then:
 8. honest, where nobody said anything for as long as the delay after t;
 9. neither, where that time is not over.
 
-Precedence: a label of the hold-out, then the one that was likeliest to be given, then the one that was known first.
+Precedence: a label of the hold-out; one that was not drawn for another day; then the one that was likeliest to be
+given, then the one that was known first.
 What is said of somebody in the hold-out would not have been said of the blocked that they stand for; a fraud that an
 audit drew and a victim told of was known without the audit.
 """
@@ -30,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.learning.decided import Hidden
+from detector.learning.draws import Draws
 from detector.learning.labelfile import DETECTOR, HOLD_OUT, NumberLabel
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, MEMORY_MS, NEITHER
 from detector.records import I64s, U64s
@@ -65,6 +67,7 @@ class Known:
             self._by_number.setdefault(label.number, []).append(index)
         self._numbers = np.array(sorted(self._by_number), np.uint64)
         self._ours = {label.number for label in self.labels if label.source == DETECTOR}
+        self.draws: Final = Draws(self.labels)
         self._hidden: Final = hidden or {}
         self._hidden_numbers = np.array(sorted(self._hidden), np.uint64)
 
@@ -86,7 +89,7 @@ class Known:
             return NEITHER, NOBODY  # 1, 2
         mine = [self.labels[index] for index in self._by_number[number]]
         says = [index for index in self._by_number[number] if self.labels[index].covers(at_ms)]
-        says.sort(key=lambda index: _precedence(self.labels[index]))
+        says.sort(key=lambda index: _precedence(self.labels[index], at_ms))
         for index in says:
             if self.labels[index].fraud:
                 return FRAUD_ROW, index  # 3
@@ -109,13 +112,14 @@ class Known:
         return sorted(each for each in found if each[0] < self.known_by_ms)
 
 
-def _precedence(label: NumberLabel) -> tuple[bool, float]:
+def _precedence(label: NumberLabel, at_ms: int) -> tuple[bool, bool, float]:
     """Of labels that speak of one moment the least comes first."""
-    return label.source != HOLD_OUT, -label.probability
+    return label.source != HOLD_OUT, not label.drawn_at(at_ms), -label.probability
 
 
 def _order(label: NumberLabel) -> tuple[int | str | float, ...]:
     """What was known first comes first; the rest of the order only makes it one."""
     until = -1 if label.active_until_ms is None else label.active_until_ms
-    rest = (label.source, label.type or "", label.probability, label.confidence, label.campaign or "")
+    drawn = (-1 if label.drawn_ms is None else label.drawn_ms, label.draw or "")
+    rest = (label.source, label.type or "", label.probability, label.confidence, label.campaign or "", *drawn)
     return (label.known_at_ms, label.active_from_ms, until, label.number, label.fraud, *rest)

@@ -53,6 +53,15 @@ def test_labels_come_back_as_they_were_published_each_once(broker: Broker) -> No
     assert read(broker) == {*LABELS, *more}
 
 
+def test_two_days_that_were_drawn_of_one_fraud_are_two_labels(broker: Broker) -> None:
+    """Though the analyst says the same of both: each stands for others."""
+    said = NumberLabel(NUMBERS[0], True, 10, None, 25, "random_audit", probability=0.25, drawn_ms=10, draw="0-99-ab")
+    days = [said, replace(said, drawn_ms=20)]
+    publish_labels(broker, TOPIC, days)
+    publish_labels(broker, TOPIC, days)
+    assert read(broker) == set(days)
+
+
 def test_messages_are_keyed_by_number(broker: Broker) -> None:
     """All of a number's in one partition, in their order."""
     publish_labels(broker, TOPIC, [replace(label, known_at_ms=100 + i) for i in range(4) for label in LABELS])
@@ -90,15 +99,6 @@ LINE = {
 }
 
 
-def test_what_is_no_label_is_told_and_stops_nothing(broker: Broker) -> None:
-    """Where it stands, which field, wanted and got."""
-    publish_labels(broker, TOPIC, [FRAUD])
-    wrong = [b"\xff", b"[1]", orjson.dumps(LINE | {"label": "maybe"}), orjson.dumps(LINE | {"number": "44"})]
-    broker.publish(TOPIC, [(b"k", value) for value in wrong], 1)
-    broker.publish(TOPIC, [(b"44", None), (None, None)], 2)
-    found = read_label_topic(broker, TOPIC)
-    assert found.labels == [FRAUD]
-    assert len(found.wrong) == 6
 def test_a_number_is_taken_back_behind_every_trunk(broker: Broker) -> None:
     """As the archive erases it; with a trunk it is that one alone, and no other number."""
     plain, seven, eight, other = (
@@ -117,6 +117,15 @@ def test_a_number_is_taken_back_behind_every_trunk(broker: Broker) -> None:
     assert SENDER in read(broker)
 
 
+def test_what_is_no_label_is_told_and_stops_nothing(broker: Broker) -> None:
+    """Where it stands, which field, wanted and got."""
+    publish_labels(broker, TOPIC, [FRAUD])
+    wrong = [b"\xff", b"[1]", orjson.dumps(LINE | {"label": "maybe"}), orjson.dumps(LINE | {"number": "44"})]
+    broker.publish(TOPIC, [(b"k", value) for value in wrong], 1)
+    broker.publish(TOPIC, [(b"44", None), (None, None)], 2)
+    found = read_label_topic(broker, TOPIC)
+    assert found.labels == [FRAUD]
+    assert len(found.wrong) == 6
     assert all((f"{TOPIC}[" in said and "wanted" in said.lower()) or "label" in said for said in found.wrong)
     assert any("label: Invalid enum value 'maybe'" in said for said in found.wrong)
 
