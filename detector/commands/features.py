@@ -46,8 +46,8 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "  --at label     at each label's own moment: when it was known, or the last at which it still held\n\n"
         "With --labels each vector gets what was known of its number at --known-by, and as weight its share of its\n"
         "number-day. Honest is who nobody has said anything of, once the delay is over. But of whoever is blocked\n"
-        "nobody complains: with --decisions silence about whom we decided against says nothing, while the decision is\n"
-        "in force and until windows have forgotten it. What people say counts, and silence about the hold-out.",
+        "nobody complains: with --decisions silence about whom we blocked or warned of says nothing, while that is in\n"
+        "force and until windows have forgotten it. What people say counts, and silence about flags and the hold-out.",
     )
     add_config(parser)
     given = parser.add_mutually_exclusive_group(required=True)

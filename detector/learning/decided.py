@@ -1,8 +1,8 @@
 """Decided: what was decided against whom, and of which moments the silence is therefore our own doing.
 
     topic of the history --decisions_on---+
-                                          +--Decision--> hidden_by --> Hidden --> known
-    file, a line each ----read_decisions--+         \\--> auditing
+                                          +--Decision--> hidden_by --Hidden--> known
+    file, a line each ----read_decisions--+--Decision--> auditing
 
 Nobody complains of a number that is blocked. Without labels the worst fraud of all would pass as honest once the delay
 is over, and the next model would learn that it is.
@@ -10,20 +10,24 @@ is over, and the next model would learn that it is.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from detector.broker import Broker, TopicPartition
 from detector.config import Settings
 from detector.errors import ConfigError
-from detector.learning.labelfile import HOLD_OUT
 from detector.learning.labels import MEMORY_MS
-from detector.records import TRUNK_MASK, parse_number
+from detector.records import parse_number
 from detector.verdict.decisions import Decision
 
 AGAINST: Final = frozenset({"flag", "warn", "block"})
 """Actions against somebody; those of an operator, too."""
+FELT: Final = frozenset({"warn", "block"})
+"""Those of them that keep people from being defrauded, and so from complaining. What a flag makes analysts find they
+say in a label. Were silence about flags left out too, the honest numbers that look most like fraud would be missing
+from what is learnt, and from what the model in force is judged by. Of the honest that were blocked the hold-out tells.
+"""
 
 Hidden: TypeAlias = Mapping[int, Sequence[tuple[int, int]]]
 """Of a number: the stretches `[from, until)`, UTC ms, apart and ascending, in which silence about it says nothing."""
@@ -58,46 +62,28 @@ def is_against(decision: Decision) -> bool:
 
 
 def hidden_by(decisions: Iterable[Decision]) -> Hidden:
-    """While a decision against a number is in force, and after that until the longest window has forgotten it.
+    """While a block or a warning is in force, and after that until the longest window has forgotten it.
 
-    It ends when it expires, or with the next of its case: a release. A flag of a number that the hold-out kept from
-    being blocked hides nothing: nothing was done, and people say what they would have said. Memory is that of the
-    stretches; renewals lengthen one. `decisions`: those of a case in their order.
+    It ends when it expires, or with the next of its case: a release. A flag hides nothing, and what the hold-out or
+    anything else keeps from being blocked is a flag: nothing was done, and people say what they would have said.
+    Memory is that of the stretches; renewals lengthen one. `decisions`: those of a case in their order.
     """
-    in_force: dict[tuple[str, str, str], list[_Stretch]] = {}
-    spared = set[int]()
+    in_force: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
     for decision in decisions:
         if decision.mode == "shadow":
             continue
-        if HOLD_OUT in decision.held_back:
-            spared.add(_plain(decision.number))
         mine = in_force.setdefault((decision.number, decision.service, decision.scope), [])
-        new = _Stretch(decision.issued_at, max(decision.expires_at, decision.issued_at), decision.action == "block")
-        if mine and mine[-1].until_ms > new.from_ms:
-            mine[-1] = mine[-1]._replace(until_ms=max(mine[-1].from_ms, new.from_ms))
-        if is_against(decision):
-            if mine and mine[-1].until_ms == new.from_ms and mine[-1].blocks == new.blocks:
-                new = new._replace(from_ms=mine.pop().from_ms)
-            mine.append(new)
+        from_ms, until_ms = decision.issued_at, max(decision.expires_at, decision.issued_at)
+        if mine and mine[-1][1] > from_ms:
+            mine[-1] = (mine[-1][0], max(mine[-1][0], from_ms))
+        if decision.action in FELT:
+            renews = bool(mine) and mine[-1][1] == from_ms
+            mine.append((mine.pop()[0] if renews else from_ms, until_ms))
     found: dict[int, list[tuple[int, int]]] = {}
     for (number, _, _), stretches in in_force.items():
-        for from_ms, until_ms, blocks in stretches:
-            if blocks or _plain(number) not in spared:
-                found.setdefault(parse_number(number), []).append((from_ms, until_ms + MEMORY_MS))
+        for from_ms, until_ms in stretches:
+            found.setdefault(parse_number(number), []).append((from_ms, until_ms + MEMORY_MS))
     return {number: _apart(stretches) for number, stretches in found.items()}
-
-
-class _Stretch(NamedTuple):
-    """While a case was in force."""
-
-    from_ms: int
-    until_ms: int
-    blocks: bool
-
-
-def _plain(number: str) -> int:
-    """Without its trunk group: the hold-out knows none."""
-    return parse_number(number) & ~TRUNK_MASK
 
 
 def _apart(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

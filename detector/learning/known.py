@@ -11,8 +11,8 @@ A number at a moment t is, of the labels that were known by then:
 4. neither, from the end of that until the longest window has forgotten it;
 5. honest, while a label says so, in the same order;
 6. neither otherwise, where a fraud label speaks of another time: nobody knows what it was before;
-7. neither, where a decision of ours was in force against it, or had been within the longest window: of somebody who is
-   blocked nobody complains;
+7. neither, where it was blocked or warned of, or had been within the longest window: of somebody who is blocked nobody
+   complains;
 8. honest, where nobody said anything for as long as the delay after t;
 9. neither, where that time is not over.
 

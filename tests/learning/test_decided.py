@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from detector.errors import ConfigError
 from detector.learning.decided import hidden_by, read_decisions
 from detector.learning.labels import MEMORY_MS
-from detector.records import NumberKind, number_text, pack_digits
+from detector.records import number_text
 from detector.verdict.decisions import Decision
 from tests.strategies import DAY_MS, NUMBERS
 from tests.verdict.test_decisions import FULL
@@ -37,12 +37,14 @@ def test_a_decision_hides_while_it_is_in_force_and_until_windows_have_forgotten_
     assert hidden_by([block(3, 5), block(11, 13)]) == {NUMBER: days((3, 13))}
 
 
-def test_flags_and_warnings_hide_and_what_ends_something_or_was_never_in_force_does_not() -> None:
-    """Nobody acts on shadow mode, and a release is nothing against anybody."""
-    for action in ("flag", "warn", "block"):
+def test_what_nobody_felt_hides_nothing() -> None:
+    """A flag, which is also what the hold-out or the mode leaves of a block; shadow mode; a release."""
+    for action in ("warn", "block"):
         assert hidden_by([block(3, 5, action=action)]) == {NUMBER: days((3, 5))}
-    for action in ("release", "allow"):
+    for action in ("flag", "release", "allow"):
         assert hidden_by([block(3, 5, action=action)]) == {}
+    for held_back in (("hold_out",), ("mode",), ("hold_out", "warm_up")):
+        assert hidden_by([block(3, 5, action="flag", held_back=held_back)]) == {}
     assert hidden_by([block(3, 5, mode="shadow")]) == {}
     assert hidden_by([block(3, 5), block(4, 4, mode="shadow", action="release")]) == {NUMBER: days((3, 5))}
 
@@ -61,18 +63,10 @@ def test_a_case_is_as_its_last_decision_says() -> None:
     assert hidden_by([block(3, 60), other, release]) == {NUMBER: days((3, 30))}
 
 
-def test_the_hold_out_hides_nothing_until_it_is_blocked_all_the_same() -> None:
-    """Not by its other flags either, nor behind a trunk; an operator's block is a block."""
+def test_an_operators_block_hides_as_ours_does() -> None:
+    """Of a number in the hold-out too: it is blocked all the same."""
     held = block(3, 5, action="flag", held_back=("hold_out",))
-    milder = block(1, 2, action="flag", rule="watch")
-    assert hidden_by([milder, held]) == {}
     assert hidden_by([held, block(9, 10, source="operator:ann", basis="operator")]) == {NUMBER: days((9, 10))}
-    plain, on_trunk = (pack_digits(NumberKind.E164, "999700000001", trunk) for trunk in (0, 7))
-    assert (
-        hidden_by([block(3, 5, plain, action="flag", held_back=("hold_out",)), block(1, 2, on_trunk, action="flag")])
-        == {}
-    )
-    assert hidden_by([held, block(1, 2, NUMBERS[1], action="flag")]) == {NUMBERS[1]: days((1, 2))}
 
 
 def test_a_file_of_decisions_is_read_line_by_line(tmp_path: Path) -> None:
