@@ -86,7 +86,7 @@ def test_labels_are_joined_as_of_a_day(folder: Path, tmp_path: Path, capsys: pyt
     known = {label.number for label in labels if label.known_at_ms <= by_ms}
     assert 0 < len(known) < len({label.number for label in labels})
     assert {row["label"] for row in rows} == {0, 1, None}
-    number_days = {(row["number"], row["event_ms"] // DAY_MS) for row in rows}
+    number_days = {(row["number"], row["event_ms"] // DAY_MS, row["label"]) for row in rows}
     np.testing.assert_allclose(sum(row["weight"] for row in rows), len(number_days))
 
 
@@ -341,30 +341,29 @@ def test_whom_we_blocked_is_not_honest_because_nobody_complains(
             first_ms[number] = min(decision.issued_at, first_ms.get(number, decision.issued_at))
     assert 3 < len(first_ms) < len({decision.number for decision in decisions})
 
-    def found(*flags: object) -> list[tuple[str, int, int | None, float]]:
+    def found(*flags: object) -> list[tuple[str, int, int | None]]:
         lived.features(out, "--from-topic", "--labels", labels, "--known-by", "2027-01-01", *flags)
         with VectorTable(out) as table:
-            names = ["number", "event_ms", "label", "weight"]
+            names = ["number", "event_ms", "label"]
             return [tuple(row.values()) for batch in table.batches(names) for row in batch.to_pylist()]
 
     before = found()
     assert "no --decisions: " in capsys.readouterr().err
-    assert {label for _, _, label, _ in before} == {0}
+    assert {label for _, _, label in before} == {0}
     hidden = found("--decisions", "history")
     assert hidden == [
-        (number, ms, None if ms >= first_ms.get(parse_number(number), ms + 1) else 0, weight)
-        for number, ms, _, weight in before
+        (number, ms, None if ms >= first_ms.get(parse_number(number), ms + 1) else 0) for number, ms, _ in before
     ]
-    assert sum(label is None for _, _, label, _ in hidden) > 10
+    assert sum(label is None for _, _, label in hidden) > 10
     assert "no --decisions" not in capsys.readouterr().err
     monkeypatch.setattr("detector.commands.decisions.open_kafka", lambda settings: nullcontext(lived.broker))
     tail = ["decisions", "tail", "--config", str(tmp_path / "small.yaml"), "--from-beginning", "--no-follow", "--json"]
     assert main(tail) == 0
     (tmp_path / "d.jsonl").write_text(capsys.readouterr().out)
     assert found("--decisions", tmp_path / "d.jsonl") == hidden
-    spoken = next(number for number, _, label, _ in hidden if label is None)
+    spoken = next(number for number, _, label in hidden if label is None)
     labels.write_text(f"{labels.read_text()}{spoken},fraud,0,1797000000000,analyst\n")
-    assert {label for number, _, label, _ in found("--decisions", "history") if number == spoken} == {1}
+    assert {label for number, _, label in found("--decisions", "history") if number == spoken} == {1}
 
 
 def test_what_only_files_have_is_refused_with_a_topic(
