@@ -156,6 +156,11 @@ def number_trunk(number: int) -> int:
     return (number & TRUNK_MASK) >> BODY_BITS
 
 
+def without_trunk(number: int) -> int:
+    """An E.164 number as it is on every trunk: who means it without one means it behind each. Others as they are."""
+    return number & ~TRUNK_MASK if number_kind(number) is NumberKind.E164 else number
+
+
 def number_digits(number: int) -> str:
     """The digits of an E.164 number, a short code or an extension; empty for a sender id."""
     body = number & BODY_MASK

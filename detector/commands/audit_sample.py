@@ -2,21 +2,21 @@
 
 import argparse
 import csv
-from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, settings_of
+from detector.commands.decisions import HISTORY
 from detector.commands.labels import labels_of
 from detector.errors import ConfigError
 
 if TYPE_CHECKING:
     from detector.broker import Broker
     from detector.config import Settings
-    from detector.learning.auditing import Drawn, Recall
+    from detector.learning.auditing import Days, Drawn, Recall
     from detector.learning.logs import Log
-    from detector.verdict.decisions import Decision
     from detector.verdict.model import Model
 
 COUNT: Final = 200
@@ -33,6 +33,8 @@ COLUMNS: Final = (
     "known_at_ms",
     "source",
     "probability",
+    "drawn_ms",
+    "draw",
     "day",
     "margin",
     "score",
@@ -51,27 +53,34 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "rest from all others; the chance of each stands beside it, and `features` weights by its inverse. Same seed,\n"
         "same draw. Analysts fill in the columns label and type (fraud or honest, every line) and, where they know\n"
         "better, from when until when; the file goes back with `detector labels publish FILE`.\n\n"
-        "With --estimate it says, from those labels and all others, how much of the fraud was decided against.\n\n"
+        "Draw among the days of a week (--from, --to), and the next time among those of the next: each line says of\n"
+        "which draw it is, and what several found of one day is averaged, not added up.\n\n"
+        "With --estimate it says, from those labels and all others, how much of the fraud was decided against. With\n"
+        "--archive or --from-topic too, what was caught counts only on days on which the number was active, as what\n"
+        "was missed does: else it also counts while a block was in force against somebody who no longer tried.\n\n"
         "With --hold-out it is, instead, every number-day whose block was held back because the number is in the\n"
         "hold-out (verdict.hold_out_share): with labels, these tell what blocking hides.",
     )
     add_config(parser)
-    given = parser.add_mutually_exclusive_group(required=True)
+    given = parser.add_mutually_exclusive_group()
     given.add_argument("--archive", type=Path, metavar="DIR", help="draw among the rows that `detector archive` kept")
     given.add_argument("--from-topic", action="store_true", help="draw among those that the topic holds")
     given.add_argument("--hold-out", action="store_true", help="all of the hold-out instead; nothing is drawn")
-    given.add_argument(
+    parser.add_argument(
         "--estimate",
         nargs="+",
         type=Path,
         metavar="FILE",
         help="of labels, or `topic`: what audits say of recall so far",
     )
+    parser.add_argument("--from", dest="start", type=_day, metavar="DAY", help="first day, YYYY-MM-DD (default: all)")
+    parser.add_argument("--to", dest="stop", type=_day, metavar="DAY", help="the day behind the last")
     parser.add_argument(
         "--decisions",
         type=Path,
+        default=Path(HISTORY),
         metavar="FILE",
-        help="what was decided, a line of JSON each (default: the topic of the history)",
+        help="what was decided: `history`, its topic (the default), or a file as `decisions tail --json` prints it",
     )
     parser.add_argument("--count", type=positive, default=COUNT, metavar="N", help=f"number-days (default: {COUNT})")
     parser.add_argument(
@@ -88,36 +97,74 @@ def _part(text: str) -> float:
     return value
 
 
+def _day(text: str) -> int:
+    """Since 1970."""
+    try:
+        return date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"wanted YYYY-MM-DD (got {text!r})") from error
+
+
 def _audit_sample(arguments: argparse.Namespace) -> int:
-    from detector.learning.auditing import decided_against, draw, estimate, held_out, number_days
+    from detector.learning.auditing import decided_against, draw, draw_named, estimate, held_out, number_days
+    from detector.learning.decided import decisions_on, read_decisions
     from detector.verdict.model import Model
 
     settings = settings_of(arguments)
+    days = _days(arguments)
+    traffic = arguments.archive is not None or arguments.from_topic
     if arguments.estimate is None and (arguments.out is None or arguments.out.suffix != ".csv"):
         raise ConfigError(f"--out: wanted a file that ends in .csv (got {arguments.out or 'none'})")
     minutes = settings.home.utc_offset_minutes
     model = Model.load(settings.path(settings.model.bundle))
     with ExitStack() as stack:
-        broker = None
-        if arguments.from_topic or not arguments.decisions:
-            broker = stack.enter_context(open_kafka(settings))
-        decisions = _of_file(arguments.decisions) if arguments.decisions else _of(broker, settings)
+        of_file = None if str(arguments.decisions) == HISTORY else arguments.decisions
+        broker = stack.enter_context(open_kafka(settings)) if arguments.from_topic or of_file is None else None
+        if of_file is not None:
+            decisions = read_decisions(of_file)
+        else:
+            assert broker is not None
+            decisions = decisions_on(broker, settings)
         if arguments.estimate is not None:
-            labels = labels_of(arguments.estimate, settings)
-            for line in told(estimate(labels, decided_against(decisions, minutes), minutes)):
+            labels, against = labels_of(arguments.estimate, settings), decided_against(decisions, minutes)
+            active = number_days(_logs(arguments, settings, broker), settings, model) if traffic else None
+            for line in told(estimate(labels, against, minutes, active)):
                 out(line)
             return 0
+        name = ""
         if arguments.hold_out:
             drawn = held_out(decisions, settings.verdict.hold_out_share, minutes)
+            drawn = [one for one in drawn if days[0] <= one.day < days[1]]
             among = "all of the hold-out"
         else:
             against = decided_against(decisions, minutes)
-            population = number_days(_logs(arguments, settings, broker), settings, model)
+            population = number_days(_logs(arguments, settings, broker), settings, model, days)
             drawn = draw(population, against, arguments.count, arguments.near, arguments.seed)
+            name = draw_named(population, drawn, minutes)
             among = f"drawn among {len(population[0]):,}, those decided against left out"
-    _write(arguments.out, drawn, model, minutes)
+    _write(arguments.out, drawn, name, model, minutes)
     out(f"{arguments.out}: {len(drawn):,} number-days, {among}")
     return 0
+
+
+def _days(arguments: argparse.Namespace) -> "Days":
+    """Those of the command line, which is one that means something."""
+    from detector.learning.auditing import ALWAYS
+
+    if arguments.estimate is None:
+        if not (arguments.archive or arguments.from_topic or arguments.hold_out):
+            raise ConfigError("--archive, --from-topic, --hold-out or --estimate: wanted one of them (got none)")
+    else:
+        for flag, got in (("--hold-out", arguments.hold_out), ("--from", arguments.start), ("--to", arguments.stop)):
+            if got not in (None, False):
+                raise ConfigError(
+                    f"--estimate: wanted it without {flag}: what audits say is of the days they drew from"
+                )
+    first = ALWAYS[0] if arguments.start is None else arguments.start
+    stop = ALWAYS[1] if arguments.stop is None else arguments.stop
+    if first >= stop:
+        raise ConfigError("--to: wanted a day behind that of --from (got none between them)")
+    return first, stop
 
 
 def told(found: "Recall") -> list[str]:
@@ -144,38 +191,11 @@ def _logs(arguments: argparse.Namespace, settings: "Settings", broker: "Broker |
     return logs_in(Archive(arguments.archive), settings.topics.partitions)
 
 
-def _of(broker: "Broker | None", settings: "Settings") -> "Iterator[Decision]":
-    """What the history holds; detect reads it as strictly."""
-    from detector.broker import TopicPartition
-    from detector.verdict.decisions import Decision
+def _write(path: Path, drawn: "list[Drawn]", name: str, model: "Model", minutes: int) -> None:
+    """A label file but for what analysts have to say; `day`, `margin` and `score` are for them.
 
-    assert broker is not None  # without a file of decisions there is one
-    for q in range(settings.topics.partitions):
-        at = TopicPartition(settings.topics.history, q)
-        for message in broker.read(at, *broker.watermarks(at)):
-            if message.value():
-                yield Decision.from_json(message.value() or b"")
-
-
-def _of_file(path: Path) -> "Iterator[Decision]":
-    import msgspec
-
-    from detector.verdict.decisions import Decision
-
-    try:
-        with path.open("rb") as file:
-            for place, line in enumerate(file, 1):
-                if line.strip():
-                    try:
-                        yield Decision.from_json(line)
-                    except msgspec.DecodeError as error:
-                        raise ConfigError(f"{path}: line {place}: wanted a decision ({error})") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: wanted a readable file (got {error.strerror or error})") from error
-
-
-def _write(path: Path, drawn: "list[Drawn]", model: "Model", minutes: int) -> None:
-    """A label file but for what analysts have to say; `day`, `margin` and `score` are for them."""
+    `name`: of the draw; of the hold-out, where chance drew numbers and no days, empty.
+    """
     import numpy as np
 
     from detector.records import number_text
@@ -194,6 +214,8 @@ def _write(path: Path, drawn: "list[Drawn]", model: "Model", minutes: int) -> No
                         "active_until_ms": first_ms + DAY_MS,
                         "source": one.source,
                         "probability": one.probability,
+                        "drawn_ms": first_ms if name else "",
+                        "draw": name,
                         "day": str(np.datetime64(one.day, "D")),
                         "margin": round(one.margin, 3),
                         "score": round(score, 4),

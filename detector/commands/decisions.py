@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, settings_of
 
@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from detector.broker import Broker
     from detector.config import Settings
 
-PAUSE_S = 0.3
+PAUSE_S: Final = 0.3
 """Between two looks at the ends of the partitions."""
+HISTORY: Final = "history"
+"""In place of a file of decisions: the configured topic."""
 
 
 def add(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -29,6 +31,11 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     tail.add_argument("--from-beginning", action="store_true", help="start with the oldest that is kept")
     tail.add_argument("--no-follow", action="store_true", help="end at the newest instead of waiting for more")
     tail.add_argument("--shadow", action="store_true", help="those of shadow mode, which nobody acts on")
+    tail.add_argument(
+        "--json",
+        action="store_true",
+        help="print the decisions themselves, a line each: `features --decisions` reads them",
+    )
 
 
 def _tail(arguments: argparse.Namespace) -> int:
@@ -36,18 +43,18 @@ def _tail(arguments: argparse.Namespace) -> int:
     topics = settings.topics
     topic = topics.shadow if arguments.shadow else topics.history
     with open_kafka(settings) as broker:
-        _follow(broker, settings, topic, from_beginning=arguments.from_beginning, follow=not arguments.no_follow)
+        _follow(broker, settings, topic, arguments)
     return 0
 
 
-def _follow(broker: "Broker", settings: "Settings", topic: str, *, from_beginning: bool, follow: bool) -> None:
+def _follow(broker: "Broker", settings: "Settings", topic: str, arguments: argparse.Namespace) -> None:
     """Read every partition from its position to its end, again and again, without a group."""
     from detector.broker import TopicPartition
     from detector.commands.reading import decision_lines
     from detector.verdict.decisions import Decision
 
     places = [TopicPartition(topic, q) for q in range(settings.topics.partitions)]
-    positions = {at: broker.watermarks(at)[0 if from_beginning else 1] for at in places}
+    positions = {at: broker.watermarks(at)[0 if arguments.from_beginning else 1] for at in places}
     while True:
         batch: list[Decision] = []
         for at in places:
@@ -57,8 +64,8 @@ def _follow(broker: "Broker", settings: "Settings", topic: str, *, from_beginnin
                 batch += [Decision.from_json(value) for value in values if value]
                 positions[at] = end
         for decision in sorted(batch, key=lambda decision: decision.issued_at):
-            for line in decision_lines(decision):
+            for line in [decision.to_json().decode()] if arguments.json else decision_lines(decision):
                 out(line)
-        if not follow:
+        if arguments.no_follow:
             return
         time.sleep(PAUSE_S)

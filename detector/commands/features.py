@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, say, settings_of
+from detector.commands.decisions import HISTORY
 from detector.commands.featuresources import taken_from_archive, taken_from_files, taken_from_topic
 from detector.commands.labels import labels_of
 from detector.commands.places import WHAT, place
@@ -16,6 +17,7 @@ from detector.config import Settings
 from detector.errors import ConfigError, Rejected
 
 if TYPE_CHECKING:
+    from detector.learning.decided import Hidden
     from detector.learning.features import Taken, Tally, Tell
     from detector.learning.known import Known
     from detector.learning.labelling import Written
@@ -43,7 +45,9 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "  --at hour      at the end of each hour of event time, of the numbers with an event in it\n"
         "  --at label     at each label's own moment: when it was known, or the last at which it still held\n\n"
         "With --labels each vector gets what was known of its number at --known-by, and as weight its share of its\n"
-        "number-day. Honest is who nobody has said anything of, once the delay is over.",
+        "number-day. Honest is who nobody has said anything of, once the delay is over. But of whoever is blocked\n"
+        "nobody complains: with --decisions silence about whom we blocked or warned of says nothing, while that is in\n"
+        "force and until windows have forgotten it. What people say counts, and silence about flags and the hold-out.",
     )
     add_config(parser)
     given = parser.add_mutually_exclusive_group(required=True)
@@ -80,6 +84,12 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         default=DELAY_DAYS,
         metavar="D",
         help=f"how long silence must last until a number counts as honest (default: {DELAY_DAYS:g})",
+    )
+    parser.add_argument(
+        "--decisions",
+        type=Path,
+        metavar="FILE",
+        help="what was decided: `history`, its topic, or a file as `decisions tail --json` prints it",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the table, parquet")
     parser.add_argument("--rejects", type=Path, metavar="FILE", help="write refused records here, as JSON lines")
@@ -126,6 +136,8 @@ def _known(arguments: argparse.Namespace, settings: Settings) -> "Known | None":
     if not arguments.labels:
         if arguments.known_by is not None:
             raise ConfigError("--known-by: wanted --labels FILE with it (got none)")
+        if arguments.decisions is not None:
+            raise ConfigError("--decisions: wanted --labels FILE with it (got none)")
         if arguments.at == "label":
             raise ConfigError("--at label: wanted --labels FILE (got none)")
         return None
@@ -138,7 +150,22 @@ def _known(arguments: argparse.Namespace, settings: Settings) -> "Known | None":
     from detector.learning.known import Known
 
     delay_ms = int(arguments.label_delay_days * DAY_MS)
-    return Known(labels_of(arguments.labels, settings), arguments.known_by.time_ms, delay_ms)
+    labels = labels_of(arguments.labels, settings)
+    return Known(labels, arguments.known_by.time_ms, delay_ms, _hidden(arguments, settings))
+
+
+def _hidden(arguments: argparse.Namespace, settings: Settings) -> "Hidden | None":
+    """What our own decisions hide; of files nothing is said, for of simulated traffic nothing was decided."""
+    from detector.learning.decided import decisions_on, hidden_by, read_decisions
+
+    if arguments.decisions is None:
+        if not arguments.input:
+            say("no --decisions: whom we have blocked, and of whom therefore nobody complains, counts as honest")
+        return None
+    if str(arguments.decisions) != HISTORY:
+        return hidden_by(read_decisions(arguments.decisions))
+    with open_kafka(settings) as broker:
+        return hidden_by(decisions_on(broker, settings))
 
 
 def _floor(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -6,7 +6,9 @@ an archive of it ------------------+
 """
 
 import argparse
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import say, source_named
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from detector.broker import Broker
     from detector.learning.features import Taken, Tally, Tell
     from detector.learning.moments import Plan
+    from detector.pipeline import Entry
 
 DAY_MS: Final = 86_400_000
 
@@ -79,7 +82,7 @@ def taken_from_topic(
 def taken_from_archive(
     settings: Settings, arguments: argparse.Namespace, plan: "Plan", floor: int, tally: "Tally"
 ) -> "Iterator[Taken]":
-    """Partition by partition; the state from the archive's first row on."""
+    """Partition by partition; the state from the archive's first row on. Behind a gap windows have to fill anew."""
     from detector.learning.archive import Archive
     from detector.learning.features import Taker, from_log
     from detector.pipeline import fresh_state
@@ -98,7 +101,14 @@ def taken_from_archive(
         stop = min(progress[q].next, arguments.stop.offset) if arguments.stop else progress[q].next
         taker = Taker(fresh_state(settings), plan.of(q), floor, tally, warm_ms=_warm_ms(arguments))
         entries = (entry for entry in archive.entries(q, progress[q].next) if entry.offset < stop)
-        yield from from_log(entries, taker, start, tally)
+        for part in _between(entries, [behind for _, behind in progress[q].gaps]):
+            yield from from_log(part, taker, start, tally)
+            taker.interrupt()
+
+
+def _between(entries: "Iterator[Entry]", bounds: Sequence[int]) -> "Iterator[Iterator[Entry]]":
+    """The entries cut at offsets, each part to be read before the next is asked for."""
+    return (part for _, part in groupby(entries, lambda entry: bisect_right(bounds, entry.offset)))
 
 
 def _partitions(settings: Settings, arguments: argparse.Namespace) -> list[int]:

@@ -49,7 +49,8 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         _withdraw,
         "take back all that was said of a number until now",
         "For a slip, or for somebody who must be forgotten: what stood on the topic is read no more, and goes with\n"
-        "the topic's retention. Label files and tables that were made of it are yours to find.",
+        "the topic's retention. Label files and tables that were made of it are yours to find.\n"
+        "An E.164 number without a trunk is taken back behind every trunk, as `archive erase` does it.",
     )
     add_config(withdraw)
     withdraw.add_argument("numbers", nargs="+", metavar="NUMBER", help="as decisions write it: +E164, sender:NAME@3, …")

@@ -113,16 +113,18 @@ class Loop:
         self._do("labels", "publish", folder / "labels.jsonl")
         self._frauds += week.labels
         known_ms = week.ends_ms + AUDITED_AFTER_DAYS * DAY_MS
+        days = ("--from", _day(week.ends_ms - 7 * DAY_MS), "--to", _day(week.ends_ms))
         for name, among in (("audit", ("--archive", archive, "--count", AUDITED)), ("hold-out", ("--hold-out",))):
             sheet = folder / f"{name}.csv"
-            self._do("audit-sample", *among, "--seed", week.number, "--out", sheet)
+            self._do("audit-sample", *among, *days, "--seed", week.number, "--out", sheet)
             frauds = _fill_in(sheet, self._frauds)
             tell(f"analysts fill in {sheet}: {frauds} are fraud")
             self._do("labels", "publish", sheet, "--known-at", _day(known_ms))
-        self._do("audit-sample", "--estimate", "topic")
+        self._do("audit-sample", "--estimate", "topic", "--archive", archive)
         table = folder / "vectors.parquet"
         self._do(
             *("features", "--archive", archive, "--at", TABLE, "--warm-days", 7 * week.number),
+            *("--decisions", "history"),
             *("--labels", "topic", "--known-by", _day(week.ends_ms + KNOWN_AFTER_DAYS * DAY_MS), "--out", table),
         )
         if self._candidate is not None:
@@ -198,8 +200,8 @@ def _fill_in(sheet: Path, frauds: "Sequence[NumberLabel]") -> int:
         lines = csv.DictReader(file)
         names, rows = lines.fieldnames or (), list(lines)
     for row in rows:
-        number, until_ms = parse_number(row["number"]), int(row["active_until_ms"])
-        fraud = next((one for one in frauds if one.number == number and one.active_from_ms < until_ms), None)
+        number, from_ms, until_ms = parse_number(row["number"]), int(row["active_from_ms"]), int(row["active_until_ms"])
+        fraud = next((one for one in frauds if one.number == number and _overlaps(one, from_ms, until_ms)), None)
         row["label"] = "fraud" if fraud else "honest"
         if fraud:
             row["type"], row["active_from_ms"] = fraud.type or "", str(fraud.active_from_ms)
@@ -209,6 +211,12 @@ def _fill_in(sheet: Path, frauds: "Sequence[NumberLabel]") -> int:
         writer.writeheader()
         writer.writerows(rows)
     return sum(row["label"] == "fraud" for row in rows)
+
+
+def _overlaps(label: "NumberLabel", from_ms: int, until_ms: int) -> bool:
+    """Whether the label speaks of any moment of `[from_ms, until_ms)`."""
+    ends_ms = label.active_until_ms
+    return label.active_from_ms < until_ms and (ends_ms is None or ends_ms > from_ms)
 
 
 def _label_file(path: Path, week: "Week") -> None:

@@ -27,7 +27,7 @@ from detector.errors import ConfigError
 from detector.learning.durable import LEFT_BEHIND, locked, make_folder, replace
 from detector.learning.logtable import entries_of, log_table, withheld
 from detector.pipeline import Entry
-from detector.records import BODY_BITS, TRUNK_BITS, TRUNK_MASK, NumberKind, number_trunk
+from detector.records import TRUNK_MASK, NumberKind, number_kind, number_trunk
 
 DAY_MS: Final = 86_400_000
 ROW_GROUP: Final = 65_536
@@ -46,6 +46,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Next to read."""
     gaps: tuple[tuple[int, int], ...] = ()
     """Stretches of the log that retention took before they were archived, and that somebody agreed to go without."""
+    gone_before_ms: int = 0
+    """Rows of events before this moment are gone: `Archive.keep` has removed them. 0 where it has removed nothing."""
 
 
 class Piece(NamedTuple):
@@ -124,14 +126,20 @@ class Archive:
         return moved
 
     def keep(self, days: int) -> int:
-        """Days older than the newest day less `days` are gone, whole. Returns how many."""
+        """Days older than the newest day less `days` are gone, whole. Returns how many.
+
+        1. Progress says so: windows that reach further back are no longer whole. 2. The days go, behind that.
+        """
         with self._changing():
             folders = sorted(self.root.glob("day=*"))
             if not folders:
                 return 0
             oldest = _day(folders[-1]) - days
             gone = [folder for folder in folders if _day(folder) < oldest]
-            for folder in gone:
+            for partition, progress in self.progress().items() if gone else ():  # 1
+                before_ms = max(progress.gone_before_ms, oldest * DAY_MS)
+                self._move(partition, msgspec.structs.replace(progress, gone_before_ms=before_ms))
+            for folder in gone:  # 2
                 # Renamed first: a day that is half removed must not look like a day.
                 away = folder.with_name(f".gone-{folder.name}")
                 os.rename(folder, away)
@@ -145,7 +153,7 @@ class Archive:
         without a trunk is erased behind every trunk. To be asked for again after a crash: it ends what was begun.
         """
         rows = files = 0
-        wide = number >> (BODY_BITS + TRUNK_BITS) == NumberKind.E164 and not number_trunk(number)
+        wide = number_kind(number) is NumberKind.E164 and not number_trunk(number)
         mask = np.uint64(~TRUNK_MASK & 0xFFFF_FFFF_FFFF_FFFF) if wide else np.uint64(0xFFFF_FFFF_FFFF_FFFF)
         with self._changing():
             for path in sorted(self.root.glob("day=*/*.parquet")):

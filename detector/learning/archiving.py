@@ -39,8 +39,7 @@ class Archiver:
         self._batch_bytes = batch_bytes
         self._row_bytes = row_bytes
         self._identity = broker.identity(topic)
-        self._progress = archive.progress()
-        for q, progress in self._progress.items():
+        for q, progress in archive.progress().items():
             if progress.identity != self._identity:
                 raise ConfigError(
                     f"{archive.root}: partition {q}: wanted the archive of {topic} as it is, {self._identity} "
@@ -54,7 +53,7 @@ class Archiver:
         """
         at = TopicPartition(self._topic, partition)
         low, high = self._broker.watermarks(at)
-        progress = self._progress.get(partition)
+        progress = self._archive.progress().get(partition)  # retention may have moved it since the last step
         if progress is None:
             progress = Progress(identity=self._identity, first=low, next=low)
             # Before the first file: files without progress would look like a crash's.
@@ -83,9 +82,7 @@ class Archiver:
             held = [entry for entry in held if entry.offset >= low]
             if low >= stop:
                 return progress
-        progress = self._archive.add(at.partition, progress, stop, held)
-        self._progress[at.partition] = progress
-        return progress
+        return self._archive.add(at.partition, progress, stop, held)
 
     def _past_gap(self, at: TopicPartition, progress: Progress, low: int) -> Progress:
         """Nothing is missing behind the progress, or that is agreed to and written down."""
@@ -97,5 +94,4 @@ class Archiver:
                 )
             progress = msgspec.structs.replace(progress, next=low, gaps=(*progress.gaps, (progress.next, low)))
             self._archive.move(at.partition, progress)
-        self._progress[at.partition] = progress
         return progress

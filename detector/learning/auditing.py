@@ -7,25 +7,30 @@
 Fraud is rare, and rarer where nothing was decided. So one part of the draw comes from the number-days with the highest
 margins, where it is most likely, and the other from all the rest, where nobody would look. Within its stratum each
 number-day is equally likely, and `probability` says how likely: weighted by its inverse, what analysts find stands for
-all that is there (Horvitz and Thompson 1952).
+all that is there (Horvitz and Thompson 1952). Where several draws were made from a day, their mean does (`draws`).
 
 The draw is by a hash of number, day and seed: the same seed draws the same, in whatever order the logs were read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 import numpy as np
 
 from detector.config import Settings
 from detector.features.coverage import LONGEST_WINDOW_MS
+from detector.learning.decided import is_against
+from detector.learning.draws import Draws, name_of_draw
 from detector.learning.features import Taker, Tally, from_log
 from detector.learning.labelfile import DETECTOR, HOLD_OUT, RANDOM_AUDIT, NumberLabel
 from detector.learning.logs import Log
 from detector.learning.moments import EveryNth
 from detector.learning.numberdays import DAY_MS, MINUTE_MS, Gathered, NumberDays
 from detector.learning.rates import OUTSIDE, UNKNOWN, Interval
+from detector.learning.vectors import day_of
 from detector.pipeline import fresh_state
 from detector.records import Bools, I64s, mix64, parse_number
 from detector.verdict.decisions import Decision
@@ -37,6 +42,10 @@ is any good, and still enough that not all of them are drawn."""
 
 Intervals = Mapping[int, list[tuple[int, int]]]
 """Of a number: the days `[first, last]` on which something was in force against it."""
+
+Days = tuple[int, int]
+"""`[first, stop)`, of the home since 1970."""
+ALWAYS: Final[Days] = (0, 1 << 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +63,17 @@ class Drawn:
     """Of the label that comes of it."""
 
 
-def number_days(logs: Iterable[Log], settings: Settings, model: Model) -> NumberDays:
-    """The number-days on which production scores, with full windows; their greatest margins by `model`."""
+def number_days(logs: Iterable[Log], settings: Settings, model: Model, days: Days = ALWAYS) -> NumberDays:
+    """The number-days of `days` on which production scores, with full windows; their greatest margins by `model`."""
     gathered = Gathered(settings.home.utc_offset_minutes)
     for log in logs:
         tally = Tally()
         moments = EveryNth(1)
         taker = Taker(fresh_state(settings), moments, model.activity_floor, tally, warm_ms=LONGEST_WINDOW_MS)
         for taken in from_log(log.read(), taker, log.start, tally):
-            gathered.add(taken.numbers, taken.event_ms, model.margins(taken.vectors))
+            day = day_of(taken.event_ms, settings.home.utc_offset_minutes)
+            some = taken.picked(np.flatnonzero((days[0] <= day) & (day < days[1])))
+            gathered.add(some.numbers, some.event_ms, model.margins(some.vectors))
     return gathered.number_days()
 
 
@@ -70,7 +81,7 @@ def decided_against(decisions: Iterable[Decision], utc_offset_minutes: int) -> I
     """When something was in force against whom, by the day; also what an operator did, for then somebody has looked."""
     found: dict[int, list[tuple[int, int]]] = {}
     for decision in decisions:
-        if decision.action in ("flag", "warn", "block"):
+        if is_against(decision):
             first = _day(decision.issued_at, utc_offset_minutes)
             last = _day(max(decision.expires_at - 1, decision.issued_at), utc_offset_minutes)
             found.setdefault(parse_number(decision.number), []).append((first, last))
@@ -95,6 +106,16 @@ def draw(population: NumberDays, against: Intervals, count: int, near: float, se
             Drawn(int(numbers[i]), int(days[i]), float(margins[i]), probability, RANDOM_AUDIT) for i in chosen.tolist()
         ]
     return sorted(drawn, key=lambda one: (one.day, one.number))
+
+
+def draw_named(population: NumberDays, drawn: Sequence[Drawn], utc_offset_minutes: int) -> str:
+    """What a draw is called: by the days of its population, and by what was drawn with which chance."""
+    days = population[1]
+    if not len(days):
+        return ""
+    span = (_begin_ms(int(days.min()), utc_offset_minutes), _begin_ms(int(days.max()) + 1, utc_offset_minutes))
+    content = repr([(one.number, one.day, one.probability) for one in drawn]).encode()
+    return name_of_draw(span, blake2b(content, digest_size=4).hexdigest())
 
 
 def held_out(decisions: Iterable[Decision], share: float, utc_offset_minutes: int) -> list[Drawn]:
@@ -128,12 +149,17 @@ class Recall:
     recall: Interval
 
 
-def estimate(labels: Iterable[NumberLabel], against: Intervals, utc_offset_minutes: int) -> Recall:
+def estimate(
+    labels: Iterable[NumberLabel], against: Intervals, utc_offset_minutes: int, active: NumberDays | None = None
+) -> Recall:
     """What audits and all other labels together say; `UNKNOWN` where there is no audit.
 
-    Within a stratum, which its probability tells, the share of fraud lies within its exact binomial bounds (Clopper and
-    Pearson 1934); the bounds of all strata are added up, which is more than cautious enough. What was caught and never
-    confirmed by a label is not counted: so recall is rather higher than this.
+    `active`: the number-days on which production scored. Given, what was caught is only counted on these, as what was
+    missed is: a block that lasts longer than the fraud tries to go on has caught no more.
+
+    Within a stratum, which draw and probability tell, the share of fraud lies within its exact binomial bounds (Clopper
+    and Pearson 1934); the bounds of all strata are added up, which is more than cautious enough. What was caught and
+    never confirmed by a label is not counted: so recall is rather higher than this.
     """
     audits, others = [], []
     for label in labels:
@@ -143,17 +169,31 @@ def estimate(labels: Iterable[NumberLabel], against: Intervals, utc_offset_minut
             others.append(label)
     if not audits:
         return Recall(0, 0, 0, UNKNOWN, UNKNOWN)
-    strata = {label.probability: [0, 0] for label in audits}
+    draws = Draws(audits)
+    strata: dict[tuple[str | None, float, int], list[int]] = {}
     for label in audits:
-        strata[label.probability][0] += 1
-        strata[label.probability][1] += label.fraud
-    parts = [(found / chance, *_bounds(found, n), n / chance) for chance, (n, found) in strata.items()]
+        stratum = strata.setdefault((label.draw, label.probability, draws.of(label)), [0, 0])
+        stratum[0] += 1
+        stratum[1] += label.fraud
+    parts = []
+    for (_, probability, times), (n, found) in strata.items():
+        chance = probability * times
+        parts.append((found / chance, *_bounds(found, n), n / chance))
     missed = Interval(
         value=sum(value for value, _, _, _ in parts),
         low=sum(low * size for _, low, _, size in parts),
         high=sum(high * size for _, _, high, size in parts),
     )
-    caught = len(_caught(others, against, _audited_days(audits, utc_offset_minutes), utc_offset_minutes))
+    days = {
+        day
+        for from_ms, until_ms in draws.spans
+        for day in range(_day(from_ms, utc_offset_minutes), _day(until_ms - 1, utc_offset_minutes) + 1)
+    }
+    found_days = _caught(others, against, days, utc_offset_minutes)
+    if active is not None:
+        mine = np.isin(active[0], np.array([number for number, _ in found_days], np.uint64))
+        found_days &= set(zip(active[0][mine].tolist(), active[1][mine].tolist(), strict=True))
+    caught = len(found_days)
     return Recall(
         audited=len(audits),
         found=sum(label.fraud for label in audits),
@@ -167,27 +207,19 @@ def _part(caught: int, missed: float | None) -> float | None:
     return caught / (caught + missed) if missed is not None and caught + missed else None
 
 
-def _audited_days(audits: Sequence[NumberLabel], utc_offset_minutes: int) -> range:
-    """From the first to the last: of honest ones, for analysts say of fraud when it began, if they know."""
-    days = [_day(label.active_from_ms, utc_offset_minutes) for label in audits if not label.fraud]
-    days = days or [_day(label.active_from_ms, utc_offset_minutes) for label in audits]
-    return range(min(days), max(days) + 1)
-
-
 def _caught(
-    frauds: Iterable[NumberLabel], against: Intervals, days: range, utc_offset_minutes: int
+    frauds: Iterable[NumberLabel], against: Intervals, days: AbstractSet[int], utc_offset_minutes: int
 ) -> set[tuple[int, int]]:
+    """Number-days of `days` on which the labels have fraud, and something was in force."""
     found = set()
     for label in frauds:
         end_ms = label.known_at_ms if label.active_until_ms is None else label.active_until_ms
-        active = range(
-            max(days.start, _day(label.active_from_ms, utc_offset_minutes)),
-            min(days.stop, _day(max(end_ms - 1, label.active_from_ms), utc_offset_minutes) + 1),
-        )
+        first = _day(label.active_from_ms, utc_offset_minutes)
+        last = _day(max(end_ms - 1, label.active_from_ms), utc_offset_minutes)
         found |= {
             (label.number, day)
-            for day in active
-            if any(first <= day <= last for first, last in against.get(label.number, ()))
+            for day in days
+            if first <= day <= last and any(one <= day <= other for one, other in against.get(label.number, ()))
         }
     return found
 
@@ -214,3 +246,7 @@ def _untouched(population: NumberDays, against: Intervals) -> Bools:
 
 def _day(ms: int, utc_offset_minutes: int) -> int:
     return (ms + utc_offset_minutes * MINUTE_MS) // DAY_MS
+
+
+def _begin_ms(day: int, utc_offset_minutes: int) -> int:
+    return day * DAY_MS - utc_offset_minutes * MINUTE_MS

@@ -2,13 +2,16 @@
 
     parquet of vectors --Model--> margins -> counts by bin -> Drifted, a line for each feature
 
-Numbers that the table itself calls fraud are left out: the reference is honest numbers. Where it has weights, they
-are what the service gets by drawing: a number-day weighs 1.
+Numbers that the table itself calls fraud are left out: the reference is honest numbers. A number-day weighs 1, which is
+what the service gets by drawing: by the table's weights, or where it has none by the vectors that it holds of each.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -16,13 +19,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from detector.errors import ConfigError
-from detector.learning.vectors import heading_of
+from detector.learning.daycounts import DayCounts
+from detector.learning.vectors import Heading, day_of, heading_of
+from detector.records import I64s, U64s
 from detector.verdict.drift import ACT, BINS, LEAST_VECTORS, SCORE, WATCH, Counts, Floats, Reference
 from detector.verdict.model import Model
 from detector.verdict.trees import Vectors
 
 BATCH: Final = 16_384
 """Vectors held at once: memory does not grow with the files."""
+NUMBER_DAY: Final = ("number", "event_ms")
+"""The columns that say of which number-day a vector is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +123,53 @@ def _batches(file: Any, path: Path, model: Model) -> Iterator[Table]:
             f"{path}: wanted the {len(model.names)} features of {model.version} "
             f"(got a table without {', '.join(missing)})"
         )
-    _check_hash(path, model)
-    extra = [name for name in ("label", "weight") if name in there]
-    for batch in file.iter_batches(BATCH, columns=[*model.names, *extra]):
-        columns = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in (*model.names, *extra)}
-        vectors = np.stack([columns[name].astype(np.float64) for name in model.names], axis=1)
-        weights = columns.get("weight", np.ones(len(vectors))).astype(np.float64)
-        honest = columns["label"].astype(np.float64) != 1 if "label" in columns else np.ones(len(vectors), np.bool_)
-        if honest.any():
-            yield Table(vectors[honest], weights[honest])
-
-
-def _check_hash(path: Path, model: Model) -> None:
-    """A table that says by which formulas it was made must agree with the model; others may say nothing."""
     heading = heading_of(path)
+    _check_hash(path, model, heading)
+    minutes = heading.home_utc_offset_minutes if heading else 0
+    with ExitStack() as stack:
+        days = None
+        if "weight" not in there and _has_number_days(file):
+            days = _counted(file, minutes, Path(stack.enter_context(TemporaryDirectory(prefix="drift-"))))
+        extra = [name for name in ("label", "weight") if name in there] + list(NUMBER_DAY if days else ())
+        for batch in file.iter_batches(BATCH, columns=[*model.names, *extra]):
+            vectors = np.stack([_floats(batch, name) for name in model.names], axis=1)
+            weights = _floats(batch, "weight") if "weight" in there else np.ones(len(vectors))
+            if days is not None:
+                weights = 1.0 / days.counts(*_number_days(batch, minutes))
+            honest = _floats(batch, "label") != 1 if "label" in there else np.ones(len(vectors), np.bool_)
+            if honest.any():
+                yield Table(vectors[honest], weights[honest])
+
+
+def _floats(batch: pa.RecordBatch, name: str) -> Floats:
+    column: Floats = batch.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+    return column
+
+
+def _has_number_days(file: Any) -> bool:
+    """Whether the table says of which number and moment its vectors are, as `detector features` writes it."""
+    types = {field.name: field.type for field in file.schema_arrow}
+    return NUMBER_DAY[0] in types and pa.types.is_integer(types.get(NUMBER_DAY[1], pa.null()))
+
+
+def _counted(file: Any, utc_offset_minutes: int, folder: Path) -> DayCounts:
+    """How many vectors each number-day has."""
+    days = DayCounts(folder)
+    for batch in file.iter_batches(BATCH, columns=list(NUMBER_DAY)):
+        days.add(*_number_days(batch, utc_offset_minutes))
+    return days
+
+
+def _number_days(batch: pa.RecordBatch, utc_offset_minutes: int) -> tuple[U64s, I64s]:
+    """Of each vector: its number, as a hash of the text, and its day."""
+    texts, places = np.unique(np.array(batch.column(NUMBER_DAY[0]).to_pylist(), np.str_), return_inverse=True)
+    digests = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") for text in texts.tolist()]
+    event_ms = batch.column(NUMBER_DAY[1]).to_numpy().astype(np.int64)
+    return np.array(digests, np.uint64)[places], day_of(event_ms, utc_offset_minutes)
+
+
+def _check_hash(path: Path, model: Model, heading: Heading | None) -> None:
+    """A table that says by which formulas it was made must agree with the model; others may say nothing."""
     wanted = model.manifest.feature_hash
     if heading is not None and heading.feature_hash != wanted:
         raise ConfigError(

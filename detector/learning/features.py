@@ -138,6 +138,10 @@ class Taker:
             self.clock_ms = int(clock[-1])
         return [each for each in taken if len(each)]
 
+    def interrupt(self) -> None:
+        """Rows are missing before the next one: from there on windows fill anew."""
+        self._since_ms = 0
+
     def rest(self, end_ms: int) -> list[Taken]:
         """The vectors at the moments up to `end_ms`, when no more rows come."""
         taken = [self._as_of(moment, 0) for moment in self._moments.passed(end_ms + 1)]

@@ -16,6 +16,8 @@ them are let be. An empty or absent value stands for the default.
 | `source` | complaint, analyst, hold_out, random_audit, takedown, detector, or another word |
 | `confidence` | 0 to 1; empty = 1 |
 | `probability` | with which the number was drawn to be looked at, above 0 to 1; empty = 1 |
+| `drawn_ms` | of an audit: when the number-day began that chance drew; empty = not said |
+| `draw` | of an audit: which draw it was, and from which days (`draws`); empty = not said |
 
 A message of the topic `labels` is such a line of JSON (`label_value`, `read_label`).
 """
@@ -42,6 +44,8 @@ HOLD_OUT: Final = "hold_out"
 DETECTOR: Final = "detector"
 """The source of a label that is nothing but our own decision: to learn from it is to learn what we knew."""
 
+DAY_MS: Final = 86_400_000
+
 LINES: Final = (".jsonl", ".ndjson", ".json")
 
 COLUMNS: Final = {
@@ -55,7 +59,11 @@ COLUMNS: Final = {
     "confidence": pa.float64(),
     "probability": pa.float64(),
     "campaign": pa.string(),
+    "drawn_ms": pa.int64(),
+    "draw": pa.string(),
 }
+OF_AUDITS: Final = ("drawn_ms", "draw")
+"""Columns that only files with labels of audits have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +82,18 @@ class NumberLabel:
     probability: float = 1.0
     campaign: str | None = None
     """Of simulated fraud: which numbers belong together. Nothing reads it."""
+    drawn_ms: int | None = None
+    """When the number-day began that chance drew; None: it is not said, or chance drew the number."""
+    draw: str | None = None
+    """Which draw that was: `FROM-UNTIL-MARK`, as `draws` has it."""
 
     def covers(self, ms: int) -> bool:
         """Whether the label speaks of that moment."""
         return self.active_from_ms <= ms and (self.active_until_ms is None or ms < self.active_until_ms)
+
+    def drawn_at(self, ms: int) -> bool:
+        """Whether chance drew that moment, and not another day of which the label speaks too."""
+        return self.drawn_ms is None or self.drawn_ms <= ms < self.drawn_ms + DAY_MS
 
     @property
     def moment_ms(self) -> int:
@@ -102,6 +118,8 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     confidence: Annotated[float, Meta(ge=0, le=1)] = 1.0
     probability: Annotated[float, Meta(gt=0, le=1)] = 1.0
     campaign: str | None = None
+    drawn_ms: Annotated[int, Meta(ge=0)] | None = None
+    draw: Annotated[str, Meta(pattern=r"^\d+-\d+-[0-9a-f]+$")] | None = None
 
 
 def read_labels(paths: Iterable[Path], known_at_ms: int | None = None) -> list[NumberLabel]:
@@ -125,13 +143,16 @@ def read_label(value: bytes, where: str) -> NumberLabel:
 
 def write_labels(path: Path, labels: Sequence[NumberLabel]) -> None:
     """A file of `labels` that `read_labels` reads back as they are."""
-    lines = [_written(label) for label in labels]
+    written = [_written(label) for label in labels]
+    unused = [name for name in OF_AUDITS if all(line[name] is None for line in written)]
+    columns = {name: kind for name, kind in COLUMNS.items() if name not in unused}
+    lines = [{name: line[name] for name in columns} for line in written]
     try:
         if path.suffix == ".parquet":
-            pq.write_table(pa.Table.from_pylist(lines, schema=pa.schema(list(COLUMNS.items()))), path)
+            pq.write_table(pa.Table.from_pylist(lines, schema=pa.schema(list(columns.items()))), path)
         elif path.suffix == ".csv":
             with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                writer = csv.DictWriter(file, columns, lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(lines)
         elif path.suffix in LINES:
@@ -222,6 +243,16 @@ def _label(given: dict[str, Any], where: str) -> NumberLabel:
             f"{where}: active_until_ms: wanted a moment after active_from_ms {line.active_from_ms} "
             f"(got {line.active_until_ms})"
         )
+    until_ms = line.active_until_ms
+    if line.drawn_ms is not None and not (
+        line.active_from_ms < line.drawn_ms + DAY_MS and (until_ms is None or line.drawn_ms < until_ms)
+    ):
+        raise ConfigError(
+            f"{where}: drawn_ms: wanted a day of which the label speaks, from {line.active_from_ms} until {until_ms} "
+            f"(got the day from {line.drawn_ms} on)"
+        )
+    if line.draw is not None and line.drawn_ms is None:
+        raise ConfigError(f"{where}: drawn_ms: wanted the day that was drawn, for there is a draw (got none)")
     return NumberLabel(
         number=number,
         fraud=line.label == "fraud",
@@ -233,4 +264,6 @@ def _label(given: dict[str, Any], where: str) -> NumberLabel:
         confidence=line.confidence,
         probability=line.probability,
         campaign=line.campaign,
+        drawn_ms=line.drawn_ms,
+        draw=line.draw,
     )

@@ -10,9 +10,11 @@ A number-day weighs as many as it stands for (`stands_for`) that are not in the 
 fraud begins is two of them, what the number was before and what it is since: each is divided among its own vectors.
 
                       the others like it                                          it weighs
-    fraud, audited    are in the table as honest, for nobody spoke of them        1 / probability
+    fraud, audited    are in the table as honest, for nobody spoke of them        1 / (probability * draws of that day)
     honest, audited   are in the table, honest for the same reason                1
     hold-out, either  were blocked: what our own decisions say is left out        1 / probability
+
+An analyst may know of a fraud's other days than the one that was drawn: these are fraud, and weigh 1.
 """
 
 from collections import Counter
@@ -33,6 +35,7 @@ from detector.learning.known import NOBODY, Judged, Known
 from detector.learning.labelfile import HOLD_OUT, NumberLabel
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, NEITHER
 from detector.learning.vectors import (
+    DAY_MS,
     Heading,
     VectorTable,
     VectorWriter,
@@ -94,7 +97,7 @@ def _write_draft(
             each.numbers.tofile(file)
             judged = known.of(each.numbers, each.event_ms)
             days.add(each.numbers, _day_and_label(each.event_ms, judged.label, heading))
-            writer.write([*columns_of(each, sources), *label_columns_of(known, judged)])
+            writer.write([*columns_of(each, sources), *label_columns_of(known, judged, each.event_ms)])
             for label, word in WORDS.items():
                 written.labels[word] += int(np.count_nonzero(judged.label == label))
     written.vectors = writer.written
@@ -131,28 +134,38 @@ def columns_of(taken: Taken, sources: Mapping[int, str]) -> list[pa.Array]:
     ]
 
 
-def label_columns_of(known: Known, judged: Judged) -> list[pa.Array]:
-    """What a table with labels has besides; weights before they are divided among a number-day."""
+def label_columns_of(known: Known, judged: Judged, event_ms: I64s) -> list[pa.Array]:
+    """What a table with labels has besides, of what was judged at these moments.
+
+    Weights before they are divided among a number-day.
+    """
     said = _or_null(judged.by, pa.int64(), NOBODY)
     labels = known.labels
-    weight = np.array([1.0, *(stands_for(label) for label in labels)])  # the first is nobody's
+    weight = np.array([1.0, *(stands_for(label, known.draws.of(label)) for label in labels)])  # the first is nobody's
+    drawn_ms = np.array([NOWHERE, *(NOWHERE if label.drawn_ms is None else label.drawn_ms for label in labels)])
+    began_ms = drawn_ms[judged.by + 1]
+    drawn = (began_ms == NOWHERE) | ((began_ms <= event_ms) & (event_ms < began_ms + DAY_MS))
     return [
         _or_null(judged.label, pa.int8(), NEITHER),
         pa.array([label.type for label in labels], pa.string()).take(said),
         pa.array([label.source for label in labels], pa.string()).take(said),
         pa.array([label.active_from_ms for label in labels], pa.int64()).take(said),
         pa.array([label.known_at_ms for label in labels], pa.int64()).take(said),
-        pa.array(weight[judged.by + 1]),
+        pa.array(np.where(drawn, weight[judged.by + 1], 1.0)),
     ]
 
 
-def stands_for(label: NumberLabel) -> float:
-    """How many number-days one weighs of which `label` speaks, the inverse of its chance (Horvitz and Thompson 1952).
+def stands_for(label: NumberLabel, draws: int = 1) -> float:
+    """How many number-days that one weighs that was drawn, the inverse of its chance (Horvitz and Thompson 1952).
+
+    `draws`: how many were made from its day; together they stand for what is there once.
 
     An honest one that chance drew for an audit weighs 1: those that it was drawn from are honest in the table too, and
     would count twice.
     """
-    return 1.0 / label.probability if label.fraud or label.source == HOLD_OUT else 1.0
+    if label.source == HOLD_OUT:
+        return 1.0 / label.probability
+    return max(1.0, 1.0 / (label.probability * draws)) if label.fraud else 1.0
 
 
 def _or_null(values: npt.NDArray[Any], kind: Any, absent: int = NOWHERE) -> pa.Array:

@@ -3,8 +3,8 @@
     label files, ticket systems --publish_labels--> topic `labels` --read_label_topic--> NumberLabel --> known, files
 
 A message is a line of a label file, as JSON. One that says the same as another counts once, so that a file may be
-published again after a crash. A message without a value takes back everything that was said of its number before it:
-for a slip, or for somebody who must be forgotten.
+published again after a crash. A message without a value takes back everything that was said of its number before it,
+of an E.164 number without a trunk behind every trunk: for a slip, or for somebody who must be forgotten.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from detector.broker import Broker, TopicPartition
 from detector.errors import ConfigError
 from detector.learning.labelfile import NumberLabel, label_value, read_label
-from detector.records import number_text, parse_number
+from detector.records import number_text, parse_number, without_trunk
 
 
 @dataclass(slots=True)
@@ -75,8 +75,12 @@ def read_label_topic(broker: Broker, topic: str) -> LabelLog:
                 found.wrong.append(str(error))
             except ValueError as error:
                 found.wrong.append(f"{where}: key: {error}")
-    kept = (label for label, place in said if not any(map(place.is_before, withdrawn.get(label.number, ()))))
-    found.labels = list(dict.fromkeys(kept))
+    for label, place in said:
+        # A number that is taken back without a trunk is taken back behind every one, as the archive erases it.
+        names = {label.number, without_trunk(label.number)}
+        if not any(place.is_before(other) for name in names for other in withdrawn.get(name, ())):
+            found.labels.append(label)
+    found.labels = list(dict.fromkeys(found.labels))
     return found
 
 

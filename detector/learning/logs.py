@@ -32,16 +32,19 @@ class Log:
     stop: int
     """Offsets `[start, stop)`."""
     read: Callable[[], Iterator[Entry]]
+    gone_before_ms: int = 0
+    """Rows of events before this moment are gone, wherever they stood; 0 where none are."""
 
     def whole_from_ms(self) -> int:
-        """The event time from which on the windows of a number are whole; 0 where nothing is gone before `start`."""
+        """The event time from which on the windows of a number are whole; 0 where nothing is gone."""
+        whole_ms = self.gone_before_ms + WHOLE_AFTER_MS if self.gone_before_ms else 0
         if self.start == 0:
-            return 0
+            return whole_ms
         for entry in self.read():
             rows = unpack_message(entry.value, entry.headers)
             if not isinstance(rows, Rejected):
-                return int(rows["event_ms"].max()) + WHOLE_AFTER_MS
-        return 0
+                return max(int(rows["event_ms"].max()) + WHOLE_AFTER_MS, whole_ms)
+        return whole_ms
 
     def vectors(self, settings: Settings) -> Iterator[Taken]:
         """At every event of every number, from a state that knows nothing."""
@@ -69,7 +72,8 @@ def logs_in(archive: Archive, partitions: int, partition: int | None = None) -> 
     for q, reached in archive.progress_of(partitions).items():
         if partition is None or q == partition:
             start = reached.gaps[-1][1] if reached.gaps else reached.first
-            found.append(Log(q, start, reached.next, _archived(archive, q, start, reached.next)))
+            read = _archived(archive, q, start, reached.next)
+            found.append(Log(q, start, reached.next, read, reached.gone_before_ms))
     return found
 
 

@@ -200,7 +200,7 @@ def _times(column: pa.ChunkedArray, where: str) -> I64s:
     if column.null_count:
         raise ConfigError(f"{where}: wanted a time in each row (got {column.null_count} empty)")
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        column = pc.cast(pc.cast(column, pa.timestamp("ms")), pa.int64())
+        column = pc.cast(pc.cast(column, pa.timestamp("ms"), safe=False), pa.int64())  # finer than a millisecond: cut
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         ms: I64s = np.asarray(column.to_numpy()).astype(np.int64)
         if ms.min() >= EARLIEST_MS:

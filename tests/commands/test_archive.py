@@ -21,6 +21,7 @@ from detector.cli import main
 from detector.errors import ConfigError
 from detector.learning.archive import Archive
 from detector.learning.archiving import Archiver
+from detector.learning.logs import WHOLE_AFTER_MS, logs_in
 from detector.records import BEAT_ID, ROW, SCHEMA_ID, Kind, NumberKind, Rows, number_text, pack_digits, pack_sender
 from tests.service.harness import settings_tree
 
@@ -308,6 +309,25 @@ def test_what_cannot_be_this_logs_archive_is_refused(tmp_path: Path, broker: Mem
     broker.create([TopicSpec(EVENTS, 2)])
     with pytest.raises(ConfigError, match="made anew"):
         archived(tmp_path, broker)
+
+
+def test_what_retention_removed_is_remembered(tmp_path: Path, broker: MemoryBroker) -> None:
+    """Windows that reach back before it are not whole; an archiver that goes on does not write over it."""
+    archive = Archive(tmp_path)
+    with archive.writing():
+        archiver = Archiver(archive, broker, EVENTS)
+        for q in range(2):
+            archiver.step(q)
+        assert archive.keep(9) == 0
+        assert [archive.progress()[q].gone_before_ms for q in range(2)] == [0, 0]
+        assert archive.keep(1) == 1
+        publish(broker, 0, 20)
+        archiver.step(0)
+    progress = archive.progress()
+    assert [progress[q].gone_before_ms for q in range(2)] == [START_MS + DAY_MS] * 2
+    assert progress[0].next == broker.watermarks(TopicPartition(EVENTS, 0))[1]
+    begins_ms = {log.whole_from_ms() for log in logs_in(archive, 2)}
+    assert begins_ms == {START_MS + DAY_MS + WHOLE_AFTER_MS}
 
 
 @pytest.mark.kafka

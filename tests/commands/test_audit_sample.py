@@ -193,6 +193,88 @@ def test_audits_say_what_recall_is(run: Run, folder: Path, tmp_path: Path, capsy
     assert "nothing can be said of recall" in capsys.readouterr().out
 
 
+def days_of(sheet: list[dict[str, str]]) -> set[tuple[str, str]]:
+    return {(line["number"], line["day"]) for line in sheet}
+
+
+def test_each_week_draws_among_its_own_days(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the home's days, the last exclusive; each line says when its day began and which draw it is of."""
+    whole = run("--from-topic", "--count", 10_000)
+    (first, second) = sorted({line["day"] for line in whole})[:2]
+    parts = [
+        run("--from-topic", "--count", 10_000, "--to", second),
+        run("--from-topic", "--count", 10_000, "--from", second),
+    ]
+    assert {line["day"] for line in parts[0]} == {first}
+    assert days_of(parts[0]) | days_of(parts[1]) == days_of(whole)
+    assert not days_of(parts[0]) & days_of(parts[1])
+    assert all(line["drawn_ms"] == line["active_from_ms"] for line in whole)
+    names = [{line["draw"] for line in sheet} for sheet in (*parts, whole)]
+    assert [len(each) for each in names] == [1, 1, 1]
+    assert len(set.union(*names)) == 3
+    begins = {line["drawn_ms"] for line in whole if line["day"] == second}
+    assert {name.split("-")[1] for name in names[0]} == {name.split("-")[0] for name in names[1]} == begins
+    held = run("--hold-out", "--to", second)
+    assert {line["day"] for line in held} <= {first}
+    assert {(line["drawn_ms"], line["draw"]) for line in held} <= {("", "")}
+    config = ["--config", str(folder / "small.yaml")]
+    for flags, said in (
+        (["--from-topic", "--from", second, "--to", first], "--to: wanted a day behind that of --from"),
+        (["--estimate", "topic", "--from", first], "--estimate: wanted it without --from"),
+        ([], "wanted one of them (got none)"),
+    ):
+        assert main(["audit-sample", *config, *flags, "--out", "x.csv"]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_two_days_that_were_drawn_of_one_fraud_are_both_counted(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though the analyst writes the same interval in both lines; and a second draw of the same days adds nothing."""
+    config, known = ["--config", str(folder / "small.yaml")], ["--known-at", "2026-11-20"]
+    whole = run("--from-topic", "--count", 10_000)
+    numbers, second = [line["number"] for line in whole], max(line["day"] for line in whole)
+    fraud = next(number for number in numbers if numbers.count(number) == 2 and (number, second) in days_of(whole))
+    assert main(["labels", "withdraw", *sorted(set(numbers)), *config]) == 0  # what other tests have said of them
+    audited = 0
+    for flags, found in (([], 2), (["--to", second], 3)):
+        drawn = run("--from-topic", "--count", 10_000, *flags)
+        for line in drawn:
+            line["label"] = "fraud" if line["number"] == fraud else "honest"
+            if line["number"] == fraud:
+                line["active_from_ms"], line["active_until_ms"] = "1", ""
+        sheet, audited = tmp_path / "filled.csv", audited + len(drawn)
+        with sheet.open("w", newline="") as file:
+            writer = csv.DictWriter(file, drawn[0])
+            writer.writeheader()
+            writer.writerows(drawn)
+        assert main(["labels", "publish", str(sheet), *config, *known]) == 0
+        capsys.readouterr()
+        assert main(["audit-sample", *config, "--estimate", "topic"]) == 0
+        (said, *_) = capsys.readouterr().out.splitlines()
+        assert f"{audited:,} number-days audited, {found} of them fraud: 2 missed (" in said
+    assert main(["labels", "withdraw", *sorted(set(numbers)), *config]) == 0
+
+
+def test_what_was_caught_counts_on_days_on_which_somebody_tried(
+    run: Run, folder: Path, broker: MemoryBroker, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the traffic is given; else also while a decision was in force against a number that was silent."""
+    file = tmp_path / "labels.csv"
+    head = "number,label,active_from_ms,known_at_ms,source,probability\n"
+    lines = {f"{d.number},fraud,1,1900000000000,complaint,1\n" for d in decisions(broker, settings)}
+    begins = {line["active_from_ms"] for line in run("--from-topic", "--count", 10_000)}
+    honest = {f"+999700099999,honest,{ms},1900000000000,random_audit,0.5\n" for ms in begins}
+    file.write_text(head + "".join(sorted(lines | honest)))
+    caught = []
+    for flags in ([], ["--from-topic"]):
+        capsys.readouterr()
+        argv = ["audit-sample", "--config", str(folder / "small.yaml"), "--estimate", str(file), *flags]
+        assert main(argv) == 0
+        caught.append(int(capsys.readouterr().out.split(" caught")[0].rsplit(" ", 1)[1]))
+    assert 0 < caught[1] < caught[0]
+
+
 def test_the_hold_out_is_listed_with_its_share(run: Run, broker: MemoryBroker, settings: Settings) -> None:
     """Every number-day whose block was held back for nothing else."""
     sheet = run("--hold-out")

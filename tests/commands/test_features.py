@@ -11,22 +11,27 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
 
 from detector.broker import TopicPartition
+from detector.broker.entries import read_entries
 from detector.broker.memory import MemoryBroker
 from detector.broker.topics import topic_specs
 from detector.cli import main
 from detector.config import ROOT, load
 from detector.features.catalogue import NAMES
+from detector.learning.archive import Archive, Progress
 from detector.learning.labelfile import read_labels
 from detector.learning.vectors import PLACE, VectorTable, vectors_of
 from detector.metrics import Metrics
+from detector.records import ROW, parse_number
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
-from tests.service.harness import RECORDS, settings_tree, traffic
+from detector.verdict.decisions import Decision
+from tests.service.harness import RECORDS, everything, settings_tree, traffic
 from tests.service.test_roles import drain
 
 SMALL = ["--numbers", "150", "--days", "2", "--seed", "5"]
@@ -155,6 +160,7 @@ def test_csv_goes_through_the_sources_own_codec_and_mapping(tmp_path: Path, caps
             "--label-delay-days: wanted at",
         ),
         (["--labels", "l.csv", "--known-by", "2026-11-03"], "l.csv: wanted a readable file"),
+        (["--decisions", "history"], "--decisions: wanted --labels FILE with it (got none)"),
         (["--floor", "-1"], "--floor: wanted at least 0 (got -1)"),
         (["--from", "0"], "--from: wanted --from-topic with it (got --input)"),
         (["--partition", "0"], "--partition: wanted --from-topic with it (got --input)"),
@@ -286,6 +292,78 @@ def test_an_archive_gives_the_table_of_the_topic(lived: Lived, tmp_path: Path) -
         lived.broker.truncate(TopicPartition("events.by-number", q), offset)
     assert lived.features(out, "--archive", root, "--partition", 2, "--from", start) == second
     assert main(["features", "--config", config, "--archive", root, "--out", "v", "--from", "2026-11-03"]) == 2
+
+
+def test_windows_fill_anew_behind_a_gap_of_an_archive(lived: Lived, tmp_path: Path) -> None:
+    """
+    rows     |=========|  gap  |==================|
+    vectors  |- warm -|=       |- warm -|=========|
+    """
+    q, out, root = 2, tmp_path / "v.parquet", tmp_path / "archive"
+    at = TopicPartition("events.by-number", q)
+    entries = list(read_entries(lived.broker, at, *lived.broker.watermarks(at)))
+    cut = lived.starts[q]
+    behind = [entry for entry in entries if entry.offset >= cut][3].offset
+    archive = Archive(root)
+    with archive.writing():
+        progress = Progress(identity=lived.broker.identity(at.topic), first=0, next=0)
+        archive.move(q, progress)
+        progress = archive.add(q, progress, cut, [entry for entry in entries if entry.offset < cut])
+        progress = msgspec.structs.replace(progress, next=behind, gaps=((cut, behind),))
+        archive.move(q, progress)
+        archive.add(q, progress, entries[-1].offset + 1, [entry for entry in entries if entry.offset >= behind])
+    (first_ms,) = {int(np.frombuffer(e.value or b"", ROW)["event_ms"][0]) for e in entries if e.offset == behind}
+    warm_days = 0.05
+    for flags in (["--from", behind], []):
+        every = lived.features(out, "--archive", root, "--partition", q, *flags)
+        warm = lived.features(out, "--archive", root, "--partition", q, *flags, "--warm-days", warm_days)
+        late = {place: vector for place, vector in every.items() if place[1] >= lived.half}
+        assert 0 < len(warm) < len(every)
+        wanted = {place: vector for place, vector in late.items() if vector[0] >= first_ms + warm_days * DAY_MS}
+        assert 0 < len(wanted) < len(late)
+        assert {place: vector for place, vector in warm.items() if place[1] >= lived.half} == wanted
+
+
+def test_whom_we_blocked_is_not_honest_because_nobody_complains(
+    lived: Lived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a label it is not known from the block on; what people say of it counts. By topic and by file.
+
+    Whom we only flagged is as ever.
+    """
+    labels, out = tmp_path / "labels.csv", tmp_path / "v.parquet"
+    labels.write_text("number,label,active_from_ms,known_at_ms,source\n")
+    decisions = [Decision.from_json(value or b"") for *_, value in everything(lived.broker, "decisions.history")]
+    first_ms: dict[int, int] = {}
+    for decision in decisions:
+        if decision.action == "block":
+            number = parse_number(decision.number)
+            first_ms[number] = min(decision.issued_at, first_ms.get(number, decision.issued_at))
+    assert 3 < len(first_ms) < len({decision.number for decision in decisions})
+
+    def found(*flags: object) -> list[tuple[str, int, int | None]]:
+        lived.features(out, "--from-topic", "--labels", labels, "--known-by", "2027-01-01", *flags)
+        with VectorTable(out) as table:
+            names = ["number", "event_ms", "label"]
+            return [tuple(row.values()) for batch in table.batches(names) for row in batch.to_pylist()]
+
+    before = found()
+    assert "no --decisions: " in capsys.readouterr().err
+    assert {label for _, _, label in before} == {0}
+    hidden = found("--decisions", "history")
+    assert hidden == [
+        (number, ms, None if ms >= first_ms.get(parse_number(number), ms + 1) else 0) for number, ms, _ in before
+    ]
+    assert sum(label is None for _, _, label in hidden) > 10
+    assert "no --decisions" not in capsys.readouterr().err
+    monkeypatch.setattr("detector.commands.decisions.open_kafka", lambda settings: nullcontext(lived.broker))
+    tail = ["decisions", "tail", "--config", str(tmp_path / "small.yaml"), "--from-beginning", "--no-follow", "--json"]
+    assert main(tail) == 0
+    (tmp_path / "d.jsonl").write_text(capsys.readouterr().out)
+    assert found("--decisions", tmp_path / "d.jsonl") == hidden
+    spoken = next(number for number, _, label in hidden if label is None)
+    labels.write_text(f"{labels.read_text()}{spoken},fraud,0,1797000000000,analyst\n")
+    assert {label for number, _, label in found("--decisions", "history") if number == spoken} == {1}
 
 
 def test_what_only_files_have_is_refused_with_a_topic(

@@ -1,6 +1,7 @@
 """`detector parity`: what serving scored is what the rows give, from topic, archive and table; else it is named."""
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
@@ -17,7 +18,10 @@ from detector.broker.topics import topic_specs
 from detector.cli import main
 from detector.config import Settings, load
 from detector.features.catalogue import NAMES
+from detector.learning.encode import encode
+from detector.learning.parity import of_originators
 from detector.learning.servedtable import archive_of_served, read_served, served_on
+from detector.learning.simulate import Scenario, simulate
 from detector.metrics import Metrics
 from detector.records import number_text
 from detector.service.detect import DetectRole
@@ -27,6 +31,7 @@ from tests.service.harness import RECORDS, settings_tree, traffic
 from tests.service.test_roles import drain
 
 EVERY = 7
+DAY_MS = 86_400_000
 
 
 class Lived(NamedTuple):
@@ -49,9 +54,8 @@ class Lived(NamedTuple):
         producer.commit({}, None)
 
 
-@pytest.fixture
-def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lived:
-    """The second life begins from snapshots."""
+def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: Sequence[bytes]) -> Lived:
+    """Half of the records in each life; the second begins from snapshots."""
     tree = settings_tree(tmp_path)
     tree["detect"] = dict(tree["detect"]) | {"vectors_every": EVERY}  # type: ignore[call-overload]
     config = tmp_path / "small.yaml"
@@ -60,9 +64,9 @@ def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lived:
     clock = count(1_790_000_000_000, 1_000)
     broker = MemoryBroker(clock=lambda: next(clock))
     broker.create(topic_specs(settings))
-    records = traffic(6_000)
     (tmp_path / "r.jsonl").write_bytes(b"".join(record + b"\n" for record in records))
-    for half in (records[:3_000], records[3_000:]):
+    middle = len(records) // 2
+    for half in (records[:middle], records[middle:]):
         broker.publish(RECORDS, [(None, record) for record in half], 0)
         roles = IngestRole(settings, broker, Metrics(), "0"), DetectRole(settings, broker, Metrics(), "0")
         drain(*roles)
@@ -71,6 +75,12 @@ def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lived:
     for module in ("parity", "archive", "features"):
         monkeypatch.setattr(f"detector.commands.{module}.open_kafka", lambda settings: nullcontext(broker))
     return Lived(str(config), settings, broker, tmp_path)
+
+
+@pytest.fixture
+def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lived:
+    """Hours of traffic."""
+    return live(tmp_path, monkeypatch, traffic(6_000))
 
 
 def test_serving_and_training_agree(lived: Lived, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,3 +215,23 @@ def test_windows_that_reach_back_before_the_log_are_not_compared(
     said = capsys.readouterr()
     assert f"{len(lived.served()):,} vectors are left out" in said.err
     assert said.out.splitlines()[-1] == "nothing to compare"
+
+
+def test_days_that_the_archive_no_longer_keeps_are_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    log      |0 ................ 10 ............... 20|
+    archive                      |==================|   --keep-days 10; offsets begin at 0 as before
+    whole                        |-- 7 + 1 d --|====|
+    """
+    records = encode(simulate(Scenario(numbers=60, days=21, seed=3)).records)
+    lived = live(tmp_path, monkeypatch, records)
+    served, archive = of_originators(lived.served()), str(tmp_path / "archive")
+    oldest_ms = (int(served["event_ms"].max()) // DAY_MS - 10) * DAY_MS
+    whole = np.count_nonzero(served["event_ms"] >= oldest_ms + 8 * DAY_MS)
+    assert 100 < whole < len(served) - 100
+    assert main(["archive", "--config", lived.config, "--dir", archive, "--once", "--keep-days", "10"]) == 0
+    assert "days removed" in capsys.readouterr().out
+    assert main(["parity", "--config", lived.config, "--archive", archive]) == 0
+    assert f"{whole:,} vectors kept by serving, {whole:,} compared, 0 not computed" in capsys.readouterr().out

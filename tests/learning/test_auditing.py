@@ -1,13 +1,19 @@
 """Auditing: the draw leaves out what was decided against, says its chances, and stands for all that is there."""
 
+from dataclasses import replace as replace_label
+
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from detector.learning.auditing import NEAR_SHARE, decided_against, draw, estimate, held_out
+from detector.learning.auditing import NEAR_SHARE, decided_against, draw, draw_named, estimate, held_out
+from detector.learning.known import Known
 from detector.learning.labelfile import NumberLabel
+from detector.learning.labelling import label_columns_of
 from detector.learning.numberdays import DAY_MS, NumberDays
+from detector.learning.vectors import LABEL
 from detector.records import number_text
 from detector.verdict.decisions import Decision
 from tests.strategies import NUMBERS
@@ -131,6 +137,107 @@ def test_recall_is_what_was_caught_of_that_and_what_the_audit_stands_for() -> No
     np.testing.assert_allclose(found.missed.high, 32 * 0.5265 + 800 * (1 - 0.025 ** (1 / 8)), rtol=1e-3)
     assert found.recall.value == 2 / 6
     assert found.recall.low == 2 / (2 + found.missed.high)
+
+
+def drawn_labels(
+    population: NumberDays, seed: int, is_fraud: dict[tuple[int, int], bool], count: int = 300
+) -> list[NumberLabel]:
+    """What analysts say of a draw, who know the truth."""
+    drawn = draw(population, {}, count, 0.5, seed)
+    name = draw_named(population, drawn, 0)
+    return [
+        replace_label(
+            label(one.number, one.day, is_fraud[one.number, one.day], probability=one.probability),
+            drawn_ms=one.day * DAY_MS,
+            draw=name,
+        )
+        for one in drawn
+    ]
+
+
+def of_days(whole: NumberDays, first: int, stop: int) -> NumberDays:
+    """Those of some days."""
+    mine = (whole[1] >= first) & (whole[1] < stop)
+    return whole[0][mine], whole[1][mine], whole[2][mine]
+
+
+def test_what_several_draws_find_of_one_day_is_not_added_up() -> None:
+    """
+    first draw    20_000  20_001
+    second                20_001  20_002      the day of both counts once
+    Twice the same population is as much as once, and two weeks are the sum of both.
+    """
+    whole = population(6_000)
+    rng = np.random.default_rng(9)
+    fraud = rng.random(6_000) < 0.3 / (1 + np.exp(-2 * whole[2]))
+    truth = dict(zip(zip(whole[0].tolist(), whole[1].tolist(), strict=True), fraud.tolist(), strict=True))
+    first, second = of_days(whole, 20_000, 20_002), of_days(whole, 20_001, 20_003)
+    found: dict[str, list[float]] = {"one": [], "twice": [], "overlapping": [], "apart": [], "by week": []}
+    within = dict.fromkeys(found, 0)
+    for seed in range(0, 60, 2):
+        draws = {
+            "one": drawn_labels(whole, seed, truth),
+            "twice": drawn_labels(whole, seed, truth) + drawn_labels(whole, seed + 1, truth),
+            "overlapping": drawn_labels(first, seed, truth) + drawn_labels(second, seed + 1, truth),
+            "apart": [
+                each
+                for day in range(20_000, 20_003)
+                for each in drawn_labels(of_days(whole, day, day + 1), seed, truth, 100)
+            ],
+            "by week": drawn_labels(of_days(whole, 20_000, 20_001), seed, truth) + drawn_labels(whole, seed + 1, truth),
+        }
+        for name, labels in draws.items():
+            said = estimate(labels, {}, 0)
+            assert said.missed.value is not None
+            assert said.missed.low is not None
+            assert said.missed.high is not None
+            within[name] += said.missed.low < fraud.sum() < said.missed.high
+            found[name].append(said.missed.value)
+    for name, values in found.items():
+        assert abs(np.mean(values) - fraud.sum()) < 4 * np.std(values) / 30**0.5 < 0.2 * fraud.sum(), name
+        assert within[name] >= 28, name
+
+
+def test_in_training_too_several_draws_stand_for_a_day_once() -> None:
+    """The audited fraud of two draws weighs what there is of it, and not twice that."""
+    whole = population(6_000)
+    rng = np.random.default_rng(9)
+    fraud = rng.random(6_000) < 0.1 / (1 + np.exp(-2 * whole[2]))
+    truth = dict(zip(zip(whole[0].tolist(), whole[1].tolist(), strict=True), fraud.tolist(), strict=True))
+    weights = []
+    for seed in range(0, 60, 2):
+        labels = drawn_labels(whole, seed, truth) + drawn_labels(whole, seed + 1, truth)
+        known = Known([each for each in labels if each.fraud], 40_000 * DAY_MS, 0)
+        judged = known.of(whole[0], whole[1] * DAY_MS)
+        table = pa.Table.from_arrays(label_columns_of(known, judged, whole[1] * DAY_MS), names=list(LABEL))
+        weights.append(sum(row["weight"] for row in table.to_pylist() if row["label"] == 1))
+    assert 0.85 < np.mean(weights) / fraud.sum() < 1.05  # a day that both drew weighs once only
+
+
+def test_a_draw_is_called_by_its_days_and_what_it_drew() -> None:
+    """The same again has the same name, another has another; an empty one has none."""
+    whole = population()
+    name = draw_named(whole, draw(whole, {}, 40, 0.5, 1), 120)
+    midnight = 20_000 * DAY_MS - 120 * 60_000
+    assert name.startswith(f"{midnight}-{midnight + 3 * DAY_MS}-")
+    assert draw_named(whole, draw(whole, {}, 40, 0.5, 1), 120) == name
+    assert draw_named(whole, draw(whole, {}, 40, 0.5, 2), 120) != name
+    assert draw_named(of_days(whole, 0, 1), [], 120) == ""
+
+
+def test_what_a_block_meets_nobody_on_is_not_caught() -> None:
+    """
+    fraud, as its label has it   |==========|
+    tried                        |==|           what was missed counts such days only
+    block, however long          |================|
+    """
+    audits = [label(NUMBERS[0] + 7, 20_000 + i, fraud=False) for i in range(5)]
+    blocked = NumberLabel(NUMBERS[1], True, 20_000 * DAY_MS, 20_005 * DAY_MS, 20_009 * DAY_MS, "complaint")
+    tried: NumberDays = (np.array([NUMBERS[1]], np.uint64), np.array([20_000]), np.zeros(1))
+    for ttl_days, silent in ((1, 1), (3, 3), (30, 5)):
+        against = {NUMBERS[1]: [(20_000, 19_999 + ttl_days)]}
+        assert estimate([*audits, blocked], against, 0, tried).caught == 1
+        assert estimate([*audits, blocked], against, 0).caught == silent
 
 
 def test_what_our_own_decisions_say_is_no_fraud_that_was_caught() -> None:

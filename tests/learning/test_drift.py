@@ -1,7 +1,9 @@
 """Drift of a file: what the service counts live, counted from a table; and the command that tells it."""
 
 import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,7 +16,7 @@ from detector.config import ROOT, Settings
 from detector.features.catalogue import INDEX, NAMES
 from detector.ingest.rows import Raw, open_source, pack_message, scatter
 from detector.ingest.zones import ZoneTable
-from detector.learning.drift import measure, report
+from detector.learning.drift import measure, reference_of, report
 from detector.learning.vectors import KEY, Heading
 from detector.pipeline import Detector, Entry
 from detector.records import SCHEMA_ID, mix64
@@ -30,12 +32,12 @@ from tests.verdict import models
 SHIPPED = Path(ROOT, "models", "default")
 
 
-def write_table(path: Path, vectors: np.ndarray, feature_hash: str = "", **more: list[object]) -> Path:
+def write_table(path: Path, vectors: np.ndarray, feature_hash: str = "", minutes: int = 0, **more: Any) -> Path:
     """A parquet of vectors as `detector features` writes its columns, with its heading where the hash is given."""
     columns = {"number": ["+1"] * len(vectors), **dict(zip(NAMES, vectors.T, strict=True)), **more}
     table = pa.table(columns)
     if feature_hash:
-        heading = Heading(feature_hash=feature_hash, home_utc_offset_minutes=0, moments="every:1")
+        heading = Heading(feature_hash=feature_hash, home_utc_offset_minutes=minutes, moments="every:1")
         table = table.replace_schema_metadata({KEY: msgspec.json.encode(heading)})
     pq.write_table(table, path)
     return path
@@ -104,6 +106,38 @@ def test_frauds_are_left_out_and_weights_count(tmp_path: Path) -> None:
     weights = np.concatenate([np.where(np.arange(3_000) < 500, 0.5, 1.0)[~fraud], np.full(500, 0.5)])
     wanted = report(model.drift.counts(honest, model.margins(honest), weights), model.names, model.drift, len(honest))
     assert measure([table], model, model.drift) == wanted
+
+
+def test_a_table_without_weights_is_counted_by_number_days(tmp_path: Path) -> None:
+    """Labels are joined weeks later, drift is looked at every week: one honest table with them and without, one index.
+
+    Ten loud numbers have half of the vectors. Across the batches of a file, and by the home's day.
+    """
+    vectors, fraud = models.samples(40_000)
+    vectors, day_ms = vectors[~fraud], 86_400_000
+    count, midnight = len(vectors), 20_000 * day_ms - 120 * 60_000
+    loud = np.arange(count) % 2 == 0
+    vectors[loud, models.FAN_OUT] += 50
+    numbers = [f"+{i % 20 if loud[i] else i}" for i in range(count)]
+    event_ms = [midnight - 1 + i % 2 * day_ms // 2 + i % 3 for i in range(count)]
+    keys = list(zip(numbers, [(ms - midnight) // day_ms for ms in event_ms], strict=True))
+    many = Counter(keys)
+    model = Model.load(SHIPPED)
+    common: dict[str, Any] = {"number": numbers, "event_ms": event_ms}
+    unlabelled = write_table(tmp_path / "a.parquet", vectors, model.manifest.feature_hash, 120, **common)
+    weights = [1 / many[key] for key in keys]
+    labelled = write_table(
+        *(tmp_path / "b.parquet", vectors, model.manifest.feature_hash, 120),
+        **common,
+        label=[0] * count,
+        weight=weights,
+    )
+    wanted = measure([labelled], model, model.drift)
+    assert measure([unlabelled], model, model.drift) == wanted
+    assert measure([write_table(tmp_path / "c.parquet", vectors)], model, model.drift) != wanted
+    one, other = (reference_of([table], model) for table in (unlabelled, labelled))
+    np.testing.assert_array_equal(one.edges, other.edges)
+    np.testing.assert_array_equal(one.shares, other.shares)
 
 
 def test_the_command_tells_what_moved_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

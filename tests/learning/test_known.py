@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.learning.decided import Hidden
 from detector.learning.known import NOBODY, Known
 from detector.learning.labelfile import DETECTOR, HOLD_OUT, RANDOM_AUDIT, NumberLabel
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, MEMORY_MS, NEITHER
@@ -17,9 +18,11 @@ DELAY = 14 * DAY_MS
 FRAUD = NumberLabel(BAD, True, 10 * DAY_MS, 20 * DAY_MS, 22 * DAY_MS, "complaint", "simbox")
 
 
-def at(labels: list[NumberLabel], *days: float, number: int = BAD, by_ms: int = BY) -> list[int]:
+def at(
+    labels: list[NumberLabel], *days: float, number: int = BAD, by_ms: int = BY, hidden: Hidden | None = None
+) -> list[int]:
     """What the number was on each day."""
-    known = Known(labels, by_ms, DELAY)
+    known = Known(labels, by_ms, DELAY, hidden)
     moments = np.array([int(day * DAY_MS) for day in days], np.int64)
     found: list[int] = known.of(np.full(len(days), number, np.uint64), moments).label.tolist()
     return found
@@ -82,6 +85,27 @@ def test_an_honest_label_needs_no_delay_but_not_while_fraud_is_remembered() -> N
     assert at([audit], 14, 90, 96) == [HONEST_ROW, HONEST_ROW, NEITHER]
 
 
+def test_the_silence_about_whom_we_blocked_says_nothing() -> None:
+    """
+    silence  honest ....|block| 7 d |.... honest       nobody complains of somebody who is blocked
+                        3     5    12
+    """
+    hidden = {BAD: [(3 * DAY_MS, 12 * DAY_MS), (40 * DAY_MS, 50 * DAY_MS)]}
+    moments = [2.9, 3, 4, 11.9, 12, 39, 40, 49.9, 50]
+    spoken = [HONEST_ROW, NEITHER, NEITHER, NEITHER, HONEST_ROW, HONEST_ROW, NEITHER, NEITHER, HONEST_ROW]
+    assert at([], *moments, hidden=hidden) == spoken
+    assert at([], *moments, hidden=hidden, number=GOOD) == [HONEST_ROW] * 9
+
+
+def test_what_people_say_of_whom_we_blocked_counts() -> None:
+    """Whoever says it: a victim, an analyst who looked, an audit, the hold-out; silence beside it counts no more."""
+    hidden = {BAD: [(0, 60 * DAY_MS)]}
+    assert at([FRAUD], 15, hidden=hidden) == [FRAUD_ROW]
+    for source in ("analyst", RANDOM_AUDIT, HOLD_OUT):
+        looked = replace(FRAUD, fraud=False, type=None, source=source)
+        assert at([looked], 9, 15, 25, 61, hidden=hidden) == [NEITHER, HONEST_ROW, NEITHER, HONEST_ROW]
+
+
 def test_it_is_said_which_label_decides() -> None:
     """Of equals the one that was known first; nobody's where silence decides."""
     second = replace(FRAUD, known_at_ms=30 * DAY_MS, source="analyst")
@@ -136,7 +160,15 @@ LABELS = st.lists(
 )
 
 
-def naive(labels: list[NumberLabel], number: int, ms: int, by_ms: int, delay_ms: int) -> int:
+HIDDEN = st.dictionaries(
+    st.sampled_from(NUMBERS[:3]),
+    st.lists(st.integers(0, 60), min_size=2, max_size=6, unique=True).map(
+        lambda days: [(a * DAY_MS, b * DAY_MS) for a, b in zip(sorted(days)[::2], sorted(days)[1::2], strict=False)]
+    ),
+)
+
+
+def naive(labels: list[NumberLabel], number: int, ms: int, by_ms: int, delay_ms: int, hidden: Hidden) -> int:
     """The rules, one after the other, over all labels."""
     mine = [label for label in labels if label.known_at_ms <= by_ms and label.number == number]
     if any(label.source == DETECTOR for label in mine) or ms >= by_ms:
@@ -150,6 +182,8 @@ def naive(labels: list[NumberLabel], number: int, ms: int, by_ms: int, delay_ms:
         return HONEST_ROW
     if any(label.fraud for label in mine):
         return NEITHER
+    if any(from_ms <= ms < until_ms for from_ms, until_ms in hidden.get(number, [])):
+        return NEITHER
     return HONEST_ROW if ms + delay_ms <= by_ms else NEITHER
 
 
@@ -158,21 +192,22 @@ def naive(labels: list[NumberLabel], number: int, ms: int, by_ms: int, delay_ms:
     st.lists(st.tuples(st.sampled_from(NUMBERS[:3]), st.integers(0, 80)), min_size=1, max_size=20),
     DAYS,
     st.integers(0, 10),
+    HIDDEN,
     st.data(),
 )
 def test_every_moment_is_what_the_rules_say_and_the_order_of_labels_does_not_matter(
-    labels: list[NumberLabel], moments: list[tuple[int, int]], by: int, delay: int, data: st.DataObject
+    labels: list[NumberLabel], moments: list[tuple[int, int]], by: int, delay: int, hidden: Hidden, data: st.DataObject
 ) -> None:
     """All rows at once, by index, equal one row at a time over all labels."""
     numbers = np.array([number for number, _ in moments], np.uint64)
     event_ms = np.array([half_days * DAY_MS // 2 for _, half_days in moments], np.int64)
-    judged = Known(labels, by * DAY_MS, delay * DAY_MS).of(numbers, event_ms)
+    judged = Known(labels, by * DAY_MS, delay * DAY_MS, hidden).of(numbers, event_ms)
     wanted = [
-        naive(labels, *each, by * DAY_MS, delay * DAY_MS)
+        naive(labels, *each, by * DAY_MS, delay * DAY_MS, hidden)
         for each in zip(numbers.tolist(), event_ms.tolist(), strict=True)
     ]
     assert judged.label.tolist() == wanted
     shuffled = data.draw(st.permutations(labels))
-    again = Known(shuffled, by * DAY_MS, delay * DAY_MS)
+    again = Known(shuffled, by * DAY_MS, delay * DAY_MS, hidden)
     assert again.labels == Known(labels, by * DAY_MS, delay * DAY_MS).labels
     assert again.of(numbers, event_ms).by.tolist() == judged.by.tolist()

@@ -1,5 +1,6 @@
 """Label files: three formats, one meaning, and errors that say where."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,8 +20,9 @@ SPANS = st.tuples(st.integers(0, MOST_MS), st.none() | st.integers(1, MOST_MS))
 WORDS = st.text(
     st.characters(min_codepoint=33, max_codepoint=0x2FF, categories=("L", "N", "P")), min_size=1, max_size=8
 )
+DRAWS = st.none() | st.from_regex(r"\A[0-9]{1,13}-[0-9]{1,13}-[0-9a-f]{1,8}\Z")
 LABELS = st.builds(
-    lambda number, fraud, span, known, source, kind, confidence, probability, campaign: NumberLabel(
+    lambda number, fraud, span, known, source, kind, confidence, probability, campaign, drawn, draw: NumberLabel(
         number=number,
         fraud=fraud,
         active_from_ms=span[0],
@@ -31,6 +33,8 @@ LABELS = st.builds(
         confidence=confidence,
         probability=probability,
         campaign=campaign,
+        drawn_ms=span[0] if drawn else None,
+        draw=draw if drawn else None,
     ),
     st.sampled_from(NUMBERS),
     st.booleans(),
@@ -41,6 +45,8 @@ LABELS = st.builds(
     st.floats(0, 1),
     st.floats(2.0**-20, 1),
     st.none() | WORDS,
+    st.booleans(),
+    DRAWS,
 )
 
 
@@ -120,6 +126,40 @@ def test_a_share_outside_its_bounds_is_refused(tmp_path: Path) -> None:
         read_labels([csv_file(tmp_path, f"{LINE},0", head=f"{HEAD},probability")])
     with pytest.raises(ConfigError, match="confidence: Expected `float` <= 1"):
         read_labels([csv_file(tmp_path, f"{LINE},1.5", head=f"{HEAD},confidence")])
+
+
+def test_only_files_of_audits_say_what_was_drawn(tmp_path: Path) -> None:
+    """Other files are as they were."""
+    label = NumberLabel(NUMBERS[0], True, 100, 200, 150, "analyst")
+    path = tmp_path / "labels.csv"
+    write_labels(path, [label])
+    assert path.read_text().splitlines()[0].endswith(",campaign")
+    write_labels(path, [label, replace(label, source="random_audit", drawn_ms=100, draw="0-300-ab12")])
+    assert path.read_text().splitlines()[0].endswith(",campaign,drawn_ms,draw")
+
+
+def test_a_day_that_was_drawn_is_one_of_which_the_label_speaks(tmp_path: Path) -> None:
+    """What lies elsewhere cannot be what the analyst was asked; a draw without its day says nothing."""
+    day_ms = 86_400_000
+    head = f"{HEAD},drawn_ms,draw"
+
+    def line(drawn_ms: object, draw: str = "0-99-ab", until: object = "") -> str:
+        return f"+999700000001,fraud,{2 * day_ms},{until},150,random_audit,{drawn_ms},{draw}"
+
+    (label,) = read_labels([csv_file(tmp_path, line(2 * day_ms), head=head)])
+    assert (label.drawn_ms, label.draw) == (2 * day_ms, "0-99-ab")
+    assert [label.drawn_at(ms) for ms in (2 * day_ms - 1, 2 * day_ms, 3 * day_ms - 1, 3 * day_ms)] == [
+        *(False, True, True, False)
+    ]
+    for wrong, said in (
+        (line(day_ms), "drawn_ms: wanted a day of which the label speaks"),
+        (line(4 * day_ms, until=4 * day_ms), "drawn_ms: wanted a day of which the label speaks"),
+        (line(""), "drawn_ms: wanted the day that was drawn, for there is a draw (got none)"),
+        (line(2 * day_ms, "week 7"), "draw: Expected `str` matching regex"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            read_labels([csv_file(tmp_path, wrong, head=head)])
+        assert said in str(error.value)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

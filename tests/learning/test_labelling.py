@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -124,6 +126,40 @@ def test_a_label_stands_for_those_that_are_not_in_the_table_as_what_they_are() -
     ):
         label = NumberLabel(NUMBERS[0], fraud, 0, DAY_MS, DAY_MS, source, probability=0.25)
         assert stands_for(label) == wanted
+
+
+def test_of_a_fraud_that_an_analyst_knows_more_of_only_the_day_that_was_drawn_stands_for_others(tmp_path: Path) -> None:
+    """
+    fraud, as the analyst has it  |==== 4 days ====|    0.002: 500 of its days, not 2,000
+    drawn                              |==|
+    Where two of its days were drawn each stands for others; a day of which a victim told for none.
+    """
+    first = NumberLabel(
+        NUMBERS[0], True, DAY_MS, 5 * DAY_MS, 9 * DAY_MS, RANDOM_AUDIT, probability=0.002, drawn_ms=2 * DAY_MS
+    )
+    second = replace(first, drawn_ms=4 * DAY_MS)
+    told = replace(first, source="complaint", probability=1.0, drawn_ms=None, active_until_ms=3 * DAY_MS)
+    moments = [(NUMBERS[0], 24 * day + 3) for day in range(1, 5)]
+    for labels, wanted in (
+        ([first], [1.0, 500.0, 1.0, 1.0]),
+        ([first, second], [1.0, 500.0, 1.0, 500.0]),
+        ([first, second, told], [1.0, 1.0, 1.0, 500.0]),
+        ([replace(first, drawn_ms=None)], [500.0] * 4),
+    ):
+        path = tmp_path / "v.parquet"
+        heading = Heading(**{**msgspec.structs.asdict(HEADING), "home_utc_offset_minutes": 0})
+        write_vectors(path, heading, [taken(moments)], SOURCES, Known(labels, 50 * DAY_MS, 14 * DAY_MS))
+        with VectorTable(path) as table:
+            rows = table.group(0, ["label", "weight"]).to_pylist()
+        assert [row["label"] for row in rows] == [1] * 4
+        np.testing.assert_allclose([row["weight"] for row in rows], wanted)
+
+
+def test_a_fraud_that_several_draws_could_have_found_stands_for_its_part() -> None:
+    """Never for less than itself; the hold-out is no draw of days."""
+    audit = NumberLabel(NUMBERS[0], True, 0, DAY_MS, DAY_MS, RANDOM_AUDIT, probability=0.25)
+    assert [stands_for(audit, draws) for draws in (1, 2, 8)] == [4.0, 2.0, 1.0]
+    assert stands_for(replace(audit, source=HOLD_OUT), 2) == 4.0
 
 
 def test_honest_ones_that_an_audit_drew_move_no_threshold() -> None:

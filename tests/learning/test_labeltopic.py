@@ -14,7 +14,7 @@ from detector.broker.memory import MemoryBroker
 from detector.errors import ConfigError
 from detector.learning.labelfile import NumberLabel
 from detector.learning.labeltopic import publish_labels, read_label_topic, withdraw_labels
-from detector.records import number_text, pack_sender
+from detector.records import NumberKind, number_text, pack_digits, pack_sender
 from tests.strategies import NUMBERS
 
 TOPIC = "test.labels"
@@ -53,6 +53,15 @@ def test_labels_come_back_as_they_were_published_each_once(broker: Broker) -> No
     assert read(broker) == {*LABELS, *more}
 
 
+def test_two_days_that_were_drawn_of_one_fraud_are_two_labels(broker: Broker) -> None:
+    """Though the analyst says the same of both: each stands for others."""
+    said = NumberLabel(NUMBERS[0], True, 10, None, 25, "random_audit", probability=0.25, drawn_ms=10, draw="0-99-ab")
+    days = [said, replace(said, drawn_ms=20)]
+    publish_labels(broker, TOPIC, days)
+    publish_labels(broker, TOPIC, days)
+    assert read(broker) == set(days)
+
+
 def test_messages_are_keyed_by_number(broker: Broker) -> None:
     """All of a number's in one partition, in their order."""
     publish_labels(broker, TOPIC, [replace(label, known_at_ms=100 + i) for i in range(4) for label in LABELS])
@@ -88,6 +97,24 @@ LINE = {
     "known_at_ms": 2,
     "source": "analyst",
 }
+
+
+def test_a_number_is_taken_back_behind_every_trunk(broker: Broker) -> None:
+    """As the archive erases it; with a trunk it is that one alone, and no other number."""
+    plain, seven, eight, other = (
+        replace(TRUNK, number=pack_digits(NumberKind.E164, digits, trunk))
+        for digits, trunk in (("999700000001", 0), ("999700000001", 7), ("999700000001", 8), ("999700000002", 7))
+    )
+    said = {plain, seven, eight, other, SENDER}
+    publish_labels(broker, TOPIC, said)
+    withdraw_labels(broker, TOPIC, [seven.number])
+    assert read(broker) == said - {seven}
+    withdraw_labels(broker, TOPIC, [plain.number])
+    assert read(broker) == {other, SENDER}
+    publish_labels(broker, TOPIC, [replace(eight, known_at_ms=1_000)])
+    assert read(broker) == {other, SENDER, replace(eight, known_at_ms=1_000)}
+    withdraw_labels(broker, TOPIC, [pack_sender("ACME", 0)])
+    assert SENDER in read(broker)
 
 
 def test_what_is_no_label_is_told_and_stops_nothing(broker: Broker) -> None:

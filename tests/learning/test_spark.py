@@ -22,6 +22,7 @@ from detector.learning.reports import reported
 from detector.learning.simulate import Scenario, simulate
 from detector.learning.tablefiles import read_table
 from detector.learning.vectors import LABEL, PLACE, Heading, VectorTable, vectors_of
+from detector.records import parse_number
 from tests.learning import labelled
 from tests.learning.settings import learning_settings
 
@@ -60,6 +61,12 @@ def world() -> tuple[list[bytes], list[NumberLabel]]:
     return encode(made.records), reported(made.labels, 5)
 
 
+def callers(records: list[bytes]) -> list[int]:
+    """Whoever began something, each once."""
+    texts = {json.loads(record).get("from") for record in records}
+    return sorted(parse_number(text) for text in texts if isinstance(text, str) and text.startswith("+"))
+
+
 @pytest.mark.parametrize("kind", ["every:4", "day:2", "hour", "label"])
 def test_a_cluster_gives_the_bytes_of_one_process(
     session: Any, world: tuple[list[bytes], list[NumberLabel]], tmp_path: Path, kind: str
@@ -71,7 +78,10 @@ def test_a_cluster_gives_the_bytes_of_one_process(
     records = [*records[:50], b"{", *records[50:]]
     settings = learning_settings()
     source = settings.sources[0]
-    known = Known(labels, max(label.active_from_ms for label in labels) + 3 * DAY_MS, 2 * DAY_MS)
+    known_by_ms = max(label.active_from_ms for label in labels) + 3 * DAY_MS
+    begins_ms = min(label.active_from_ms for label in labels)
+    blocked = {number: [(begins_ms, begins_ms + DAY_MS // 2)] for number in callers(world[0])[::3]}
+    known = Known(labels, known_by_ms, 2 * DAY_MS, blocked)
     heading = Heading(feature_hash=feature_hash(), home_utc_offset_minutes=0, moments=kind)
     (tmp_path / "r.jsonl").write_bytes(b"".join(record + b"\n" for record in records))
 

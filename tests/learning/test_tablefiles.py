@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from detector.errors import ConfigError
@@ -179,3 +180,15 @@ def test_a_file_that_is_no_table_is_refused_by_name(tmp_path: Path) -> None:
         read_table([tmp_path / "noise.parquet"])
     with pytest.raises(ConfigError, match=r"none\.csv: wanted a readable file"):
         read_table([tmp_path / "none.csv"])
+
+
+@pytest.mark.parametrize("unit", ["us", "ns"])
+def test_timestamps_finer_than_a_millisecond_are_cut_to_it(tmp_path: Path, unit: str) -> None:
+    """pandas and databases write microseconds and nanoseconds: a moment within a millisecond is that millisecond."""
+    columns: dict[str, Any] = dict(labelled.carrier(80))
+    per_ms = {"us": 1_000, "ns": 1_000_000}[unit]
+    fine = [(labelled.START_MS + i) * per_ms + 123 for i in range(80)]
+    columns["event_ms"] = pa.array(fine, pa.timestamp(unit, tz="UTC"))
+    table = read_table([labelled.write(tmp_path / "t.parquet", pa.table(columns))], CARRIER)
+    assert table.event_ms is not None
+    assert table.event_ms.tolist() == [labelled.START_MS + i for i in range(80)]
