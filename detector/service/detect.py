@@ -4,8 +4,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
+import numpy as np
 import orjson
 
 from detector.admin import Desk
@@ -22,7 +24,7 @@ from detector.service.driftfile import DriftFile
 from detector.service.drifting import Drifting
 from detector.service.figures import ROLE, Figures
 from detector.service.held import Held
-from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
+from detector.service.outbox import ATTEMPTS, Outbox, Output, fitting, settling_s
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
 from detector.service.rules import Rules, watch_rules
@@ -203,9 +205,9 @@ class DetectRole:
         for decision in outcome.decisions:
             held.outputs += self._decided(decision, held.part.number)
         if outcome.served:
-            value, headers = pack_served(outcome.served, self._rules.model.version)
             # The broker's choice: one for all that a batch keeps, where each more would need a marker of its own.
-            held.outputs.append(Output(topics.vectors, None, value, headers=headers))
+            pack = partial(pack_served, model=self._rules.model.version)
+            held.outputs += fitting(topics.vectors, None, np.concatenate(outcome.served), pack)
         held.decisions += outcome.decisions
         held.beats += outcome.beats
         held.position = entries[-1].offset + 1

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import msgspec
@@ -18,7 +19,7 @@ from detector.ingest.rows import Ingested, Raw, pack_message, scatter
 from detector.metrics import Metrics
 from detector.records import BEAT_ID, SCHEMA_ID, I64s, NumberKind, Rows
 from detector.service.aside import Aside, Executor
-from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
+from detector.service.outbox import ATTEMPTS, Headers, Outbox, Output, fitting, settling_s
 from detector.service.readers import Readers, watch_readers
 from detector.service.receiving import tell_delays
 from detector.service.rejects import reject_output
@@ -34,8 +35,6 @@ BEAT_KEY = b"beat"
 """One for all: their topic is compacted."""
 DELAYS_EVERY_S = 1.0
 """Between two batches of a source whose receive delays are told of: of batches of 200 records it would take 4 %."""
-MOST_MESSAGE_BYTES = 700_000
-"""Rows and headers of an internal message: below the 1,000,000 bytes that clients and brokers take unless told."""
 
 
 class IngestRole:
@@ -198,11 +197,11 @@ class IngestRole:
             return []
         rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
         most = self._settings.ingest.rows_per_message
-        outputs = []
+        pack = partial(_packed, names=names)
+        outputs: list[Output] = []
         for partition, mine in scatter(rows, self._settings.topics.partitions):
             for start in range(0, len(mine), most):
-                for part, headers in _fitting(mine[start : start + most], names):
-                    outputs.append(Output(self._settings.topics.events, partition, pack_message(part), headers=headers))
+                outputs += fitting(self._settings.topics.events, partition, mine[start : start + most], pack)
         self._metrics.rows_out.inc(len(rows))
         return outputs
 
@@ -323,18 +322,12 @@ def _span(
         ends[at] = int(offsets[stop - 1]) + 1
 
 
-def _fitting(rows: Rows, names: Mapping[int, str]) -> Iterator[tuple[Rows, list[tuple[str, bytes]]]]:
-    """`rows` with their headers, in as many parts as keep a message below `MOST_MESSAGE_BYTES`."""
-    headers = [SCHEMA_HEADER, *_names_header(rows, names)]
-    if len(rows) > 1 and rows.nbytes + sum(len(content) for _, content in headers) > MOST_MESSAGE_BYTES:
-        half = len(rows) // 2
-        yield from _fitting(rows[:half], names)
-        yield from _fitting(rows[half:], names)
-    else:
-        yield rows, headers
+def _packed(rows: Rows, names: Mapping[int, str]) -> tuple[bytes, Headers]:
+    """Value and headers of an internal message."""
+    return pack_message(rows), [SCHEMA_HEADER, *_names_header(rows, names)]
 
 
-def _names_header(rows: Rows, names: Mapping[int, str]) -> list[tuple[str, bytes]]:
+def _names_header(rows: Rows, names: Mapping[int, str]) -> Headers:
     """The texts of the sender ids that `rows` speak of."""
     if not names:
         return []

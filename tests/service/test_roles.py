@@ -16,15 +16,19 @@ from detector.errors import Abort, CannotRebuild, Fatal
 from detector.metrics import Metrics
 from detector.service import Role
 from detector.service.detect import DetectRole
-from detector.service.ingest import MOST_MESSAGE_BYTES, IngestRole
+from detector.service.ingest import IngestRole
+from detector.service.outbox import MOST_BYTES
+from detector.verdict.served import SERVED
 from tests.service.harness import (
     RECORDS,
     everything,
     expected_decisions,
+    expected_outcomes,
     expected_rows,
     log_entries,
     published_decisions,
     published_rows,
+    published_served,
     settings_for,
     source_positions,
     traffic,
@@ -307,8 +311,27 @@ def test_no_message_outgrows_the_broker_however_long_the_sender_ids(settings: Se
         for q in range(settings.topics.partitions)
         for entry in log_entries(broker, settings, q)
     ]
-    assert max(sizes) <= MOST_MESSAGE_BYTES
+    assert max(sizes) <= MOST_BYTES
     assert published_rows(broker, settings).total() == 40_000
+
+
+def test_no_message_of_vectors_outgrows_the_broker(settings: Settings, records: list[bytes]) -> None:
+    """Thousands are kept of one batch, as where each of its numbers is decided on: 532 bytes each."""
+    settings = replace(
+        settings,
+        topics=replace(settings.topics, partitions=1),
+        detect=replace(settings.detect, batch_messages=1_000, vectors_every=1),
+    )
+    broker = broker_with(settings, records)
+    ingest, detect = roles(settings, broker)
+    drain(ingest)
+    drain(detect)
+    sizes = [len(value or b"") for *_, value in everything(broker, settings.topics.vectors)]
+    assert sum(sizes) > 2_000 * SERVED.itemsize
+    assert max(sizes) <= MOST_BYTES
+    decisions, served = expected_outcomes(broker, settings)
+    assert published_decisions(broker, settings) == decisions
+    assert published_served(broker, settings) == served
 
 
 def test_in_shadow_mode_nothing_reaches_enforcement_but_what_an_operator_decides(
