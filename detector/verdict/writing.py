@@ -14,7 +14,17 @@ from detector.config import Settings
 from detector.features.catalogue import FEATURES
 from detector.ingest.commands import Command
 from detector.ingest.zones import ZoneClass, zone_class, zone_country
-from detector.records import Flag, Kind, NumberKind, Role, number_digits, number_kind, number_text, number_trunk
+from detector.records import (
+    Flag,
+    Kind,
+    NumberKind,
+    Role,
+    number_digits,
+    number_kind,
+    number_text,
+    number_trunk,
+    sender_text,
+)
 from detector.verdict.decisions import Action, Decision, Evidence, Hold, Position, ReasonGiven, Score, Service
 from detector.verdict.facts import Moment
 from detector.verdict.holds import reachable
@@ -61,12 +71,17 @@ class Writer:
         row: int,
         before: Decision | None,
     ) -> Decision:
-        """What `rule` decides in `case` at `row`; `before` is the last decision of the case, if remembered."""
+        """What `rule` decides in `case` at `row`; `before` is the last decision of the case, if remembered.
+
+        The number is written as it was then: a sender id that loses its text or changes case keeps its key.
+        """
         as_of_ms = int(moment.updated.as_of_ms[row])
         current = before if before and before.expires_at > as_of_ms else None
         score, reasons, counts = self._seen(rule, moment, row)
         restricted = bool(int(moment.rows["flags"][row]) & Flag.RESTRICTED)
-        number = self._text(case, moment, before)
+        # By the row's own message: what the others of a moment write depends on where the log was cut.
+        names = moment.names.get(int(moment.offsets[row]), {})
+        number = before.number if before else number_text(case.number, names.get(case.number))
         return Decision(
             decision_id=_id(moment, row, rule.id),
             number=number,
@@ -137,7 +152,7 @@ class Writer:
         scope = "" if case.scope == command.covers else f"-{case.scope}"
         return Decision(
             decision_id=_id(moment, row, f"operator-{case.service}{scope}"),
-            number=self._text(case, moment, before),
+            number=before.number if before else number_text(case.number, sender_text(command.number)),
             service=_service(case),
             action=action,
             scope=case.scope,
@@ -180,10 +195,6 @@ class Writer:
         display = float(self._model.display(moment.margins[slot : slot + 1])[0])
         score = Score(margin=margin, display=round(display, DIGITS))
         return score, explain(self._model, vector, rule.features), counts
-
-    def _text(self, case: Case, moment: Moment, before: Decision | None) -> str:
-        """As the case was written before: a sender id that loses its text or changes case keeps its key."""
-        return before.number if before else number_text(case.number, moment.names.get(case.number))
 
     def _evidence(self, moment: Moment, row: int, counts: dict[str, float]) -> Evidence:
         record: Any = moment.rows[row]

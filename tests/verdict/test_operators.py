@@ -136,3 +136,19 @@ def test_a_command_below_the_committed_offset_was_obeyed_before(judge: Judge) ->
     entry = order(command("block"))
     assert judge.judge(moment([replace(entry, judged=False)]), Memory()) == []
     assert judge.judge(replace(moment([entry]), commands={}), Memory()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("sender:ACME@11", "sender:ACME@11"),
+        ("sender:A%40B@11", "sender:A%40B@11"),
+        ("sender:%41CME@11", "sender:ACME@11"),
+        ("sender:#3f@11", "sender:#3f@11"),
+        ("+99971234567@07", "+99971234567@7"),
+    ],
+)
+def test_a_command_names_its_number_itself(judge: Judge, given: str, written: str) -> None:
+    """No message of a record has to have brought the text of a sender id before; it is written as decisions do."""
+    (decision,) = judge.judge(moment([order(command("block", given, service="sms"))]), Memory())
+    assert decision.number == written
