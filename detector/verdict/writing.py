@@ -4,6 +4,7 @@ rule, case, row, what was in force -> Decision
 """
 
 import math
+from collections import Counter
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -59,6 +60,9 @@ class Writer:
         self._trunks = {
             (source.id, trunk.id): name for source in settings.sources for name, trunk in source.trunks.items()
         }
+        ids = Counter(trunk for _, trunk in self._trunks)
+        self._declared_once = {trunk: name for (_, trunk), name in self._trunks.items() if ids[trunk] == 1}
+        """Names of the trunk groups and accounts whose number means one thing only, whatever the source."""
         self._own = settings.home.own_prefixes or (settings.home.country_code,)
 
     def by_rule(
@@ -157,7 +161,8 @@ class Writer:
             action=action,
             scope=case.scope,
             party=self._party(case.number),
-            point=self._point(case, moment, row),
+            # Whoever took a block takes its end. A new one is not narrowed down to where its number was seen before.
+            point=before.point if before and command.action != "block" else self._point(case, moment, row),
             except_=self._except,
             basis="operator",
             issued_at=as_of_ms,
@@ -208,11 +213,12 @@ class Writer:
         return "own" if own and number_digits(number).startswith(self._own) else "foreign"
 
     def _point(self, case: Case, moment: Moment, row: int) -> str:
-        """Where the case can be enforced."""
+        """Where the case can be enforced; a command comes from no source, and so does not say whose trunk it means."""
         record: Any = moment.rows[row]
         command = record["kind"] == Kind.COMMAND
         trunk = number_trunk(case.number) or (0 if command or record["role"] != Role.FROM else int(record["trunk"]))
-        name = self._trunks.get((int(record["source"]), trunk), str(trunk))
+        known = self._declared_once.get(trunk) if command else self._trunks.get((int(record["source"]), trunk))
+        name = known or str(trunk)
         if number_kind(case.number) is NumberKind.SENDER:
             return f"account:{name}" if trunk else "gateway"
         own = self._party(case.number) if command else ("own" if int(record["flags"]) & Flag.OWN else "foreign")
