@@ -164,10 +164,11 @@ class DetectRole:
         newer, changed = self._watch.newer(), self._switch.look()
         if newer is None and not changed:
             return
+        model = self._rules.model.version
         self._rules = (newer or self._rules).in_mode(self._switch.mode)
         self._rules.tell(self._metrics)
-        if newer is not None:
-            self._figures.drifting = Drifting(newer.model)
+        if self._rules.model.version != model:  # of another policy, list or zone the day goes on being counted
+            self._figures.drifting = Drifting(self._rules.model)
         for held in self._held.values():
             held.outputs.append(self._in_force(held.part.number, held.position))
 
