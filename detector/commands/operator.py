@@ -59,7 +59,10 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         default = "originating" if action == "block" else "all"
         parser.add_argument("--scope", help=f"{scopes}; as decisions name it (default: {default})")
         parser.add_argument(
-            "--ttl", type=seconds, metavar="TIME", help="how long it holds, e.g. 90m, 12h, 30d (default: by the policy)"
+            "--ttl",
+            type=life,
+            metavar="TIME",
+            help="how long it holds, e.g. 90m, 12h, 30d; at most 90d (default: by the policy)",
         )
         parser.set_defaults(action=action)
 
@@ -85,6 +88,16 @@ def seconds(text: str) -> int:
             f"wanted a positive number of seconds, or one with s, m, h or d (got {text!r})"
         )
     return int(match[1]) * UNITS_S[match[2] or "s"]
+
+
+def life(text: str) -> int:
+    """As many seconds, which a decision may hold for."""
+    from detector.ingest.commands import LONGEST_LIFE_S
+
+    wanted = seconds(text)
+    if wanted > LONGEST_LIFE_S:
+        raise argparse.ArgumentTypeError(f"wanted at most 90d, for decisions are kept no longer (got {text!r})")
+    return wanted
 
 
 def _command(arguments: argparse.Namespace) -> int:

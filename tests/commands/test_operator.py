@@ -106,6 +106,18 @@ def test_other_lives_are_refused(text: str) -> None:
         seconds(text)
 
 
+def test_a_life_that_decisions_are_not_kept_for_is_refused(
+    broker: MemoryBroker, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be forgotten before its end, without a word."""
+    run("topics", "create")
+    with pytest.raises(SystemExit):
+        run("allow", "+999712345678", "--reason", "a hospital", "--ttl", "91d")
+    assert "wanted at most 90d, for decisions are kept no longer (got '91d')" in capsys.readouterr().err
+    assert commands_on(broker) == []
+    assert run("allow", "+999712345678", "--reason", "a hospital", "--ttl", "90d") == 0
+
+
 def hold(broker: MemoryBroker, count: int, rule: str) -> None:
     """So many blocks of a rule are in force."""
     now_ms = int(time.time() * 1000)
