@@ -20,7 +20,7 @@ from detector.verdict.slot import FIELDS, Slot
 
 HOUR_MS: Final = 3_600_000
 KEEP_MS: Final = 7 * 24 * HOUR_MS
-"""How long a case is remembered beyond its expiry, so that versions go on rising. The topic keeps
+"""How long a case is remembered beyond its end, so that versions go on rising. The topic keeps
 at least as much (longest life + 7 days); older ones count as forgotten even where they are still there."""
 PRUNE_MS: Final = KEEP_MS + 8 * 24 * HOUR_MS
 """Behind the newest decision by this much, a case is dropped. Numbers have clocks of their own: one
@@ -97,9 +97,9 @@ class Memory:
             self._prune()
 
     def latest(self, case: Case, as_of_ms: int) -> Decision | None:
-        """The case's last decision, in force or not; None when it expired more than 7 days before."""
+        """The case's last decision, in force or not; None 7 days after it, and a release that it keeps, were over."""
         slot = self._slots.get(case)
-        return slot.decision() if slot and slot.expires_at + KEEP_MS > as_of_ms else None
+        return slot.decision() if slot and slot.over_at + KEEP_MS > as_of_ms else None
 
     def in_force(self, case: Case, as_of_ms: int) -> Slot | None:
         """The decision that holds in the case."""
@@ -144,7 +144,7 @@ class Memory:
 
     def _prune(self) -> None:
         horizon = self._newest_ms - PRUNE_MS
-        self._drop([case for case, slot in self._slots.items() if slot.expires_at < horizon])
+        self._drop([case for case, slot in self._slots.items() if slot.over_at < horizon])
         self._blocks = +self._blocks
         self._prune_at = max(PRUNE_AT, 2 * len(self._slots))
 

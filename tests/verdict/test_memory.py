@@ -123,6 +123,17 @@ def test_a_number_and_the_whole_are_told_with_the_last_of_each_case() -> None:
     assert memory.decisions_of(parse_number("+99970000009")) == ()
 
 
+def test_a_release_that_a_block_outlived_keeps_its_case_from_being_dropped() -> None:
+    """The block is long over; what an operator promised is not."""
+    until = START_MS + 4 * PRUNE_MS
+    memory = after(change(expires_at=START_MS, protected_until=until))
+    for i in range(PRUNE_AT):
+        memory.apply(change(number=f"+9997{i:07}", issued_at=START_MS + 2 * PRUNE_MS, expires_at=until))
+    assert memory.protected(CASE, until - 1)
+    assert memory.latest(CASE, until + KEEP_MS - 1) is not None
+    assert memory.latest(CASE, until + KEEP_MS) is None
+
+
 def test_a_deleted_key_forgets_its_case() -> None:
     """A message without a value is Kafka's word for that."""
     memory = Memory.rebuild([(change().key().encode(), change().to_json()), (change().key().encode(), None)])

@@ -10,7 +10,7 @@ from detector.ingest.commands import Ends
 from detector.ingest.zones import ZoneClass
 from detector.records import Flag, Kind, NumberKind, pack_digits, pack_sender
 from detector.verdict.judge import Judge
-from detector.verdict.memory import Memory
+from detector.verdict.memory import Memory, case_of
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 from tests.verdict.judging import brief, from_abroad, judge_of
@@ -181,6 +181,25 @@ def test_an_order_out_of_the_blue_names_a_trunk_that_one_source_alone_has(
     judge = judge_of(policy, model, structs.replace(SETTINGS, sources=(first, other)))
     (decision,) = judge.judge(moment([order(command("block", "+99921234567@7", service="voice"))]), Memory())
     assert decision.point == point
+
+
+def test_a_long_release_outlives_what_a_deterministic_rule_decides_on_its_case_meanwhile(judge: Judge) -> None:
+    """
+    days  0                  1 minute later       10 days         59 days: protected still
+          release (60 days)  block (an hour)      block again
+    """
+    entries = [
+        order(command("release", "+99921234567@7", service="voice", scope="trunk:7", ttl_s=60 * 24 * 3_600)),
+        from_abroad(at_ms=START_MS + MINUTE_MS),
+        from_abroad(at_ms=START_MS + 10 * 24 * HOUR_MS),
+    ]
+    memory = Memory()
+    release, *blocks = judge.judge(moment(entries), memory)
+    assert [(block.action, block.version, block.protected_until) for block in blocks] == [
+        ("block", 2, release.expires_at),
+        ("block", 3, release.expires_at),
+    ]
+    assert memory.protected(case_of(release), START_MS + 59 * 24 * HOUR_MS)
 
 
 def test_a_block_is_not_narrowed_down_to_where_its_number_was_seen(judge: Judge, flag: float) -> None:
