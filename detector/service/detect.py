@@ -27,7 +27,7 @@ from detector.service.held import Held
 from detector.service.outbox import ATTEMPTS, Outbox, Output, fitting, settling_s
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
-from detector.service.rules import Rules, watch_rules
+from detector.service.rules import watch_rules
 from detector.service.saving import Saver
 from detector.service.saying import tell_aborted, tell_assigned, tell_decided, tell_revoked
 from detector.service.switch import Switch
@@ -67,11 +67,11 @@ class DetectRole:
         # loading takes.
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
         self._consumer.subscribe([settings.topics.events], self)
-        self._rules = Rules.load(settings)
+        self._watch = watch_rules(settings, executor(1, "rules"), metrics)
+        self._rules = self._watch.in_force
         if desk is not None:
             desk.open()
         self._rules.tell(metrics)
-        self._watch = watch_rules(settings, self._rules, executor(1, "rules"), metrics)
         self._switch = Switch(settings, broker, executor(1, "mode"))
         store = open_store(settings, broker.identity(settings.topics.events))
         self._drift_file = DriftFile(store.drift(self._instance), executor(1, "drift"))

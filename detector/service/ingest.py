@@ -20,7 +20,7 @@ from detector.metrics import Metrics
 from detector.records import BEAT_ID, SCHEMA_ID, I64s, NumberKind, Rows
 from detector.service.aside import Aside, Executor
 from detector.service.outbox import ATTEMPTS, Headers, Outbox, Output, fitting, settling_s
-from detector.service.readers import Readers, watch_readers
+from detector.service.readers import watch_readers
 from detector.service.receiving import tell_delays
 from detector.service.rejects import reject_output
 from detector.service.saying import tell_aborted, tell_assigned, tell_revoked
@@ -55,9 +55,8 @@ class IngestRole:
         self._clock = clock
         self._sources = {source.topic: source for source in settings.sources}
         # Before this worker joins: until it reads, those that are there keep their partitions.
-        readers = Readers.load(settings)
-        self._readers = readers.by_topic
-        self._watch = watch_readers(settings, readers, executor(1, "readers"), metrics)
+        self._watch = watch_readers(settings, executor(1, "readers"), metrics)
+        self._readers = self._watch.in_force.by_topic
         identity = f"{settings.group}-{ROLE}-{instance}"
         self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
         self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+import yaml
 from msgspec.structs import replace
 
 from detector.broker import TopicPartition
@@ -142,3 +143,16 @@ def test_drift_goes_on_over_another_policy_and_begins_anew_with_another_model(
     models.save(settings.path(settings.model.bundle), models.fitted(trees=3))
     wait_reloaded(replay, metrics, "taken", times=2)
     assert detect._figures.drifting.vectors == 0
+
+
+def test_a_list_that_comes_after_the_policy_that_names_it_is_waited_for(
+    replay: Replay, settings: Settings, metrics: Metrics
+) -> None:
+    """Files of a release come in any order."""
+    path = settings.path(settings.verdict.policy)
+    lists = yaml.safe_load(path.read_text(encoding="utf-8"))["lists"]
+    change_policy(settings, name="listed", lists=lists | {"late": "lists/late.txt"})
+    wait_reloaded(replay, metrics, "failed")
+    (path.parent / "lists" / "late.txt").write_text("+99971111111\n")
+    wait_reloaded(replay, metrics, "taken")
+    assert next(iter(metrics.by_label("policy_info", "version"))).startswith("listed-")
