@@ -129,7 +129,8 @@ class IngestRole:
         outputs += self._packed(
             [result.rows for *_, result in ingested], {k: v for *_, r in ingested for k, v in r.names.items()}
         )
-        outputs += self._commands(by_topic.get(self._settings.topics.commands, []))
+        ordered, refused = self._commands(by_topic.get(self._settings.topics.commands, []))
+        outputs += ordered
         beats = by_topic.get(self._settings.topics.heartbeats, [])
         outputs += self._beats(beats)
         worked = time.perf_counter()
@@ -144,7 +145,7 @@ class IngestRole:
             return len(messages)
         self._aborted = 0
         if len(messages) > len(beats):
-            self._observe(messages, ingested, (began, polled, worked, time.perf_counter()))
+            self._observe(messages, ingested, refused, (began, polled, worked, time.perf_counter()))
         return len(messages)
 
     def _take_over(self) -> None:
@@ -201,20 +202,20 @@ class IngestRole:
         for partition, mine in scatter(rows, self._settings.topics.partitions):
             for start in range(0, len(mine), most):
                 outputs += fitting(self._settings.topics.events, partition, mine[start : start + most], pack)
-        self._metrics.rows_out.inc(len(rows))
         return outputs
 
-    def _commands(self, batch: Sequence[Message]) -> list[Output]:
-        """Commands travel as rows of their own, so that they have one order with the traffic."""
+    def _commands(self, batch: Sequence[Message]) -> tuple[list[Output], list[Rejected]]:
+        """Commands travel as rows of their own, so that they have one order with the traffic. And those refused."""
         topics = self._settings.topics
-        outputs = []
+        outputs: list[Output] = []
+        refused: list[Rejected] = []
         for message in batch:
             if read_mode_change(message.value()):
                 continue  # here for the audit: detect hears of it from control
             command = read_command(message.value())
             at = TopicPartition(topics.commands, message.partition())
             if isinstance(command, Rejected):
-                self._metrics.rejects.labels("commands", command.reason.value).inc()
+                refused.append(command)
                 outputs.append(
                     reject_output(topics.rejects, command, message.value(), at, message.offset(), "commands", "")
                 )
@@ -223,7 +224,7 @@ class IngestRole:
             for partition, rows in scatter(row, topics.partitions):
                 headers = [SCHEMA_HEADER, ("command", msgspec.json.encode(command))]
                 outputs.append(Output(topics.events, partition, pack_message(rows), headers=headers))
-        return outputs
+        return outputs, refused
 
     def _beats_due(self) -> list[Output]:
         """A heartbeat for each partition of their topic that this worker holds, once their interval has passed.
@@ -250,11 +251,15 @@ class IngestRole:
         self,
         messages: Sequence[Message],
         ingested: Sequence[tuple[Source, Raw, Ingested]],
+        refused: Sequence[Rejected],
         at: tuple[float, float, float, float],
     ) -> None:
+        """What a batch came to, once it is committed: what was aborted is read, and would be counted, again."""
         metrics = self._metrics
         now = self._clock()
         newest_ms = 0
+        for rejected in refused:
+            metrics.rejects.labels("commands", rejected.reason.value).inc()
         for source, raw, result in ingested:
             metrics.records.labels(source.name).inc(result.records)
             metrics.record_bytes.labels(source.name).inc(sum(map(len, filter(None, raw.values))))
@@ -263,6 +268,7 @@ class IngestRole:
             for why, count in result.skipped.items():
                 metrics.skipped.labels(source.name, why).inc(count)
             metrics.names.inc(len(result.names))
+            metrics.rows_out.inc(len(result.rows))
             if len(result.rows):
                 if not 0 <= now - self._delays_told_s.get(source.name, 0.0) < DELAYS_EVERY_S:
                     self._delays_told_s[source.name] = now

@@ -357,3 +357,18 @@ def test_a_poison_message_on_the_internal_topic_is_set_aside(settings: Settings,
     at = TopicPartition(settings.topics.events, 0)
     _, high = broker.watermarks(at)
     assert list(broker.read(at, committed(broker, at), high)) == []
+
+
+def test_what_was_aborted_is_counted_once(
+    settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, rejects and refused commands are those on the topics, not those that were attempted."""
+    monkeypatch.setattr("detector.service.ingest.settling_s", lambda attempt: 0.0)
+    broker = broker_with(settings, [*records[:1_000], b"{"])
+    broker.publish(settings.topics.commands, [(None, b"{")])
+    metrics = Metrics()
+    fail_commits(monkeypatch, 1)
+    drain(IngestRole(settings, broker, metrics, "0"))
+    assert metrics.value("transactions", outcome="aborted") == 1
+    assert metrics.value("rows_out") == published_rows(broker, settings).total()
+    assert metrics.by_label("rejects", "source") == {RECORDS: 1, "commands": 1}
