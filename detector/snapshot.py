@@ -15,10 +15,10 @@ import io
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -37,6 +37,10 @@ HEADER_BYTES = 1 << 16
 """More than the header of a `.npy` file of version 1 can take."""
 ABANDONED_S = 3600
 """A folder under a temporary name and this old was left behind by a process that died."""
+VERSIONS: Final = 2
+"""Of the features, whose snapshots are kept. More would fill the disk: nothing else ever removes them."""
+
+T = TypeVar("T")
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,9 +85,9 @@ class Store:
 
         1. Write every array and the manifest into a folder with a temporary name, fsync each.
         2. Rename the folder to its final name, fsync the folder above.
-        3. Remove what is older than the newest `kept` up to `offset`, and what a dead process left half written
-           there. What lies beyond `offset` is let be: another worker's newer ones, or of no use before the log
-           is there again, and then as good as any.
+        3. Remove what is `superseded` up to `offset`, and what a dead process left half written there. What lies
+           beyond `offset` is let be: another worker's newer ones, or of no use before the log is there again, and
+           then as good as any.
         """
         folder = self.folder(partition)
         final = folder / f"{offset:020d}"
@@ -113,13 +117,21 @@ class Store:
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         _sync(folder)
-        for old in [one for one in self.offsets(partition) if one <= offset][self.kept :]:  # 3
-            shutil.rmtree(folder / f"{old:020d}", ignore_errors=True)
+        there = [folder / f"{one:020d}" for one in self.offsets(partition) if one <= offset]
+        for old in superseded([(self._features_of(one), one) for one in there], self.kept):  # 3
+            shutil.rmtree(old, ignore_errors=True)
         for left in folder.glob("tmp-*"):
             number = left.name.split("-")[1]
             if number.isdecimal() and int(number) <= offset:
                 shutil.rmtree(left, ignore_errors=True)
         return final
+
+    def _features_of(self, folder: Path) -> str:
+        """Of the snapshot in `folder`; one that does not say counts as ours, so that it goes in its turn."""
+        try:
+            return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest).features
+        except (OSError, UnicodeDecodeError, msgspec.DecodeError):
+            return self.features
 
     def load(self, partition: int, offset: int) -> dict[str, npt.NDArray[Any]]:
         """The arrays of the snapshot at `offset`; `SnapshotError` names what differs."""
@@ -157,6 +169,19 @@ class Store:
             except SnapshotError as error:
                 passed.append(str(error))
         return Found(None, {}, tuple(passed))
+
+
+def superseded(found: Iterable[tuple[str, T]], keep: int) -> Iterator[T]:
+    """Of a partition's snapshots, features and what it is of each, the newest first: those that may go.
+
+    Kept are the newest `keep` of each of the two newest versions of the features: that at work, and the one before, for
+    a worker that is rolled back.
+    """
+    counts: dict[str, int] = {}
+    for features, one in found:
+        counts[features] = counts.get(features, 0) + 1
+        if counts[features] > keep or features not in list(counts)[:VERSIONS]:
+            yield one
 
 
 def open_store(settings: Settings, identity: str) -> Store:

@@ -45,6 +45,24 @@ def test_three_are_kept(store: Store) -> None:
     assert store.offsets(0) == [50, 40, 30]
 
 
+def test_those_of_the_version_before_are_kept_as_well(tmp_path: Path) -> None:
+    """A worker that is rolled back goes on from them; those of the version before that are nobody's any more.
+
+    old 10 20 30 | new 40 50 60 | rolled back: old 70 | another version: 80
+    """
+    old, new, other = (Store(tmp_path, "cluster/topic", features) for features in ("old", "new", "other"))
+    for offset in (10, 20, 30):
+        old.save(0, offset, ARRAYS)
+    for offset in (40, 50, 60):
+        new.save(0, offset, ARRAYS)
+    assert old.offsets(0) == [60, 50, 40, 30, 20, 10]
+    assert old.newest(0, committed=60).offset == 30
+    old.save(0, 70, ARRAYS)
+    assert old.offsets(0) == [70, 60, 50, 40, 30, 20]
+    other.save(0, 80, ARRAYS)
+    assert old.offsets(0) == [80, 70, 30, 20]
+
+
 def test_a_manifest_with_any_bit_flipped_is_passed_over_or_says_the_same(store: Store) -> None:
     """Bytes that are no text and names that are no files included: whatever else it raises, no worker could start."""
     store.save(0, 10, ARRAYS)

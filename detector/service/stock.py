@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from detector.errors import SnapshotError
-from detector.snapshot import ABANDONED_S, Manifest, Store
+from detector.snapshot import ABANDONED_S, Manifest, Store, superseded
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +98,21 @@ def _age_s(folder: Path, now: float) -> float:
 def superfluous(found: Sequence[Stored], keep: int) -> Iterator[tuple[Stored, str]]:
     """Those that may go, and why: what a dead process left, what is damaged, and the whole ones but the newest `keep`.
 
-    The newest are counted by partition and version of the features: those of the version before
-    are what a worker that is rolled back will look for. A damaged one is of no use to anybody.
+    The newest are counted as a `Store` that saves counts them. A damaged one is of no use to anybody.
     """
-    kept: dict[tuple[str, int, str], int] = {}
+    whole: dict[tuple[str, int], list[tuple[str, Path]]] = {}
+    for one in found:
+        if not one.wrong and one.manifest is not None:
+            whole.setdefault((one.topic, one.partition), []).append((one.manifest.features, one.path))
+    old = {path for of_partition in whole.values() for path in superseded(of_partition, keep)}
     for one in found:
         if one.half_written:
             if one.age_s > ABANDONED_S:
                 yield one, "half written, and older than an hour"
         elif one.wrong or one.manifest is None:
             yield one, one.wrong
-        else:
-            key = (one.topic, one.partition, one.manifest.features)
-            kept[key] = kept.get(key, 0) + 1
-            if kept[key] > keep:
-                yield one, f"older than the newest {keep}"
+        elif one.path in old:
+            yield one, f"older than the newest {keep} of this version and of the one before"
 
 
 def remove(one: Stored) -> None:
