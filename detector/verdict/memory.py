@@ -64,9 +64,8 @@ class Memory:
         """
         latest: dict[bytes, bytes] = {}
         for key, value in messages:
-            if value is None:
-                latest.pop(key, None)
-            else:
+            latest.pop(key, None)
+            if value is not None:
                 latest[key] = value
         memory = Memory()
         for value in latest.values():
@@ -83,11 +82,12 @@ class Memory:
         case, slot = case_of(decision), Slot.of(decision, self._words)
         if self._words is FIELDS and decision.reasons:
             self._words = decision.to_json()
-        before = self._slots.get(case)
-        if before is None:
-            self._by_number.setdefault(case.number, []).append(case)
-        else:
+        before = self._slots.pop(case, None)  # its place is the last from now on, as it is in the topic
+        cases = self._by_number.setdefault(case.number, [])
+        if before is not None:
             self._take_off(before)
+            cases.remove(case)
+        cases.append(case)
         self._slots[case] = slot
         self._nbytes += slot.nbytes
         self._newest_ms = max(self._newest_ms, slot.issued_at)
@@ -118,7 +118,7 @@ class Memory:
         )
 
     def cases_of(self, number: int) -> tuple[Case, ...]:
-        """Every case of a number, oldest first."""
+        """Every case of a number, the one that was decided last at the end."""
         return tuple(self._by_number.get(number, ()))
 
     def slots(self) -> tuple[Slot, ...]:
@@ -126,7 +126,7 @@ class Memory:
         return tuple(self._slots.values())
 
     def decisions_of(self, number: int) -> tuple[Decision, ...]:
-        """The last of every case of a number, oldest case first."""
+        """The last of every case of a number, in the order in which they were decided."""
         return tuple(self._slots[case].decision() for case in self.cases_of(number))
 
     def blocks_in(self, as_of_ms: int) -> int:

@@ -110,6 +110,8 @@ def test_what_compaction_leaves_gives_the_same_memory(log: list[Decision], data:
             assert (lived.in_force(case, now) is None) is (rebuilt.in_force(case, now) is None)
             assert lived.protected(case, now) == rebuilt.protected(case, now)
             assert lived.blocks_in(now) == rebuilt.blocks_in(now)
+        assert lived.cases_of(case.number) == rebuilt.cases_of(case.number)
+    assert [slot.decision_id for slot in lived.slots()] == [slot.decision_id for slot in rebuilt.slots()]
     assert len(lived) == len(rebuilt)
 
 
@@ -118,7 +120,7 @@ def test_a_number_and_the_whole_are_told_with_the_last_of_each_case() -> None:
     first, other = change(), change(number="+99970000002")
     last = change(version=2, action="release")
     memory = after(first, other, last)
-    assert [slot.decision() for slot in memory.slots()] == [last, other]
+    assert [slot.decision() for slot in memory.slots()] == [other, last]
     assert memory.decisions_of(parse_number(first.number)) == (last,)
     assert memory.decisions_of(parse_number("+99970000009")) == ()
 
