@@ -4,6 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
@@ -64,16 +65,21 @@ class DetectRole:
         self._recent: deque[Decision] = deque(maxlen=RECENT)
         identity = f"{settings.group}-{ROLE}-{instance}"
         # Before anything else: whoever is started again is back in its place before its session ends, long as
-        # loading takes.
-        self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
-        self._consumer.subscribe([settings.topics.events], self)
+        # loading takes. What a broker that is away makes fail is all in here, most of it before this worker joins: it
+        # is tried again, and nothing of it may be left then.
+        with ExitStack() as made:
+            self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
+            made.callback(self._consumer.close)
+            store = open_store(settings, broker.identity(settings.topics.events))
+            self._consumer.subscribe([settings.topics.events], self)
+            self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
+            made.pop_all()
         self._watch = watch_rules(settings, executor(1, "rules"), metrics)
         self._rules = self._watch.in_force
         if desk is not None:
             desk.open()
         self._rules.tell(metrics)
         self._switch = Switch(settings, broker, executor(1, "mode"))
-        store = open_store(settings, broker.identity(settings.topics.events))
         self._drift_file = DriftFile(store.drift(self._instance), executor(1, "drift"))
         self._figures = Figures(settings, metrics, self._drift_file.load(self._rules.model), clock)
         self._taking = Taking(Restorer(settings, broker, self._rules.detector, store), executor(THREADS, "restore"))
@@ -82,7 +88,6 @@ class DetectRole:
         """Polled while an aborted transaction settled, for the next step."""
         self._wait_s = settings.detect.wait_ms / 1000
         self._saver = Saver(store, settings.detect, metrics, clock, executor(1, "snapshot"))
-        self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
 
     # Partitions come and go, from within a poll.
 

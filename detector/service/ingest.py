@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -54,12 +55,15 @@ class IngestRole:
         self._metrics = metrics
         self._clock = clock
         self._sources = {source.topic: source for source in settings.sources}
+        identity = f"{settings.group}-{ROLE}-{instance}"
+        with ExitStack() as made:  # one that the broker's going away leaves half made is made again, all of it
+            self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
+            made.callback(self._outbox.close)
+            self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
+            made.pop_all()
         # Before this worker joins: until it reads, those that are there keep their partitions.
         self._watch = watch_readers(settings, executor(1, "readers"), metrics)
         self._readers = self._watch.in_force.by_topic
-        identity = f"{settings.group}-{ROLE}-{instance}"
-        self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
-        self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
         self._held: set[TopicPartition] = set()
         self._aborted = 0
         self._rewind: dict[TopicPartition, int] = {}

@@ -1,5 +1,6 @@
 """Both roles on the in-memory broker: the whole path, restarts, bad input, changed worlds."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -12,7 +13,7 @@ from detector.broker import Message, TopicPartition
 from detector.broker.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from detector.broker.topics import topic_specs
 from detector.config import Settings
-from detector.errors import Abort, CannotRebuild, Fatal
+from detector.errors import Abort, CannotRebuild, Fatal, Recoverable
 from detector.metrics import Metrics
 from detector.service import Role
 from detector.service.detect import DetectRole
@@ -372,3 +373,17 @@ def test_what_was_aborted_is_counted_once(
     assert metrics.value("transactions", outcome="aborted") == 1
     assert metrics.value("rows_out") == published_rows(broker, settings).total()
     assert metrics.by_label("rejects", "source") == {RECORDS: 1, "commands": 1}
+
+
+def test_a_role_that_the_broker_leaves_half_made_leaves_nothing_behind(
+    settings: Settings, records: list[bytes]
+) -> None:
+    """It is made again every few seconds: each would be a member that never polls, and five threads more."""
+    broker = broker_with(settings, records[:100])
+    broker.delete([settings.topics.events])
+    threads = set(threading.enumerate())
+    for _ in range(3):
+        with pytest.raises(Recoverable, match=settings.topics.events):
+            DetectRole(settings, broker, Metrics(), "0")
+    assert not broker._groups["detector-detect"].members
+    assert set(threading.enumerate()) <= threads
