@@ -187,6 +187,8 @@ class DetectRole:
             replayed = sum(taken.statuses)
             held = Held(part, taken.position, part.committed, rows_since_snapshot=replayed, snapshot_at=self._clock())
             held.outputs.append(self._in_force(part.number, part.committed))
+            control = self._settings.topics.control
+            held.outputs += [Output(control, 0, None, key) for key in self._switch.take_old(part.number)]
             self._held[part.number] = held
             starts[TopicPartition(self._settings.topics.events, part.number)] = taken.position
             self._figures.taken(taken)
