@@ -38,9 +38,16 @@ HEADER_BYTES = 1 << 16
 ABANDONED_S = 3600
 """A folder under a temporary name and this old was left behind by a process that died."""
 VERSIONS: Final = 2
-"""Of the features, whose snapshots are kept. More would fill the disk: nothing else ever removes them."""
+"""Of a program, whose snapshots are kept. More would fill the disk: nothing else ever removes them."""
 
 T = TypeVar("T")
+
+
+class Version(msgspec.Struct, frozen=True):
+    """Who can load a snapshot: what manifests of every format say."""
+
+    format: int
+    features: str
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,20 +125,14 @@ class Store:
             shutil.rmtree(beside, ignore_errors=True)
         _sync(folder)
         there = [folder / f"{one:020d}" for one in self.offsets(partition) if one <= offset]
-        for old in superseded([(self._features_of(one), one) for one in there], self.kept):  # 3
+        ours = Version(FORMAT, self.features)  # as which one that does not say counts, so that it goes in its turn
+        for old in superseded([(version_of(one) or ours, one) for one in there], self.kept):  # 3
             shutil.rmtree(old, ignore_errors=True)
         for left in folder.glob("tmp-*"):
             number = left.name.split("-")[1]
             if number.isdecimal() and int(number) <= offset:
                 shutil.rmtree(left, ignore_errors=True)
         return final
-
-    def _features_of(self, folder: Path) -> str:
-        """Of the snapshot in `folder`; one that does not say counts as ours, so that it goes in its turn."""
-        try:
-            return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest).features
-        except (OSError, UnicodeDecodeError, msgspec.DecodeError):
-            return self.features
 
     def load(self, partition: int, offset: int) -> dict[str, npt.NDArray[Any]]:
         """The arrays of the snapshot at `offset`; `SnapshotError` names what differs."""
@@ -171,16 +172,24 @@ class Store:
         return Found(None, {}, tuple(passed))
 
 
-def superseded(found: Iterable[tuple[str, T]], keep: int) -> Iterator[T]:
-    """Of a partition's snapshots, features and what it is of each, the newest first: those that may go.
+def version_of(folder: Path) -> Version | None:
+    """Of the snapshot in `folder`, which this program may be unable to load; None where it does not say."""
+    try:
+        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Version)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
+        return None
 
-    Kept are the newest `keep` of each of the two newest versions of the features: that at work, and the one before, for
-    a worker that is rolled back.
+
+def superseded(found: Iterable[tuple[Version, T]], keep: int) -> Iterator[T]:
+    """Of a partition's snapshots, of each its version and what it is, the newest first: those that may go.
+
+    Kept are the newest `keep` of each of the two newest versions: that at work, and the one before, for a worker that
+    is rolled back.
     """
-    counts: dict[str, int] = {}
-    for features, one in found:
-        counts[features] = counts.get(features, 0) + 1
-        if counts[features] > keep or features not in list(counts)[:VERSIONS]:
+    counts: dict[Version, int] = {}
+    for version, one in found:
+        counts[version] = counts.get(version, 0) + 1
+        if counts[version] > keep or version not in list(counts)[:VERSIONS]:
             yield one
 
 
