@@ -306,7 +306,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "snapshot_age",
         (),
         "seconds",
-        "age of the oldest among the newest snapshots of the assigned partitions",
+        "age of the oldest among the newest snapshots of the partitions that have got rows since; 0 where none has",
         "above three times detect.snapshot_every_s: snapshots fail; see snapshots by outcome",
         "snapshot_age_seconds",
     ),

@@ -212,7 +212,8 @@ class _Chunk:
     lengths: list[int] = field(default_factory=list)
     """Rows of each message."""
     offsets: list[int] = field(default_factory=list)
-    names: dict[int, str] = field(default_factory=dict)
+    names: dict[int, Mapping[int, str]] = field(default_factory=dict)
+    """Texts of sender ids by number, of each message that brings some by its offset."""
     commands: dict[int, Command] = field(default_factory=dict)
     size: int = 0
 
@@ -236,7 +237,7 @@ def _chunks(entries: Sequence[Entry], outcome: Outcome) -> Iterator[_Chunk]:
             continue
         for name, content in entry.headers:
             if name == "names":
-                chunk.names |= _names(content)
+                chunk.names[entry.offset] = _names(content)
             elif name == "beat":
                 outcome.beats += _beat(content)
             elif name == "command":

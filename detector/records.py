@@ -195,11 +195,21 @@ def number_text(number: int, sender: str | None = None) -> str:
     return f"{text}@{trunk}" if trunk else text
 
 
+def sender_text(text: str) -> str | None:
+    """The sender id that a number is written with; None for any other number, and where only its hash is known."""
+    name = _scoped(text)[0]
+    return unquote(name[7:]) if name.startswith("sender:") and name[7:8] not in ("", "#") else None
+
+
+def _scoped(text: str) -> tuple[str, str]:
+    """What stands before `@trunk`, and the trunk."""
+    name, at, scope = text.rpartition("@")
+    return (name, scope) if at and scope.isdecimal() else (text, "0")
+
+
 def parse_number(text: str) -> int:
     """The number that `number_text` wrote; raises `ValueError` saying what was wanted."""
-    name, at, scope = text.rpartition("@")
-    if not at or not scope.isdecimal():
-        name, scope = text, "0"
+    name, scope = _scoped(text)
     trunk = int(scope)
     if trunk > MAX_TRUNK:
         raise ValueError(f"a trunk group or account is at most {MAX_TRUNK} (got {trunk} in {text!r})")
@@ -211,8 +221,8 @@ def parse_number(text: str) -> int:
             return pack_digits(kind, digits, trunk)
     if name.startswith("sender:#"):
         return pack_number(NumberKind.SENDER, int(name[8:], 16) & BODY_MASK, trunk)
-    if name.startswith("sender:") and len(name) > 7:
-        return pack_sender(unquote(name[7:]), trunk)
+    if sender := sender_text(text):
+        return pack_sender(sender, trunk)
     raise ValueError(f"wanted +E164, short:…, local:… or sender:…, with @trunk where it has one (got {text!r})")
 
 

@@ -15,10 +15,10 @@ import io
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -37,6 +37,17 @@ HEADER_BYTES = 1 << 16
 """More than the header of a `.npy` file of version 1 can take."""
 ABANDONED_S = 3600
 """A folder under a temporary name and this old was left behind by a process that died."""
+VERSIONS: Final = 2
+"""Of a program, whose snapshots are kept. More would fill the disk: nothing else ever removes them."""
+
+T = TypeVar("T")
+
+
+class Version(msgspec.Struct, frozen=True):
+    """Who can load a snapshot: what manifests of every format say."""
+
+    format: int
+    features: str
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,9 +92,9 @@ class Store:
 
         1. Write every array and the manifest into a folder with a temporary name, fsync each.
         2. Rename the folder to its final name, fsync the folder above.
-        3. Remove what is older than the newest `kept` up to `offset`, and what a dead process left half written
-           there. What lies beyond `offset` is let be: another worker's newer ones, or of no use before the log
-           is there again, and then as good as any.
+        3. Remove what is `superseded` up to `offset`, and what a dead process left half written there. What lies
+           beyond `offset` is let be: another worker's newer ones, or of no use before the log is there again, and
+           then as good as any.
         """
         folder = self.folder(partition)
         final = folder / f"{offset:020d}"
@@ -113,8 +124,10 @@ class Store:
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         _sync(folder)
-        for old in [one for one in self.offsets(partition) if one <= offset][self.kept :]:  # 3
-            shutil.rmtree(folder / f"{old:020d}", ignore_errors=True)
+        there = [folder / f"{one:020d}" for one in self.offsets(partition) if one <= offset]
+        ours = Version(FORMAT, self.features)  # as which one that does not say counts, so that it goes in its turn
+        for old in superseded([(version_of(one) or ours, one) for one in there], self.kept):  # 3
+            shutil.rmtree(old, ignore_errors=True)
         for left in folder.glob("tmp-*"):
             number = left.name.split("-")[1]
             if number.isdecimal() and int(number) <= offset:
@@ -157,6 +170,27 @@ class Store:
             except SnapshotError as error:
                 passed.append(str(error))
         return Found(None, {}, tuple(passed))
+
+
+def version_of(folder: Path) -> Version | None:
+    """Of the snapshot in `folder`, which this program may be unable to load; None where it does not say."""
+    try:
+        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Version)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
+        return None
+
+
+def superseded(found: Iterable[tuple[Version, T]], keep: int) -> Iterator[T]:
+    """Of a partition's snapshots, of each its version and what it is, the newest first: those that may go.
+
+    Kept are the newest `keep` of each of the two newest versions: that at work, and the one before, for a worker that
+    is rolled back.
+    """
+    counts: dict[Version, int] = {}
+    for version, one in found:
+        counts[version] = counts.get(version, 0) + 1
+        if counts[version] > keep or version not in list(counts)[:VERSIONS]:
+            yield one
 
 
 def open_store(settings: Settings, identity: str) -> Store:

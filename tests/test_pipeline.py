@@ -6,18 +6,22 @@ import random
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
+import yaml
+from msgspec.structs import replace
 
 from detector.config import Settings
 from detector.ingest.rows import Raw, open_source, pack_message, scatter
 from detector.pipeline import SHOWN, Entry, Part
-from detector.records import BEAT_ID, SCHEMA_ID, Arrays
+from detector.records import BEAT_ID, ROW, SCHEMA_ID, Arrays, Flag, Kind, NumberKind, pack_digits, pack_sender
 from detector.service.rules import Rules
 from detector.verdict.memory import Memory
 from tests.service.harness import settings_for, traffic
 
 SIZE = 12_000
 ROWS_PER_MESSAGE = 61
+START_MS = 1_794_000_000_000
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +164,25 @@ def test_no_batch_leaves_a_cycle_behind(settings: Settings) -> None:
     finally:
         gc.enable()
     assert found > 0
+
+
+def test_a_sender_id_is_written_as_its_own_message_has_it(settings: Settings, tmp_path: Path) -> None:
+    """A later message of the batch writes it otherwise: decision and key must not depend on where the log is cut."""
+    rule = {"id": "sender", "when": 'number_kind == "sender"', "action": "flag", "basis": "deterministic"}
+    rules = [rule | {"ttl_s": 3_600, "reason": "A sender id."}]
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump({"name": "senders", "rules": rules}))
+    verdict = replace(settings.verdict, policy=str(tmp_path / "policy.yaml"))
+    detector = Rules.load(replace(settings, verdict=verdict)).detector
+    number = pack_sender("acme", 1)
+
+    def message(offset: int, text: str) -> Entry:
+        row = np.zeros(1, ROW)
+        row["number"], row["other"], row["kind"] = number, pack_digits(NumberKind.E164, "99971000001"), Kind.SMS
+        row["flags"], row["event_ms"], row["record_id"], row["source"] = Flag.BEGAN, START_MS + offset, 1 + offset, 1
+        return Entry(offset, pack_message(row), [("schema", SCHEMA_ID), ("names", orjson.dumps({str(number): text}))])
+
+    log = [message(0, "ACME"), message(1, "Acme")]
+    whole, parts = fresh(settings), fresh(settings)
+    together = detector.process(whole, log).decisions
+    assert together == [made for entry in log for made in detector.process(parts, [entry]).decisions]
+    assert [made.key() for made in together] == ["sender:ACME@1|sms|originating"]

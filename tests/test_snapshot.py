@@ -1,6 +1,7 @@
 """Snapshots: whole or refused, and the newest usable one is found."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,35 @@ def test_three_are_kept(store: Store) -> None:
     for offset in (10, 20, 30, 40, 50):
         store.save(0, offset, ARRAYS)
     assert store.offsets(0) == [50, 40, 30]
+
+
+def test_those_of_the_version_before_are_kept_as_well(tmp_path: Path) -> None:
+    """A worker that is rolled back goes on from them; those of the version before that are nobody's any more.
+
+    old 10 20 30 | new 40 50 60 | rolled back: old 70 | another version: 80
+    """
+    old, new, other = (Store(tmp_path, "cluster/topic", features) for features in ("old", "new", "other"))
+    for offset in (10, 20, 30):
+        old.save(0, offset, ARRAYS)
+    for offset in (40, 50, 60):
+        new.save(0, offset, ARRAYS)
+    assert old.offsets(0) == [60, 50, 40, 30, 20, 10]
+    assert old.newest(0, committed=60).offset == 30
+    old.save(0, 70, ARRAYS)
+    assert old.offsets(0) == [70, 60, 50, 40, 30, 20]
+    other.save(0, 80, ARRAYS)
+    assert old.offsets(0) == [80, 70, 30, 20]
+
+
+def test_another_format_is_another_version(store: Store) -> None:
+    """Its manifest has fields that this program does not know."""
+    for offset in (10, 20, 30):
+        manifest = store.save(0, offset, ARRAYS) / "manifest.json"
+        told = json.loads(manifest.read_bytes())
+        manifest.write_text(json.dumps({"format": 4, "features": told["features"], "sha256": {}}))
+    for offset in (40, 50, 60, 70):
+        store.save(0, offset, ARRAYS)
+    assert store.offsets(0) == [70, 60, 50, 30, 20, 10]
 
 
 def test_a_manifest_with_any_bit_flipped_is_passed_over_or_says_the_same(store: Store) -> None:

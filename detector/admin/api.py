@@ -24,7 +24,7 @@ from detector.admin.tokens import Caller
 from detector.admin.told import Accepted, DecisionsTold, number_told, worker_told
 from detector.config import Part
 from detector.errors import Recoverable, Rejected
-from detector.ingest.commands import Command, ModeChange, Scope, read_command
+from detector.ingest.commands import LONGEST_LIFE_S, Command, ModeChange, Scope, read_command
 from detector.records import parse_number
 
 T = TypeVar("T")
@@ -46,9 +46,9 @@ class CommandWanted(Part, frozen=True):
     reason: Reason
     service: Literal["voice", "sms", "all"] = "all"
     scope: Annotated[Scope | None, Meta(description="null: all, and originating for a block")] = None
-    ttl_s: Annotated[
-        Annotated[int, Meta(ge=1, le=10 * 366 * 86_400)] | None, Meta(description="null: by the policy")
-    ] = None
+    ttl_s: Annotated[Annotated[int, Meta(ge=1, le=LONGEST_LIFE_S)] | None, Meta(description="null: by the policy")] = (
+        None
+    )
 
 
 class ModeWanted(Part, frozen=True):

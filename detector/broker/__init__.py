@@ -125,7 +125,7 @@ class Producer(Protocol):
         key: bytes | None = None,
         headers: list[tuple[str, bytes]] | None = None,
     ) -> None:
-        """Queue a message; waits while the queue is full."""
+        """Queue a message; waits while the queue is full. One of more than 1,000,000 bytes is `Fatal`."""
         ...
 
     def commit(self, offsets: Mapping[TopicPartition, int], group_metadata: object) -> None:

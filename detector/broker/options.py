@@ -68,6 +68,9 @@ SEND: Final[Options] = {
     # Commit flushes at once, so that lingering fills batches and never delays a transaction.
     "linger.ms": 20,
     "batch.size": 1 << 20,
+    # A message longer than this is refused before it is sent: librdkafka's own limit, below the 1,048,588 that brokers
+    # take unless told. The broker in memory has it too.
+    "message.max.bytes": 1_000_000,
     "queue.buffering.max.kbytes": 262_144,
     # Rows and JSON shrink to two fifths, and stay so on the broker's disk for days. Without it a record, which is two
     # rows, cost 0.15 us less in ingest and 0.1 to 0.2 us less in the broker, which looks into each batch but never

@@ -6,21 +6,24 @@ from typing import Final
 from detector.broker import Broker, TopicSpec
 from detector.config import Settings
 from detector.errors import ConfigError
+from detector.ingest.commands import LONGEST_LIFE_S
+from detector.verdict.memory import KEEP_MS
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
 EVENTS_KEPT_MS: Final = 9 * DAY_MS
 """The longest window, 7 days, and two more to notice and mend a stand-still before history is lost."""
-DECISIONS_KEPT_MS: Final = 97 * DAY_MS
-"""Room for lives of up to 90 days, and 7 more: what is in force is never deleted. The shipped policy's reach 3."""
+DECISIONS_KEPT_MS: Final = 1_000 * LONGEST_LIFE_S + KEEP_MS
+"""The longest life, and as long as a case is remembered beyond it: what is in force is never deleted. The shipped
+policy's lives reach 4 days."""
 HISTORY_KEPT_MS: Final = 400 * DAY_MS
 """A year's audit, and a month to carry it out. Commands too: they are part of what was decided. And labels, so that a
 model can be fitted again on what the last one was fitted on."""
 REJECTS_KEPT_MS: Final = 14 * DAY_MS
 """Long enough to correct a mapping and publish the records again."""
 COMPACTION_LAG_MS: Final = 2 * HOUR_MS
-"""What is superseded stays readable this long, for enforcement that was away and for the block budget's hours."""
+"""What is superseded stays readable this long, for enforcement that was away."""
 COMPACTED_WITHIN_MS: Final = DAY_MS
 
 _OURS: Final[Mapping[str, str]] = {

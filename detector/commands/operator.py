@@ -13,9 +13,10 @@ from detector.commands.common import Commands, add_command, add_config, open_kaf
 from detector.errors import ConfigError
 
 if TYPE_CHECKING:
-    from detector.broker import Broker
     from detector.config import Settings
-    from detector.service.release import Where
+    from detector.ingest.commands import Command
+    from detector.service.orders import Orders
+    from detector.service.release import Progress
     from detector.verdict.decisions import Decision
 
 ACTIONS: Final = {
@@ -59,7 +60,10 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         default = "originating" if action == "block" else "all"
         parser.add_argument("--scope", help=f"{scopes}; as decisions name it (default: {default})")
         parser.add_argument(
-            "--ttl", type=seconds, metavar="TIME", help="how long it holds, e.g. 90m, 12h, 30d (default: by the policy)"
+            "--ttl",
+            type=life,
+            metavar="TIME",
+            help="how long it holds, e.g. 90m, 12h, 30d; at most 90d (default: by the policy)",
         )
         parser.set_defaults(action=action)
 
@@ -85,6 +89,16 @@ def seconds(text: str) -> int:
             f"wanted a positive number of seconds, or one with s, m, h or d (got {text!r})"
         )
     return int(match[1]) * UNITS_S[match[2] or "s"]
+
+
+def life(text: str) -> int:
+    """As many seconds, which a decision may hold for."""
+    from detector.ingest.commands import LONGEST_LIFE_S
+
+    wanted = seconds(text)
+    if wanted > LONGEST_LIFE_S:
+        raise argparse.ArgumentTypeError(f"wanted at most 90d, for decisions are kept no longer (got {text!r})")
+    return wanted
 
 
 def _command(arguments: argparse.Namespace) -> int:
@@ -125,7 +139,8 @@ def _command(arguments: argparse.Namespace) -> int:
 
 def _release_many(arguments: argparse.Namespace, settings: "Settings") -> int:
     """1 where some are not released in time: detect has not come so far. To repeat it does no harm."""
-    from detector.service.release import Where, in_force
+    from detector.service.orders import Orders
+    from detector.service.release import Progress, Where, in_force, releases
 
     if arguments.service != "all" or arguments.scope is not None:
         raise ConfigError(
@@ -134,12 +149,15 @@ def _release_many(arguments: argparse.Namespace, settings: "Settings") -> int:
     now_ms = time.time_ns() // 1_000_000
     where = Where.read(arguments.where, now_ms)
     with open_kafka(settings) as broker:
+        # Before anything is counted: what is decided from here on is seen, however long the answer takes.
+        progress = Progress(broker, settings)
         found = [decision for decision in in_force(broker, settings, now_ms) if where.holds(decision)]
         for line in _counted(found):
             out(line)
         if not found or arguments.dry_run or not (arguments.yes or _agreed(len(found))):
             return 0
-        return _release(arguments, settings, broker, where, found)
+        commands = list(releases(found, where, arguments.actor, arguments.reason, arguments.ttl))
+        return _release(commands, Orders(broker, settings.topics), found, progress, arguments.wait)
 
 
 def _counted(found: "Sequence[Decision]") -> list[str]:
@@ -160,18 +178,13 @@ def _agreed(count: int) -> bool:
 
 
 def _release(
-    arguments: argparse.Namespace, settings: "Settings", broker: "Broker", where: "Where", found: "list[Decision]"
+    commands: "Sequence[Command]", orders: "Orders", found: "list[Decision]", progress: "Progress", wait_s: float
 ) -> int:
-    from detector.service.orders import Orders
-    from detector.service.release import Progress, releases
-
     began = time.monotonic()
-    progress = Progress(broker, settings)
-    commands = list(releases(found, where, arguments.actor, arguments.reason, arguments.ttl))
     total = len(found)
-    Orders(broker, settings.topics).give(commands, lambda count: say(f"{count:,} of {total:,} commands published"))
+    orders.give(commands, lambda count: say(f"{count:,} of {total:,} commands published"))
     left = found
-    while left and time.monotonic() - began < arguments.wait:
+    while left and time.monotonic() - began < wait_s:
         time.sleep(LOOK_S)
         left = progress.left(left, time.time_ns() // 1_000_000)
         say(f"{total - len(left):,} of {total:,} released")

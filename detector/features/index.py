@@ -40,11 +40,8 @@ POSITION_BYTES: Final = 12
 
 
 def table_size(numbers: int, more: int) -> int:
-    """Positions of a table that has grown with its numbers to `numbers`, with room for `more`."""
-    size = 16
-    while FULL * (numbers + more) > (FULL - 1) * size:
-        size *= 2
-    return size
+    """Positions of a table that is made for `numbers`, with room for `more`: at most half of them are taken then."""
+    return 1 << max(4, (2 * (numbers + more) - 1).bit_length())
 
 
 @kernel
@@ -149,7 +146,7 @@ class Index:
             return
         keys, places = self.keys, self.places
         alive = int(np.count_nonzero(places != ABSENT))
-        size = 1 << max(4, (2 * (alive + more) - 1).bit_length())
+        size = table_size(alive, more)
         self.keys = np.zeros(size, np.uint64)
         self.places = np.full(size, ABSENT, np.int32)
         self._held[0] = 0

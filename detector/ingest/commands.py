@@ -1,6 +1,6 @@
 """Operators' commands -> rows of their own kind, so that they have one order with the traffic."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from zlib import crc32
 
 import msgspec
@@ -12,6 +12,9 @@ from detector.records import ROW, Kind, Role, Rows, parse_number
 
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Scope = Annotated[str, Meta(pattern=r"^(originating|terminating|all|zone:[0-9]{1,3}-[a-z_]{1,20}|trunk:[0-9]{1,4})$")]
+LONGEST_LIFE_S: Final = 90 * 86_400
+"""Of any decision, an operator's or a rule's: the topic `decisions` keeps what is in force for these and a week more,
+and what it no longer holds is forgotten when its partition is next taken."""
 LARGEST = 64 * 1024
 """Bytes of a command at most: it travels on in a message header."""
 
@@ -37,7 +40,7 @@ class Command(Struct, frozen=True):
     scope: Scope | None = None
     """As decisions name it; None = `all` for a release or an allow, which are meant to free the number,
     and `originating` for a block."""
-    ttl_s: Annotated[int, Meta(ge=1, le=10 * 366 * 86_400)] | None = None
+    ttl_s: Annotated[int, Meta(ge=1, le=LONGEST_LIFE_S)] | None = None
     """Seconds that it stays in force; None = the policy's default."""
     ends: Ends | None = None
     """Obeyed only where this is in force: so it may be given twice, and frees nobody whom another rule holds since."""

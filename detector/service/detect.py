@@ -4,8 +4,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
+import numpy as np
 import orjson
 
 from detector.admin import Desk
@@ -22,10 +25,10 @@ from detector.service.driftfile import DriftFile
 from detector.service.drifting import Drifting
 from detector.service.figures import ROLE, Figures
 from detector.service.held import Held
-from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
+from detector.service.outbox import ATTEMPTS, Outbox, Output, fitting, settling_s
 from detector.service.rejects import reject_output
 from detector.service.restore import Restorer
-from detector.service.rules import Rules, watch_rules
+from detector.service.rules import watch_rules
 from detector.service.saving import Saver
 from detector.service.saying import tell_aborted, tell_assigned, tell_decided, tell_revoked
 from detector.service.switch import Switch
@@ -62,16 +65,21 @@ class DetectRole:
         self._recent: deque[Decision] = deque(maxlen=RECENT)
         identity = f"{settings.group}-{ROLE}-{instance}"
         # Before anything else: whoever is started again is back in its place before its session ends, long as
-        # loading takes.
-        self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
-        self._consumer.subscribe([settings.topics.events], self)
-        self._rules = Rules.load(settings)
+        # loading takes. What a broker that is away makes fail is all in here, most of it before this worker joins: it
+        # is tried again, and nothing of it may be left then.
+        with ExitStack() as made:
+            self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity)
+            made.callback(self._consumer.close)
+            store = open_store(settings, broker.identity(settings.topics.events))
+            self._consumer.subscribe([settings.topics.events], self)
+            self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
+            made.pop_all()
+        self._watch = watch_rules(settings, executor(1, "rules"), metrics)
+        self._rules = self._watch.in_force
         if desk is not None:
             desk.open()
         self._rules.tell(metrics)
-        self._watch = watch_rules(settings, self._rules, executor(1, "rules"), metrics)
         self._switch = Switch(settings, broker, executor(1, "mode"))
-        store = open_store(settings, broker.identity(settings.topics.events))
         self._drift_file = DriftFile(store.drift(self._instance), executor(1, "drift"))
         self._figures = Figures(settings, metrics, self._drift_file.load(self._rules.model), clock)
         self._taking = Taking(Restorer(settings, broker, self._rules.detector, store), executor(THREADS, "restore"))
@@ -80,7 +88,6 @@ class DetectRole:
         """Polled while an aborted transaction settled, for the next step."""
         self._wait_s = settings.detect.wait_ms / 1000
         self._saver = Saver(store, settings.detect, metrics, clock, executor(1, "snapshot"))
-        self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
 
     # Partitions come and go, from within a poll.
 
@@ -162,10 +169,11 @@ class DetectRole:
         newer, changed = self._watch.newer(), self._switch.look()
         if newer is None and not changed:
             return
+        model = self._rules.model.version
         self._rules = (newer or self._rules).in_mode(self._switch.mode)
         self._rules.tell(self._metrics)
-        if newer is not None:
-            self._figures.drifting = Drifting(newer.model)
+        if self._rules.model.version != model:  # of another policy, list or zone the day goes on being counted
+            self._figures.drifting = Drifting(self._rules.model)
         for held in self._held.values():
             held.outputs.append(self._in_force(held.part.number, held.position))
 
@@ -179,6 +187,8 @@ class DetectRole:
             replayed = sum(taken.statuses)
             held = Held(part, taken.position, part.committed, rows_since_snapshot=replayed, snapshot_at=self._clock())
             held.outputs.append(self._in_force(part.number, part.committed))
+            control = self._settings.topics.control
+            held.outputs += [Output(control, 0, None, key) for key in self._switch.take_old(part.number)]
             self._held[part.number] = held
             starts[TopicPartition(self._settings.topics.events, part.number)] = taken.position
             self._figures.taken(taken)
@@ -203,9 +213,9 @@ class DetectRole:
         for decision in outcome.decisions:
             held.outputs += self._decided(decision, held.part.number)
         if outcome.served:
-            value, headers = pack_served(outcome.served, self._rules.model.version)
             # The broker's choice: one for all that a batch keeps, where each more would need a marker of its own.
-            held.outputs.append(Output(topics.vectors, None, value, headers=headers))
+            pack = partial(pack_served, model=self._rules.model.version)
+            held.outputs += fitting(topics.vectors, None, np.concatenate(outcome.served), pack)
         held.decisions += outcome.decisions
         held.beats += outcome.beats
         held.position = entries[-1].offset + 1

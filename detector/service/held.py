@@ -24,3 +24,5 @@ class Held:
     """What whoever restores it from there has to replay."""
     snapshot_at: float = 0.0
     """Wall clock of the last snapshot, or of taking the partition."""
+    retry_at: float = 0.0
+    """Wall clock before which none is begun: the last one could not be written."""

@@ -2,8 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import msgspec
@@ -18,8 +20,8 @@ from detector.ingest.rows import Ingested, Raw, pack_message, scatter
 from detector.metrics import Metrics
 from detector.records import BEAT_ID, SCHEMA_ID, I64s, NumberKind, Rows
 from detector.service.aside import Aside, Executor
-from detector.service.outbox import ATTEMPTS, Outbox, Output, settling_s
-from detector.service.readers import Readers, watch_readers
+from detector.service.outbox import ATTEMPTS, Headers, Outbox, Output, fitting, settling_s
+from detector.service.readers import watch_readers
 from detector.service.receiving import tell_delays
 from detector.service.rejects import reject_output
 from detector.service.saying import tell_aborted, tell_assigned, tell_revoked
@@ -34,8 +36,6 @@ BEAT_KEY = b"beat"
 """One for all: their topic is compacted."""
 DELAYS_EVERY_S = 1.0
 """Between two batches of a source whose receive delays are told of: of batches of 200 records it would take 4 %."""
-MOST_MESSAGE_BYTES = 700_000
-"""Rows and headers of an internal message: below the 1,000,000 bytes that clients and brokers take unless told."""
 
 
 class IngestRole:
@@ -55,13 +55,15 @@ class IngestRole:
         self._metrics = metrics
         self._clock = clock
         self._sources = {source.topic: source for source in settings.sources}
-        # Before this worker joins: until it reads, those that are there keep their partitions.
-        readers = Readers.load(settings)
-        self._readers = readers.by_topic
-        self._watch = watch_readers(settings, readers, executor(1, "readers"), metrics)
         identity = f"{settings.group}-{ROLE}-{instance}"
-        self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
-        self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
+        with ExitStack() as made:  # one that the broker's going away leaves half made is made again, all of it
+            self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
+            made.callback(self._outbox.close)
+            self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
+            made.pop_all()
+        # Before this worker joins: until it reads, those that are there keep their partitions.
+        self._watch = watch_readers(settings, executor(1, "readers"), metrics)
+        self._readers = self._watch.in_force.by_topic
         self._held: set[TopicPartition] = set()
         self._aborted = 0
         self._rewind: dict[TopicPartition, int] = {}
@@ -131,7 +133,8 @@ class IngestRole:
         outputs += self._packed(
             [result.rows for *_, result in ingested], {k: v for *_, r in ingested for k, v in r.names.items()}
         )
-        outputs += self._commands(by_topic.get(self._settings.topics.commands, []))
+        ordered, refused = self._commands(by_topic.get(self._settings.topics.commands, []))
+        outputs += ordered
         beats = by_topic.get(self._settings.topics.heartbeats, [])
         outputs += self._beats(beats)
         worked = time.perf_counter()
@@ -146,7 +149,7 @@ class IngestRole:
             return len(messages)
         self._aborted = 0
         if len(messages) > len(beats):
-            self._observe(messages, ingested, (began, polled, worked, time.perf_counter()))
+            self._observe(messages, ingested, refused, (began, polled, worked, time.perf_counter()))
         return len(messages)
 
     def _take_over(self) -> None:
@@ -198,25 +201,25 @@ class IngestRole:
             return []
         rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
         most = self._settings.ingest.rows_per_message
-        outputs = []
+        pack = partial(_packed, names=names)
+        outputs: list[Output] = []
         for partition, mine in scatter(rows, self._settings.topics.partitions):
             for start in range(0, len(mine), most):
-                for part, headers in _fitting(mine[start : start + most], names):
-                    outputs.append(Output(self._settings.topics.events, partition, pack_message(part), headers=headers))
-        self._metrics.rows_out.inc(len(rows))
+                outputs += fitting(self._settings.topics.events, partition, mine[start : start + most], pack)
         return outputs
 
-    def _commands(self, batch: Sequence[Message]) -> list[Output]:
-        """Commands travel as rows of their own, so that they have one order with the traffic."""
+    def _commands(self, batch: Sequence[Message]) -> tuple[list[Output], list[Rejected]]:
+        """Commands travel as rows of their own, so that they have one order with the traffic. And those refused."""
         topics = self._settings.topics
-        outputs = []
+        outputs: list[Output] = []
+        refused: list[Rejected] = []
         for message in batch:
             if read_mode_change(message.value()):
                 continue  # here for the audit: detect hears of it from control
             command = read_command(message.value())
             at = TopicPartition(topics.commands, message.partition())
             if isinstance(command, Rejected):
-                self._metrics.rejects.labels("commands", command.reason.value).inc()
+                refused.append(command)
                 outputs.append(
                     reject_output(topics.rejects, command, message.value(), at, message.offset(), "commands", "")
                 )
@@ -225,7 +228,7 @@ class IngestRole:
             for partition, rows in scatter(row, topics.partitions):
                 headers = [SCHEMA_HEADER, ("command", msgspec.json.encode(command))]
                 outputs.append(Output(topics.events, partition, pack_message(rows), headers=headers))
-        return outputs
+        return outputs, refused
 
     def _beats_due(self) -> list[Output]:
         """A heartbeat for each partition of their topic that this worker holds, once their interval has passed.
@@ -252,11 +255,15 @@ class IngestRole:
         self,
         messages: Sequence[Message],
         ingested: Sequence[tuple[Source, Raw, Ingested]],
+        refused: Sequence[Rejected],
         at: tuple[float, float, float, float],
     ) -> None:
+        """What a batch came to, once it is committed: what was aborted is read, and would be counted, again."""
         metrics = self._metrics
         now = self._clock()
         newest_ms = 0
+        for rejected in refused:
+            metrics.rejects.labels("commands", rejected.reason.value).inc()
         for source, raw, result in ingested:
             metrics.records.labels(source.name).inc(result.records)
             metrics.record_bytes.labels(source.name).inc(sum(map(len, filter(None, raw.values))))
@@ -265,6 +272,7 @@ class IngestRole:
             for why, count in result.skipped.items():
                 metrics.skipped.labels(source.name, why).inc(count)
             metrics.names.inc(len(result.names))
+            metrics.rows_out.inc(len(result.rows))
             if len(result.rows):
                 if not 0 <= now - self._delays_told_s.get(source.name, 0.0) < DELAYS_EVERY_S:
                     self._delays_told_s[source.name] = now
@@ -323,18 +331,12 @@ def _span(
         ends[at] = int(offsets[stop - 1]) + 1
 
 
-def _fitting(rows: Rows, names: Mapping[int, str]) -> Iterator[tuple[Rows, list[tuple[str, bytes]]]]:
-    """`rows` with their headers, in as many parts as keep a message below `MOST_MESSAGE_BYTES`."""
-    headers = [SCHEMA_HEADER, *_names_header(rows, names)]
-    if len(rows) > 1 and rows.nbytes + sum(len(content) for _, content in headers) > MOST_MESSAGE_BYTES:
-        half = len(rows) // 2
-        yield from _fitting(rows[:half], names)
-        yield from _fitting(rows[half:], names)
-    else:
-        yield rows, headers
+def _packed(rows: Rows, names: Mapping[int, str]) -> tuple[bytes, Headers]:
+    """Value and headers of an internal message."""
+    return pack_message(rows), [SCHEMA_HEADER, *_names_header(rows, names)]
 
 
-def _names_header(rows: Rows, names: Mapping[int, str]) -> list[tuple[str, bytes]]:
+def _names_header(rows: Rows, names: Mapping[int, str]) -> Headers:
     """The texts of the sender ids that `rows` speak of."""
     if not names:
         return []

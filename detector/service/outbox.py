@@ -1,15 +1,21 @@
 """The outbox: what a batch came to, published in one transaction with the offsets it came from."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from detector.broker import Producer, TopicPartition
 from detector.errors import Abort, Recoverable
 from detector.metrics import Metrics
+from detector.records import Rows
+
+Headers = list[tuple[str, bytes]]
 
 ATTEMPTS = 8
 """Aborted transactions in a row before a role gives up and lets its supervisor restart it."""
+MOST_BYTES: Final = 700_000
+"""Value and headers of a message of rows: below the 1,000,000 bytes that clients and brokers take unless told."""
 
 
 def settling_s(attempt: int) -> float:
@@ -29,7 +35,20 @@ class Output:
     partition: int | None
     value: bytes | None
     key: bytes | None = None
-    headers: list[tuple[str, bytes]] | None = None
+    headers: Headers | None = None
+
+
+def fitting(
+    topic: str, partition: int | None, rows: Rows, pack: Callable[[Rows], tuple[bytes, Headers]]
+) -> Iterator[Output]:
+    """`rows`, in their order, in as many messages as keep each within `MOST_BYTES`; `pack` gives value and headers."""
+    value, headers = pack(rows)
+    if len(rows) > 1 and len(value) + sum(len(content) for _, content in headers) > MOST_BYTES:
+        half = len(rows) // 2
+        yield from fitting(topic, partition, rows[:half], pack)
+        yield from fitting(topic, partition, rows[half:], pack)
+    else:
+        yield Output(topic, partition, value, headers=headers)
 
 
 class Outbox:

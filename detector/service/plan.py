@@ -179,6 +179,7 @@ def _limit(most_numbers: int, wanted: int, copied: int, sizes: dict[str, int]) -
 
 
 def _index_bytes(numbers: int) -> int:
+    """As of a restored partition. One that grew number by number may do with a table half as long, until a restart."""
     return POSITION_BYTES * table_size(numbers, CHUNK_ROWS)
 
 

@@ -57,6 +57,6 @@ def files(settings: Settings) -> list[Path]:
     return [*(settings.path(source.mapping) for source in settings.sources), settings.path(settings.home.zones)]
 
 
-def watch_readers(settings: Settings, readers: Readers, executor: Executor, metrics: Metrics) -> "Watch[Readers]":
-    """Looks at the files of `readers`, which are in force."""
-    return Watch(readers, partial(Readers.load, settings), lambda _: files(settings), executor, metrics)
+def watch_readers(settings: Settings, executor: Executor, metrics: Metrics) -> "Watch[Readers]":
+    """Readers are loaded, and their files looked at from then on."""
+    return Watch(partial(Readers.load, settings), partial(files, settings), executor, metrics)

@@ -1,22 +1,24 @@
 """Rules: what decides, as one: model, challenger, policy with its lists, zones. `watch` replaces them by newer ones."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from msgspec import structs
 
-from detector.config import Mode, Settings
+from detector.config import Mode, Settings, convert, read_yaml
+from detector.errors import ConfigError
 from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
 from detector.pipeline import Detector
 from detector.service.aside import Executor
-from detector.service.watch import Watch
+from detector.service.watch import Look, Watch, look
 from detector.verdict.challenge import Challenge
 from detector.verdict.judge import Judge
 from detector.verdict.model import Model
-from detector.verdict.policy import Policy
+from detector.verdict.policy import Policy, PolicyText
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,6 @@ class Rules:
         """What decides, for the log."""
         return f"{self.model.version} and {self.policy.version}"
 
-    def files(self, settings: Settings) -> list[Path]:
-        """What they were loaded from, and whatever else lies in the folder of a bundle."""
-        policy = settings.path(settings.verdict.policy)
-        files = [policy, settings.path(settings.home.zones)]
-        files += [policy.parent / name for name in self.policy.text.lists.values()]
-        for bundle in (settings.model.bundle, settings.model.challenger):
-            if bundle is not None:
-                files += sorted(settings.path(bundle).glob("*"))
-        return files
-
     def tell(self, metrics: Metrics) -> None:
         """What is in force, and nothing else, is in the metrics."""
         for gauge in (metrics.model_info, metrics.challenger_info, metrics.policy_info):
@@ -87,6 +79,29 @@ class Rules:
         metrics.policy_info.labels(self.policy.version, self.mode).set(1)
 
 
-def watch_rules(settings: Settings, rules: Rules, executor: Executor, metrics: Metrics) -> "Watch[Rules]":
-    """Looks at the files of `rules`, which are in force."""
-    return Watch(rules, partial(Rules.load, settings), lambda now: now.files(settings), executor, metrics)
+def files(settings: Settings) -> list[Path]:
+    """What rules are loaded from now, and whatever else lies in the folder of a bundle."""
+    policy = settings.path(settings.verdict.policy)
+    found = [policy, settings.path(settings.home.zones)]
+    with suppress(ConfigError):
+        found += _lists(look(policy))
+    for bundle in (settings.model.bundle, settings.model.challenger):
+        if bundle is not None:
+            found += sorted(settings.path(bundle).glob("*"))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _lists(policy: Look) -> tuple[Path, ...]:
+    """The files of the lists that a policy names, be they there or not; `ConfigError` for a file that is no policy.
+
+    It is read once for each of its looks: YAML of its length takes tens of milliseconds, in the poll loop.
+    """
+    path = Path(policy[0])
+    lists = convert(read_yaml(path), PolicyText, str(path)).lists
+    return tuple(path.parent / name for name in lists.values())
+
+
+def watch_rules(settings: Settings, executor: Executor, metrics: Metrics) -> "Watch[Rules]":
+    """Rules are loaded, and their files looked at from then on."""
+    return Watch(partial(Rules.load, settings), partial(files, settings), executor, metrics)

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from detector.errors import SnapshotError
-from detector.snapshot import ABANDONED_S, Manifest, Store
+from detector.snapshot import ABANDONED_S, FORMAT, Manifest, Store, Version, superseded, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,15 @@ class Stored:
     wrong: str
     """What is wrong with its files; empty: whole."""
     manifest: Manifest | None = None
+    version: Version | None = None
+    """None: its manifest does not say."""
     half_written: bool = False
     """It has a temporary name: somebody writes it, or died in doing so."""
+
+    @property
+    def is_another_programs(self) -> bool:
+        """It has another format: whether it is whole cannot be said here."""
+        return self.version is not None and self.version.format != FORMAT
 
     def unusable(self, store: Store) -> str:
         """Why `store` would not load it; empty: it would. Half-written ones are not looked at by any store."""
@@ -70,7 +77,10 @@ def _looked_at(folder: Path, now: float) -> Iterator[Stored]:
 
 
 def _examined(folder: Path, topic: str, partition: int, offset: int, now: float) -> Stored:
-    manifest, wrong = None, ""
+    manifest, wrong, version = None, "", version_of(folder)
+    if version is not None and version.format != FORMAT:
+        wrong = f"manifest.json: format: wanted {FORMAT} (got {version.format})"
+        return Stored(folder, topic, partition, offset, _size(folder), _age_s(folder, now), wrong, version=version)
     try:
         manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
         store = Store(folder.parents[2], manifest.identity, manifest.features)
@@ -84,7 +94,7 @@ def _examined(folder: Path, topic: str, partition: int, offset: int, now: float)
         wrong = f"manifest.json: wanted a manifest ({error})"
     except SnapshotError as error:
         wrong = str(error).removeprefix(f"{folder}/")
-    return Stored(folder, topic, partition, offset, _size(folder), _age_s(folder, now), wrong, manifest)
+    return Stored(folder, topic, partition, offset, _size(folder), _age_s(folder, now), wrong, manifest, version)
 
 
 def _size(folder: Path) -> int:
@@ -98,21 +108,21 @@ def _age_s(folder: Path, now: float) -> float:
 def superfluous(found: Sequence[Stored], keep: int) -> Iterator[tuple[Stored, str]]:
     """Those that may go, and why: what a dead process left, what is damaged, and the whole ones but the newest `keep`.
 
-    The newest are counted by partition and version of the features: those of the version before
-    are what a worker that is rolled back will look for. A damaged one is of no use to anybody.
+    The newest are counted as a `Store` that saves counts them. A damaged one is of no use to anybody.
     """
-    kept: dict[tuple[str, int, str], int] = {}
+    whole: dict[tuple[str, int], list[tuple[Version, Path]]] = {}
+    for one in found:
+        if one.version is not None and (one.is_another_programs or not one.wrong):
+            whole.setdefault((one.topic, one.partition), []).append((one.version, one.path))
+    old = {path for of_partition in whole.values() for path in superseded(of_partition, keep)}
     for one in found:
         if one.half_written:
             if one.age_s > ABANDONED_S:
                 yield one, "half written, and older than an hour"
-        elif one.wrong or one.manifest is None:
+        elif one.wrong and not one.is_another_programs:
             yield one, one.wrong
-        else:
-            key = (one.topic, one.partition, one.manifest.features)
-            kept[key] = kept.get(key, 0) + 1
-            if kept[key] > keep:
-                yield one, f"older than the newest {keep}"
+        elif one.path in old:
+            yield one, f"older than the newest {keep} of this version and of the one before"
 
 
 def remove(one: Stored) -> None:

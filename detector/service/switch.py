@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Final, NamedTuple
 
 from detector.broker import Broker, TopicPartition
+from detector.broker.topics import HISTORY_KEPT_MS
 from detector.config import Mode, Settings
 from detector.errors import Recoverable
 from detector.ingest.commands import ModeChange, read_mode_change
@@ -34,6 +35,8 @@ class _Read(NamedTuple):
     newest: ModeChange | None
     """None: nothing of it stands there."""
     told: dict[int, Told]
+    old: dict[bytes, Told]
+    """By key, what was told so long ago that only the last of a partition may still matter."""
 
 
 class Switch:
@@ -53,6 +56,7 @@ class Switch:
         """The newest; None while nobody has changed anything."""
         self.told: dict[int, Told] = {}
         """Who said last that a partition is theirs, and what decides on it."""
+        self._old: dict[bytes, Told] = {}
 
     @property
     def mode(self) -> Mode:
@@ -69,7 +73,7 @@ class Switch:
         reading, self._reading = self._reading, None
         self._look_at_s = time.monotonic() + LOOK_S
         try:
-            self._stop, newest, told = reading.result()
+            self._stop, newest, told, old = reading.result()
         except Recoverable as error:
             unread = said(Event.MODE_UNREAD, topic=self._at.topic)
             log.warning(
@@ -80,6 +84,7 @@ class Switch:
             return False
         self.known = True
         self.told |= told
+        self._old |= old
         if newest is None or newest == self.change:
             return False
         self.change = newest
@@ -89,13 +94,27 @@ class Switch:
 
     def _read(self, start: int) -> _Read:
         low, high = self._broker.watermarks(self._at)
-        newest, told = None, {}
+        newest, told, old = None, {}, {}
+        old_ms = int(1_000 * time.time()) - HISTORY_KEPT_MS
         for message in self._broker.read(self._at, max(low, start), high):
             if message.key() == KEY:
                 newest = read_mode_change(message.value()) or newest
             elif one := read_told(message):
                 told[one.partition] = one
-        return _Read(high, newest, told)
+                if message.timestamp()[1] < old_ms:
+                    old[message.key() or b""] = one
+            else:
+                old.pop(message.key() or b"", None)
+        return _Read(high, newest, told, old)
+
+    def take_old(self, partition: int) -> list[bytes]:
+        """Keys of what may be deleted of a partition, told once: older than the history, and not the last that is.
+
+        The topic is compacted, but nearly every key of it is new. The last one that is old may have decided on rows
+        that the log still holds, where nobody has taken the partition since.
+        """
+        mine = sorted((one.offset, key) for key, one in self._old.items() if one.partition == partition)[:-1]
+        return [key for _, key in mine if self._old.pop(key)]
 
     def close(self) -> None:
         """Nothing is read any more."""

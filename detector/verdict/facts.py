@@ -84,8 +84,8 @@ class Moment:
     """Per row: the log covers the longest window."""
     silent: U64s
     """Per row: bit s is set while source s is silent or refilling."""
-    names: Mapping[int, str]
-    """Texts of sender ids."""
+    names: Mapping[int, Mapping[int, str]]
+    """Texts of sender ids by number, as each message that brings some writes them, by its offset."""
     commands: Mapping[int, Any]
     """Operators' commands by message offset."""
     judged: Bools

@@ -185,6 +185,8 @@ class Judge:
             rule = self._rules.get(current.rule) if current else None
             if current is None or rule is None or current.action != "block" or case.service != service:
                 continue
+            if rule.text.action != "block":  # another policy has it do less since
+                continue
             last_part = (current.expires_at - current.issued_at) // RENEW_SHARE
             due = as_of_ms >= current.expires_at - last_part
             if due and not self._holds.of_renewal(rule, case.number, moment, row):

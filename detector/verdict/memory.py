@@ -20,7 +20,7 @@ from detector.verdict.slot import FIELDS, Slot
 
 HOUR_MS: Final = 3_600_000
 KEEP_MS: Final = 7 * 24 * HOUR_MS
-"""How long a case is remembered beyond its expiry, so that versions go on rising. The topic keeps
+"""How long a case is remembered beyond its end, so that versions go on rising. The topic keeps
 at least as much (longest life + 7 days); older ones count as forgotten even where they are still there."""
 PRUNE_MS: Final = KEEP_MS + 8 * 24 * HOUR_MS
 """Behind the newest decision by this much, a case is dropped. Numbers have clocks of their own: one
@@ -64,9 +64,8 @@ class Memory:
         """
         latest: dict[bytes, bytes] = {}
         for key, value in messages:
-            if value is None:
-                latest.pop(key, None)
-            else:
+            latest.pop(key, None)
+            if value is not None:
                 latest[key] = value
         memory = Memory()
         for value in latest.values():
@@ -83,11 +82,12 @@ class Memory:
         case, slot = case_of(decision), Slot.of(decision, self._words)
         if self._words is FIELDS and decision.reasons:
             self._words = decision.to_json()
-        before = self._slots.get(case)
-        if before is None:
-            self._by_number.setdefault(case.number, []).append(case)
-        else:
+        before = self._slots.pop(case, None)  # its place is the last from now on, as it is in the topic
+        cases = self._by_number.setdefault(case.number, [])
+        if before is not None:
             self._take_off(before)
+            cases.remove(case)
+        cases.append(case)
         self._slots[case] = slot
         self._nbytes += slot.nbytes
         self._newest_ms = max(self._newest_ms, slot.issued_at)
@@ -97,9 +97,9 @@ class Memory:
             self._prune()
 
     def latest(self, case: Case, as_of_ms: int) -> Decision | None:
-        """The case's last decision, in force or not; None when it expired more than 7 days before."""
+        """The case's last decision, in force or not; None 7 days after it, and a release that it keeps, were over."""
         slot = self._slots.get(case)
-        return slot.decision() if slot and slot.expires_at + KEEP_MS > as_of_ms else None
+        return slot.decision() if slot and slot.over_at + KEEP_MS > as_of_ms else None
 
     def in_force(self, case: Case, as_of_ms: int) -> Slot | None:
         """The decision that holds in the case."""
@@ -118,7 +118,7 @@ class Memory:
         )
 
     def cases_of(self, number: int) -> tuple[Case, ...]:
-        """Every case of a number, oldest first."""
+        """Every case of a number, the one that was decided last at the end."""
         return tuple(self._by_number.get(number, ()))
 
     def slots(self) -> tuple[Slot, ...]:
@@ -126,7 +126,7 @@ class Memory:
         return tuple(self._slots.values())
 
     def decisions_of(self, number: int) -> tuple[Decision, ...]:
-        """The last of every case of a number, oldest case first."""
+        """The last of every case of a number, in the order in which they were decided."""
         return tuple(self._slots[case].decision() for case in self.cases_of(number))
 
     def blocks_in(self, as_of_ms: int) -> int:
@@ -144,7 +144,7 @@ class Memory:
 
     def _prune(self) -> None:
         horizon = self._newest_ms - PRUNE_MS
-        self._drop([case for case, slot in self._slots.items() if slot.expires_at < horizon])
+        self._drop([case for case, slot in self._slots.items() if slot.over_at < horizon])
         self._blocks = +self._blocks
         self._prune_at = max(PRUNE_AT, 2 * len(self._slots))
 

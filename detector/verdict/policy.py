@@ -21,6 +21,7 @@ from msgspec import Meta, Struct
 from detector.config import convert, read_yaml
 from detector.errors import ConfigError
 from detector.features.catalogue import INDEX
+from detector.ingest.commands import LONGEST_LIFE_S
 from detector.verdict.decisions import Basis, Enforcement
 from detector.verdict.expression import NUMBER, Expression, parse
 from detector.verdict.facts import FACTS, MODELLED, SCORED, GivenFacts
@@ -156,6 +157,8 @@ class Policy:
         for field, ttl in (("release_ttl_s", text.commands.release_ttl_s), ("block_ttl_s", text.commands.block_ttl_s)):
             if ttl <= 0:
                 raise ConfigError(f"{path}: commands.{field} must be positive (got {ttl})")
+            if ttl > LONGEST_LIFE_S:
+                raise ConfigError(f"{path}: commands.{field} must be at most {LONGEST_LIFE_S}, 90 days (got {ttl})")
         rules = tuple(_rule(rule, lists, f"{path}: rules[{i}]") for i, rule in enumerate(text.rules))
         seen: set[str] = set()
         for i, rule in enumerate(rules):
@@ -223,6 +226,9 @@ def _rule(text: RuleText, lists: Mapping[str, NumberList], where: str) -> Rule:
         raise ConfigError(f"{where}.ttl_s must be positive (got {text.ttl_s})")
     if longest < text.ttl_s:
         raise ConfigError(f"{where}.max_ttl_s must be at least ttl_s, {text.ttl_s} (got {longest})")
+    if longest > LONGEST_LIFE_S:
+        field = "ttl_s" if text.max_ttl_s is None else "max_ttl_s"
+        raise ConfigError(f"{where}.{field} must be at most {LONGEST_LIFE_S}, 90 days (got {longest})")
     if not text.kinds:
         raise ConfigError(f"{where}.kinds must name call, sms or both (got none)")
     if not text.reason.strip():

@@ -6,7 +6,7 @@ One scored row of so many is kept, by a hash of its place in the log, and the ro
 So what is kept depends on the log alone: a replay of it keeps the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -85,10 +85,10 @@ def _at(moment: Moment, slots: I64s, why: npt.NDArray[np.uint8]) -> Served:
     return found
 
 
-def pack_served(served: Sequence[Served], model: str) -> tuple[bytes, list[tuple[str, bytes]]]:
+def pack_served(served: Served, model: str) -> tuple[bytes, list[tuple[str, bytes]]]:
     """Value and headers of the message; `model`: the version that gave the margins."""
     headers = {"schema": SCHEMA, "features": feature_hash(), "model": model}
-    return np.concatenate(served).tobytes(), [(name, text.encode()) for name, text in headers.items()]
+    return served.tobytes(), [(name, text.encode()) for name, text in headers.items()]
 
 
 def unpack_served(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Served | Rejected:

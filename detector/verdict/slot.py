@@ -62,6 +62,11 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
         return Decision.from_json(zlib.decompressobj(zdict=self.words).decompress(self.packed))
 
     @property
+    def over_at(self) -> int:
+        """When nothing of it holds any more: a release that it superseded may outlive it."""
+        return max(self.expires_at, self.protected_until or 0)
+
+    @property
     def nbytes(self) -> int:
         """What it takes of the process's memory, about."""
         return SLOT_BYTES + len(self.packed)

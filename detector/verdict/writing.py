@@ -4,6 +4,7 @@ rule, case, row, what was in force -> Decision
 """
 
 import math
+from collections import Counter
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -14,7 +15,17 @@ from detector.config import Settings
 from detector.features.catalogue import FEATURES
 from detector.ingest.commands import Command
 from detector.ingest.zones import ZoneClass, zone_class, zone_country
-from detector.records import Flag, Kind, NumberKind, Role, number_digits, number_kind, number_text, number_trunk
+from detector.records import (
+    Flag,
+    Kind,
+    NumberKind,
+    Role,
+    number_digits,
+    number_kind,
+    number_text,
+    number_trunk,
+    sender_text,
+)
 from detector.verdict.decisions import Action, Decision, Evidence, Hold, Position, ReasonGiven, Score, Service
 from detector.verdict.facts import Moment
 from detector.verdict.holds import reachable
@@ -49,6 +60,9 @@ class Writer:
         self._trunks = {
             (source.id, trunk.id): name for source in settings.sources for name, trunk in source.trunks.items()
         }
+        ids = Counter(trunk for _, trunk in self._trunks)
+        self._declared_once = {trunk: name for (_, trunk), name in self._trunks.items() if ids[trunk] == 1}
+        """Names of the trunk groups and accounts whose number means one thing only, whatever the source."""
         self._own = settings.home.own_prefixes or (settings.home.country_code,)
 
     def by_rule(
@@ -61,12 +75,17 @@ class Writer:
         row: int,
         before: Decision | None,
     ) -> Decision:
-        """What `rule` decides in `case` at `row`; `before` is the last decision of the case, if remembered."""
+        """What `rule` decides in `case` at `row`; `before` is the last decision of the case, if remembered.
+
+        The number is written as it was then: a sender id that loses its text or changes case keeps its key.
+        """
         as_of_ms = int(moment.updated.as_of_ms[row])
         current = before if before and before.expires_at > as_of_ms else None
         score, reasons, counts = self._seen(rule, moment, row)
         restricted = bool(int(moment.rows["flags"][row]) & Flag.RESTRICTED)
-        number = self._text(case, moment, before)
+        # By the row's own message: what the others of a moment write depends on where the log was cut.
+        names = moment.names.get(int(moment.offsets[row]), {})
+        number = before.number if before else number_text(case.number, names.get(case.number))
         return Decision(
             decision_id=_id(moment, row, rule.id),
             number=number,
@@ -137,12 +156,13 @@ class Writer:
         scope = "" if case.scope == command.covers else f"-{case.scope}"
         return Decision(
             decision_id=_id(moment, row, f"operator-{case.service}{scope}"),
-            number=self._text(case, moment, before),
+            number=before.number if before else number_text(case.number, sender_text(command.number)),
             service=_service(case),
             action=action,
             scope=case.scope,
             party=self._party(case.number),
-            point=self._point(case, moment, row),
+            # Whoever took a block takes its end. A new one is not narrowed down to where its number was seen before.
+            point=before.point if before and command.action != "block" else self._point(case, moment, row),
             except_=self._except,
             basis="operator",
             issued_at=as_of_ms,
@@ -181,10 +201,6 @@ class Writer:
         score = Score(margin=margin, display=round(display, DIGITS))
         return score, explain(self._model, vector, rule.features), counts
 
-    def _text(self, case: Case, moment: Moment, before: Decision | None) -> str:
-        """As the case was written before: a sender id that loses its text or changes case keeps its key."""
-        return before.number if before else number_text(case.number, moment.names.get(case.number))
-
     def _evidence(self, moment: Moment, row: int, counts: dict[str, float]) -> Evidence:
         record: Any = moment.rows[row]
         name = self._sources.get(int(record["source"]), str(int(record["source"])))
@@ -197,11 +213,12 @@ class Writer:
         return "own" if own and number_digits(number).startswith(self._own) else "foreign"
 
     def _point(self, case: Case, moment: Moment, row: int) -> str:
-        """Where the case can be enforced."""
+        """Where the case can be enforced; a command comes from no source, and so does not say whose trunk it means."""
         record: Any = moment.rows[row]
         command = record["kind"] == Kind.COMMAND
         trunk = number_trunk(case.number) or (0 if command or record["role"] != Role.FROM else int(record["trunk"]))
-        name = self._trunks.get((int(record["source"]), trunk), str(trunk))
+        known = self._declared_once.get(trunk) if command else self._trunks.get((int(record["source"]), trunk))
+        name = known or str(trunk)
         if number_kind(case.number) is NumberKind.SENDER:
             return f"account:{name}" if trunk else "gateway"
         own = self._party(case.number) if command else ("own" if int(record["flags"]) & Flag.OWN else "foreign")

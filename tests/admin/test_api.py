@@ -147,6 +147,7 @@ def test_an_order_is_given_in_the_name_of_the_token_and_is_obeyed(here: World) -
         ({"action": "free", "number": "+9997000001", "reason": "x"}, 422),
         ({"action": "block", "number": "9997000001", "reason": "x"}, 422),
         ({"action": "block", "number": "+9997000001", "reason": "x", "ttl_s": 0}, 422),
+        ({"action": "block", "number": "+9997000001", "reason": "x", "ttl_s": 91 * 86_400}, 422),
         ({"action": "block", "number": "+9997000001", "reason": "x", "scope": "everywhere"}, 422),
         ({"action": "block", "number": "+9997000001", "reason": "x", "actor": "somebody else"}, 422),
         (b" " * 20_000, 413),

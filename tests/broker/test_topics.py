@@ -8,6 +8,8 @@ from detector.broker.memory import MemoryBroker
 from detector.broker.topics import DAY_MS, check_topics, topic_specs
 from detector.config import Home, Ingest, Settings, Source, Topics
 from detector.errors import ConfigError
+from detector.ingest.commands import LONGEST_LIFE_S
+from detector.verdict.memory import KEEP_MS
 
 SETTINGS = Settings(
     home=Home(country_code="999"),
@@ -59,7 +61,7 @@ def test_decisions_in_force_are_compacted_and_deleted_later_than_they_end(name: 
     config = SPECS[name].config
     assert config["cleanup.policy"] == "compact,delete"
     assert config["min.compaction.lag.ms"] == "7200000"
-    assert int(config["retention.ms"]) > 90 * DAY_MS
+    assert int(config["retention.ms"]) == 97 * DAY_MS == 1_000 * LONGEST_LIFE_S + KEEP_MS
 
 
 @pytest.mark.parametrize(("replication", "wanted"), [(1, "1"), (2, "1"), (3, "2")])

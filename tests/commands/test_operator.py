@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
@@ -106,6 +107,18 @@ def test_other_lives_are_refused(text: str) -> None:
         seconds(text)
 
 
+def test_a_life_that_decisions_are_not_kept_for_is_refused(
+    broker: MemoryBroker, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be forgotten before its end, without a word."""
+    run("topics", "create")
+    with pytest.raises(SystemExit):
+        run("allow", "+999712345678", "--reason", "a hospital", "--ttl", "91d")
+    assert "wanted at most 90d, for decisions are kept no longer (got '91d')" in capsys.readouterr().err
+    assert commands_on(broker) == []
+    assert run("allow", "+999712345678", "--reason", "a hospital", "--ttl", "90d") == 0
+
+
 def hold(broker: MemoryBroker, count: int, rule: str) -> None:
     """So many blocks of a rule are in force."""
     now_ms = int(time.time() * 1000)
@@ -172,6 +185,25 @@ def test_a_mass_release_orders_one_for_each_and_says_what_is_left(
     assert "eva  release of 2 where rule=wangiri  a bad rule" in line
     assert run("commands", "list", "--each", "--json") == 0
     assert [json.loads(one)["id"] for one in capsys.readouterr().out.splitlines()] == [one.id for one in commands]
+
+
+def test_what_is_decided_while_the_operator_thinks_is_seen(
+    broker: MemoryBroker, run: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A colleague released the same meanwhile: nothing is waited for."""
+    run("topics", "create")
+    hold(broker, 1, "wangiri")
+
+    def meanwhile(count: int) -> bool:
+        at = TopicPartition("decisions", 0)
+        (held,) = (Decision.from_json(message.value() or b"") for message in broker.read(at, 0, 1))
+        gone = replace(held, action="release", rule="operator", since=held.since + 1, version=2)
+        broker.publish("decisions", [(gone.key().encode(), gone.to_json())], 0)
+        return True
+
+    monkeypatch.setattr("detector.commands.operator._agreed", meanwhile)
+    assert run("release", "--where", "rule=wangiri", "--reason", "a bad rule", "--wait", "5") == 0
+    assert "1 of 1 decisions are no longer in force" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

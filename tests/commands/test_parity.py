@@ -47,7 +47,7 @@ class Lived(NamedTuple):
 
     def tamper(self, rows: Served) -> None:
         """Somebody else's vectors stand on the topic too."""
-        value, headers = pack_served([rows], "mine-1")
+        value, headers = pack_served(rows, "mine-1")
         producer = self.broker.producer("tampering")
         producer.begin()
         producer.send(self.settings.topics.vectors, 1, value, headers=headers)

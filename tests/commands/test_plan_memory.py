@@ -9,12 +9,16 @@ import pytest
 from detector.cli import main
 from detector.config import ROOT, load
 from detector.features.past import FORMS
-from detector.service.plan import People, Plan, plan
+from detector.features.state import State
+from detector.pipeline import CHUNK_ROWS
+from detector.records import ROW, Flag, Kind
+from detector.service.plan import FIRST_MS, FIRST_NUMBER, People, Plan, plan
 from loadtest import packed, state
 from loadtest.population import FIRST_DIGITS, Population, packed_numbers
 
 CONFIG = ROOT / "configs" / "local.yaml"
 FILLED = 60_000
+PARTITIONS = 12
 WITHIN = 0.06
 """Of the truth: the sample alone is a few parts in a hundred off."""
 
@@ -49,11 +53,27 @@ def test_the_plan_holds_against_a_state_that_is_filled(truth: state.Measured, as
         assert as_drawn.forms[form].numbers == pytest.approx(truth.forms[form], rel=WITHIN)
         assert as_drawn.forms[form].bytes == pytest.approx(truth.form_bytes[form], rel=WITHIN)
     assert truth.forms["wide"] == as_drawn.forms["wide"].numbers == 0
-    assert as_drawn.index_bytes == truth.index_bytes
-    assert as_drawn.partition_bytes == pytest.approx(truth.largest_partition_bytes, rel=WITHIN)
+    assert as_drawn.index_bytes == 2 * truth.index_bytes  # these states grew, and were not restored
+    more = truth.index_bytes / PARTITIONS
+    assert as_drawn.partition_bytes == pytest.approx(truth.largest_partition_bytes + more, rel=WITHIN)
     assert as_drawn.buffer_bytes == pytest.approx(truth.buffer_bytes, rel=WITHIN)
     total = as_drawn.state_bytes + as_drawn.buffer_bytes
-    assert total == pytest.approx(truth.total_bytes, rel=WITHIN)
+    assert total == pytest.approx(truth.total_bytes + truth.index_bytes, rel=WITHIN)
+
+
+@pytest.mark.parametrize("numbers", [900, 5_000, 60_000, 131_000])
+def test_the_index_is_planned_as_a_restart_leaves_it(numbers: int) -> None:
+    """A restored table is made for twice the numbers it gets; a batch that comes may want yet more."""
+    rows = np.zeros(numbers, ROW)
+    rows["number"], rows["event_ms"], rows["record_id"] = FIRST_NUMBER + np.arange(numbers), FIRST_MS, 1
+    rows["kind"], rows["flags"] = Kind.SMS, Flag.BEGAN
+    grown = State(0, 0)
+    for start in range(0, numbers, CHUNK_ROWS):
+        grown.update(rows[start : start + CHUNK_ROWS])
+    restored = State.from_arrays(grown.arrays())
+    restored.update(np.resize(rows, CHUNK_ROWS))
+    planned_bytes = planned([People(PARTITIONS * numbers, 1.0)]).index_bytes / PARTITIONS
+    assert max(grown.index_bytes, planned_bytes / 2) <= restored.index_bytes <= planned_bytes
 
 
 def test_a_spread_makes_some_wide_and_equal_seeds_equal_plans() -> None:

@@ -1,5 +1,6 @@
 """`detector snapshots`: what is on disk is listed, verified and pruned, with and without a broker."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from detector.commands.snapshots import age
 from detector.config import Settings, load
 from detector.errors import Recoverable
 from detector.service.stock import stock
-from detector.snapshot import Store, open_store
+from detector.snapshot import FORMAT, Store, open_store
 
 ARRAYS = {"state.tiles": np.arange(12, dtype="<u2"), "coverage.span": np.array([1, 2], "<i8")}
 CONFIG = """
@@ -216,6 +217,19 @@ def test_prune_keeps_those_of_the_version_before_too(store: Store, run: Run) -> 
         other.save(0, offset, ARRAYS)
     run("prune", "--keep", "1")
     assert store.offsets(0) == [50, 30]
+
+
+def test_prune_keeps_those_of_another_format_too(store: Store, run: Run) -> None:
+    """Whether they are whole cannot be said; the program that wrote them can."""
+    for offset in (10, 20):
+        manifest = store.folder(0) / f"{offset:020d}" / "manifest.json"
+        manifest.write_text(json.dumps({"format": 1, "features": store.features, "sums": {}}))
+    code, lines = run("prune", "--keep", "1")
+    assert (code, [(offset, what[:16]) for _, offset, what in told(lines)]) == (0, [("10", "older than the n")])
+    assert store.offsets(0) == [30, 20]
+    code, lines = run("verify")
+    assert code == 1
+    assert told(lines)[1] == ("0", "20", f"manifest.json: format: wanted {FORMAT} (got 1)")
 
 
 def test_prune_needs_a_number_of_at_least_one(run: Run) -> None:

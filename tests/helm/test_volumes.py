@@ -12,8 +12,8 @@ from detector.config import ROOT, load
 from detector.metrics import Metrics
 from detector.service import watch as watching
 from detector.service.aside import Executor
-from detector.service.readers import Readers, watch_readers
-from detector.service.rules import Rules, watch_rules
+from detector.service.readers import watch_readers
+from detector.service.rules import watch_rules
 from tests.helm.folders import SECRETS, files_of, mount, settings_of
 from tests.helm.rendering import NAME, VARIANTS, render
 
@@ -83,10 +83,9 @@ def test_a_changed_policy_is_taken_from_a_mounted_volume(tmp_path: Path, monkeyp
     """The kubelet puts a new folder in place of the old one, which is gone then."""
     monkeypatch.setattr(watching, "LOOK_S", 0.0)
     settings = load(mounted(tmp_path, "first", 1), {})
-    in_force = Rules.load(settings)
     metrics = Metrics()
     executor: Executor = AtOnce()
-    watch = watch_rules(settings, in_force, executor, metrics)
+    watch = watch_rules(settings, executor, metrics)
     assert watch.newer() is None
     mounted(tmp_path, "second", 2)
     found = [newer for newer in (watch.newer() for _ in range(4)) if newer is not None]
@@ -98,9 +97,9 @@ def test_a_changed_mapping_is_taken_from_a_mounted_volume(tmp_path: Path, monkey
     """By ingest, in the same way."""
     monkeypatch.setattr(watching, "LOOK_S", 0.0)
     settings = load(mounted(tmp_path, "first", 1), {})
-    in_force = Readers.load(settings)
     metrics = Metrics()
-    watch = watch_readers(settings, in_force, AtOnce(), metrics)
+    watch = watch_readers(settings, AtOnce(), metrics)
+    in_force = watch.in_force
     assert watch.newer() is None
     mounted(tmp_path, "second", 2)
     found = [newer for newer in (watch.newer() for _ in range(4)) if newer is not None]

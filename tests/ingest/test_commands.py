@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from detector.errors import Reason, Rejected
-from detector.ingest.commands import Command, command_row, read_command
+from detector.ingest.commands import LONGEST_LIFE_S, Command, command_row, read_command
 from detector.records import Kind, parse_number
 
 GOOD = {"action": "release", "number": "+999700000001", "actor": "ann", "reason": "a hospital", "id": "r-1"}
@@ -31,7 +31,15 @@ def test_command_is_a_row_on_the_partition_of_its_number(number: str) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"action": "kill"}, {"number": "9997"}, {"number": "sender:#x"}, {"ttl_s": 0}, {"actor": ""}, {"reason": 1}],
+    [
+        {"action": "kill"},
+        {"number": "9997"},
+        {"number": "sender:#x"},
+        {"ttl_s": 0},
+        {"ttl_s": LONGEST_LIFE_S + 1},
+        {"actor": ""},
+        {"reason": 1},
+    ],
 )
 def test_bad_command_is_rejected(changes: dict[str, Any]) -> None:
     """It names what was wanted and what was got."""

@@ -1,5 +1,6 @@
 """Both roles on the in-memory broker: the whole path, restarts, bad input, changed worlds."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -12,19 +13,23 @@ from detector.broker import Message, TopicPartition
 from detector.broker.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from detector.broker.topics import topic_specs
 from detector.config import Settings
-from detector.errors import Abort, CannotRebuild, Fatal
+from detector.errors import Abort, CannotRebuild, Fatal, Recoverable
 from detector.metrics import Metrics
 from detector.service import Role
 from detector.service.detect import DetectRole
-from detector.service.ingest import MOST_MESSAGE_BYTES, IngestRole
+from detector.service.ingest import IngestRole
+from detector.service.outbox import MOST_BYTES
+from detector.verdict.served import SERVED
 from tests.service.harness import (
     RECORDS,
     everything,
     expected_decisions,
+    expected_outcomes,
     expected_rows,
     log_entries,
     published_decisions,
     published_rows,
+    published_served,
     settings_for,
     source_positions,
     traffic,
@@ -307,8 +312,27 @@ def test_no_message_outgrows_the_broker_however_long_the_sender_ids(settings: Se
         for q in range(settings.topics.partitions)
         for entry in log_entries(broker, settings, q)
     ]
-    assert max(sizes) <= MOST_MESSAGE_BYTES
+    assert max(sizes) <= MOST_BYTES
     assert published_rows(broker, settings).total() == 40_000
+
+
+def test_no_message_of_vectors_outgrows_the_broker(settings: Settings, records: list[bytes]) -> None:
+    """Thousands are kept of one batch, as where each of its numbers is decided on: 532 bytes each."""
+    settings = replace(
+        settings,
+        topics=replace(settings.topics, partitions=1),
+        detect=replace(settings.detect, batch_messages=1_000, vectors_every=1),
+    )
+    broker = broker_with(settings, records)
+    ingest, detect = roles(settings, broker)
+    drain(ingest)
+    drain(detect)
+    sizes = [len(value or b"") for *_, value in everything(broker, settings.topics.vectors)]
+    assert sum(sizes) > 2_000 * SERVED.itemsize
+    assert max(sizes) <= MOST_BYTES
+    decisions, served = expected_outcomes(broker, settings)
+    assert published_decisions(broker, settings) == decisions
+    assert published_served(broker, settings) == served
 
 
 def test_in_shadow_mode_nothing_reaches_enforcement_but_what_an_operator_decides(
@@ -334,3 +358,32 @@ def test_a_poison_message_on_the_internal_topic_is_set_aside(settings: Settings,
     at = TopicPartition(settings.topics.events, 0)
     _, high = broker.watermarks(at)
     assert list(broker.read(at, committed(broker, at), high)) == []
+
+
+def test_what_was_aborted_is_counted_once(
+    settings: Settings, records: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, rejects and refused commands are those on the topics, not those that were attempted."""
+    monkeypatch.setattr("detector.service.ingest.settling_s", lambda attempt: 0.0)
+    broker = broker_with(settings, [*records[:1_000], b"{"])
+    broker.publish(settings.topics.commands, [(None, b"{")])
+    metrics = Metrics()
+    fail_commits(monkeypatch, 1)
+    drain(IngestRole(settings, broker, metrics, "0"))
+    assert metrics.value("transactions", outcome="aborted") == 1
+    assert metrics.value("rows_out") == published_rows(broker, settings).total()
+    assert metrics.by_label("rejects", "source") == {RECORDS: 1, "commands": 1}
+
+
+def test_a_role_that_the_broker_leaves_half_made_leaves_nothing_behind(
+    settings: Settings, records: list[bytes]
+) -> None:
+    """It is made again every few seconds: each would be a member that never polls, and five threads more."""
+    broker = broker_with(settings, records[:100])
+    broker.delete([settings.topics.events])
+    threads = set(threading.enumerate())
+    for _ in range(3):
+        with pytest.raises(Recoverable, match=settings.topics.events):
+            DetectRole(settings, broker, Metrics(), "0")
+    assert not broker._groups["detector-detect"].members
+    assert set(threading.enumerate()) <= threads

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+import yaml
 from msgspec.structs import replace
 
 from detector.broker import TopicPartition
@@ -15,6 +16,7 @@ from detector.config import ROOT, Settings
 from detector.metrics import Metrics
 from detector.replay import Replay
 from detector.service import watch
+from detector.service.detect import DetectRole
 from tests.service.harness import RECORDS, settings_for, traffic
 from tests.service.reloading import half_way, rewrite, wait_reloaded
 from tests.verdict import models
@@ -125,3 +127,32 @@ def test_what_cannot_be_loaded_leaves_the_old_ones_in_force(
     else:
         shutil.copy(ROOT / "models" / "default" / "trees.npz", settings.path(settings.model.bundle))
     wait_reloaded(replay, metrics, "taken")
+
+
+def test_drift_goes_on_over_another_policy_and_begins_anew_with_another_model(
+    replay: Replay, settings: Settings, metrics: Metrics
+) -> None:
+    """A list that changes every hour would else keep drift silent for ever: it wants a whole day."""
+    _, detect = replay._roles
+    assert isinstance(detect, DetectRole)
+    counted = detect._figures.drifting.vectors
+    assert counted > 0
+    change_policy(settings, name="stricter")
+    wait_reloaded(replay, metrics, "taken")
+    assert detect._figures.drifting.vectors == counted
+    models.save(settings.path(settings.model.bundle), models.fitted(trees=3))
+    wait_reloaded(replay, metrics, "taken", times=2)
+    assert detect._figures.drifting.vectors == 0
+
+
+def test_a_list_that_comes_after_the_policy_that_names_it_is_waited_for(
+    replay: Replay, settings: Settings, metrics: Metrics
+) -> None:
+    """Files of a release come in any order."""
+    path = settings.path(settings.verdict.policy)
+    lists = yaml.safe_load(path.read_text(encoding="utf-8"))["lists"]
+    change_policy(settings, name="listed", lists=lists | {"late": "lists/late.txt"})
+    wait_reloaded(replay, metrics, "failed")
+    (path.parent / "lists" / "late.txt").write_text("+99971111111\n")
+    wait_reloaded(replay, metrics, "taken")
+    assert next(iter(metrics.by_label("policy_info", "version"))).startswith("listed-")

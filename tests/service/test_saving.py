@@ -132,6 +132,55 @@ def test_a_store_that_cannot_be_written_is_said_and_the_stream_goes_on(
     assert "snapshot failed, the last one stays" in caplog.text
 
 
+def test_while_none_can_be_written_the_last_snapshot_grows_older(tmp_path: Path, held: Held) -> None:
+    """And what it lacks is unsaved: else the alert about it could never fire. One attempt every `EVERY_S`.
+
+    clock   1       2       3       4       5 x EVERY_S
+    disk    full    full    full    full    room
+    """
+    (tmp_path / "file").write_text("in the way")
+    clock, metrics = Clock(), Metrics()
+    one, store = saver(tmp_path / "file", clock, metrics)
+    for times in (1, 2, 3, 4):
+        clock.now = times * EVERY_S
+        for _ in range(3):
+            saved(one, held)
+            one.wait()
+        assert metrics.value("snapshots", outcome="failed") == times
+        assert (metrics.value("snapshot_age"), metrics.value("unsaved_rows")) == (clock.now, 10)
+    (tmp_path / "file").unlink()
+    clock.now = 5 * EVERY_S
+    saved(one, held)
+    one.wait()
+    one.save_one([held])
+    assert store.offsets(3) == [50]
+    assert (metrics.value("snapshot_age"), metrics.value("unsaved_rows")) == (0, 0)
+    one.close()
+
+
+def test_what_could_not_be_handed_over_is_still_unsaved(tmp_path: Path, held: Held) -> None:
+    """A partition may be given back in vain."""
+    (tmp_path / "file").write_text("in the way")
+    one, _ = saver(tmp_path / "file", Clock(), Metrics())
+    one.hand_over(held)
+    one.close()
+    assert held.rows_since_snapshot == 10
+
+
+def test_a_partition_that_got_nothing_new_has_no_old_snapshot(tmp_path: Path, held: Held) -> None:
+    """It is never due: its age would grow for as long as it is quiet."""
+    clock, metrics = Clock(), Metrics()
+    one, _ = saver(tmp_path, clock, metrics)
+    held.rows_since_snapshot = 0
+    clock.now = 4 * EVERY_S
+    one.save_one([held])
+    assert metrics.value("snapshot_age") == 0
+    held.rows_since_snapshot = 1
+    one.save_one([held])
+    assert metrics.value("snapshot_age") == 4 * EVERY_S
+    one.close()
+
+
 def test_partitions_share_the_rows_that_a_restart_may_have_to_replay(tmp_path: Path, settings: Settings) -> None:
     """The longest to replay goes first, and not before they are too many together; uncommitted ones count, and wait.
 
@@ -216,7 +265,8 @@ def test_what_is_handed_over_is_written_aside_as_it_stood(tmp_path: Path, held: 
     saved(one, held)
     expected = {name: array.copy() for name, array in held.part.arrays().items()}
     for position in (60, 70, 71):
-        held.rows_since_snapshot, held.position, held.committed = 1, position, min(position, 70)
+        held.rows_since_snapshot += 1
+        held.position, held.committed = position, min(position, 70)
         one.hand_over(held)
     one.close()
     assert store.offsets(3) == [70, 60, 50]

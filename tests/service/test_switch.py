@@ -4,11 +4,13 @@ import shutil
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 from msgspec.structs import replace
 
 from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
+from detector.broker.topics import topic_specs
 from detector.config import ROOT, Mode, Settings
 from detector.errors import Recoverable
 from detector.ingest.commands import ModeChange
@@ -175,3 +177,29 @@ def test_the_change_is_kept_for_the_audit_and_is_no_reject(settings: Settings, r
     assert [order for _, order in Orders(broker, settings.topics).given()] == [change("flag")]
     assert everything(broker, settings.topics.rejects) == []
     assert metrics.value("rejects", source="commands", reason="bad_command") == 0
+
+
+def test_what_control_told_before_the_history_is_deleted_but_the_last_of_it(settings: Settings) -> None:
+    """Nearly every key is new, and each worker reads all of it. Whoever takes a partition deletes what is its own.
+
+    days ago        410  409  408 | 400  300        now
+    partition 0 at  0    10   20  |      30         taken
+    deleted         x    x        |
+    """
+    days_ago = [0.0]
+    broker = MemoryBroker(clock=lambda: int((time.time() - days_ago[0] * 86_400) * 1_000))
+    broker.create(topic_specs(settings))
+    control = TopicPartition(settings.topics.control, 0)
+    versions = {"mode": "enforce", "model": "m-1", "policy": "p-1", "instance": "detect-0"}
+    for days_ago[0], offset in ((410, 0), (409, 10), (408, 20), (300, 30)):
+        value = orjson.dumps(versions | {"partition": 0, "offset": offset})
+        broker.publish(control.topic, [(b"0@%d" % offset, value)], 0)
+    days_ago[0] = 0.0
+    Orders(broker, settings.topics).switch(change("shadow"))
+    for _ in range(2):
+        detect = DetectRole(settings, broker, Metrics(), "0")
+        drain(detect)
+        assert detect.seen().mode == "shadow"
+        detect.close()
+        messages = broker.read(control, *broker.watermarks(control))
+        assert [message.key() for message in messages if message.value() is None] == [b"0@0", b"0@10"]

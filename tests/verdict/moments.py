@@ -119,7 +119,7 @@ def moment(
         margins=np.array([entries[i].margin for i in scored.tolist()], np.float64),
         warm=np.array([entry.warm for entry in entries], np.bool_),
         silent=np.array([entry.silent for entry in entries], np.uint64),
-        names=names or {},
+        names=dict.fromkeys((places // message).tolist(), names) if names else {},
         commands=commands,
         judged=np.array([entry.judged for entry in entries], np.bool_),
     )

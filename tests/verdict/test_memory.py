@@ -110,6 +110,8 @@ def test_what_compaction_leaves_gives_the_same_memory(log: list[Decision], data:
             assert (lived.in_force(case, now) is None) is (rebuilt.in_force(case, now) is None)
             assert lived.protected(case, now) == rebuilt.protected(case, now)
             assert lived.blocks_in(now) == rebuilt.blocks_in(now)
+        assert lived.cases_of(case.number) == rebuilt.cases_of(case.number)
+    assert [slot.decision_id for slot in lived.slots()] == [slot.decision_id for slot in rebuilt.slots()]
     assert len(lived) == len(rebuilt)
 
 
@@ -118,9 +120,20 @@ def test_a_number_and_the_whole_are_told_with_the_last_of_each_case() -> None:
     first, other = change(), change(number="+99970000002")
     last = change(version=2, action="release")
     memory = after(first, other, last)
-    assert [slot.decision() for slot in memory.slots()] == [last, other]
+    assert [slot.decision() for slot in memory.slots()] == [other, last]
     assert memory.decisions_of(parse_number(first.number)) == (last,)
     assert memory.decisions_of(parse_number("+99970000009")) == ()
+
+
+def test_a_release_that_a_block_outlived_keeps_its_case_from_being_dropped() -> None:
+    """The block is long over; what an operator promised is not."""
+    until = START_MS + 4 * PRUNE_MS
+    memory = after(change(expires_at=START_MS, protected_until=until))
+    for i in range(PRUNE_AT):
+        memory.apply(change(number=f"+9997{i:07}", issued_at=START_MS + 2 * PRUNE_MS, expires_at=until))
+    assert memory.protected(CASE, until - 1)
+    assert memory.latest(CASE, until + KEEP_MS - 1) is not None
+    assert memory.latest(CASE, until + KEEP_MS) is None
 
 
 def test_a_deleted_key_forgets_its_case() -> None:

@@ -3,17 +3,21 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
+from detector.config import Trunk
 from detector.ingest.commands import Ends
 from detector.ingest.zones import ZoneClass
-from detector.records import Flag
+from detector.records import Flag, Kind, NumberKind, pack_digits, pack_sender
 from detector.verdict.judge import Judge
-from detector.verdict.memory import Memory
+from detector.verdict.memory import Memory, case_of
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 from tests.verdict.judging import brief, from_abroad, judge_of
-from tests.verdict.moments import FIXED, HOUR_MS, MINUTE_MS, START_MS, Entry, command, moment, order
+from tests.verdict.moments import FIXED, HOUR_MS, MINUTE_MS, SETTINGS, START_MS, Entry, command, moment, order
 from tests.verdict.moments import settings as settings_with
+
+FOREIGN = pack_digits(NumberKind.E164, "442079460000")
 
 
 def test_a_release_ends_a_block_and_keeps_analytics_rules_away_until_it_expires(judge: Judge, block: float) -> None:
@@ -136,3 +140,71 @@ def test_a_command_below_the_committed_offset_was_obeyed_before(judge: Judge) ->
     entry = order(command("block"))
     assert judge.judge(moment([replace(entry, judged=False)]), Memory()) == []
     assert judge.judge(replace(moment([entry]), commands={}), Memory()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("sender:ACME@11", "sender:ACME@11"),
+        ("sender:A%40B@11", "sender:A%40B@11"),
+        ("sender:%41CME@11", "sender:ACME@11"),
+        ("sender:#3f@11", "sender:#3f@11"),
+        ("+99971234567@07", "+99971234567@7"),
+    ],
+)
+def test_a_command_names_its_number_itself(judge: Judge, given: str, written: str) -> None:
+    """No message of a record has to have brought the text of a sender id before; it is written as decisions do."""
+    (decision,) = judge.judge(moment([order(command("block", given, service="sms"))]), Memory())
+    assert decision.number == written
+
+
+def test_a_release_holds_where_the_block_was_enforced(judge: Judge, block: float) -> None:
+    """At the trunk group or account by its name: a gateway takes off what it was told to put on."""
+    on_account = Entry(number=pack_sender("ACME", 11), margin=block, kind=Kind.SMS, flags=int(Flag.BEGAN))
+    releases = [
+        order(command("release", "+99921234567@7", service="voice", scope="trunk:7")),
+        order(command("release", "sender:ACME@11", service="sms")),
+    ]
+    blocks = [from_abroad(), on_account]
+    decisions = judge.judge(moment([*blocks, *releases]), Memory())
+    assert [d.action for d in decisions] == ["block", "block", "release", "release"]
+    assert [d.point for d in decisions] == ["trunk:abroad", "account:aggregator"] * 2
+
+
+@pytest.mark.parametrize(("twice", "point"), [(False, "trunk:abroad"), (True, "trunk:7")])
+def test_an_order_out_of_the_blue_names_a_trunk_that_one_source_alone_has(
+    policy: Policy, model: Model, twice: bool, point: str
+) -> None:
+    """Where another numbers its own the same, the number says all that is known."""
+    first, second = SETTINGS.sources
+    other = structs.replace(second, trunks={"transit": Trunk(id=7)} if twice else {})
+    judge = judge_of(policy, model, structs.replace(SETTINGS, sources=(first, other)))
+    (decision,) = judge.judge(moment([order(command("block", "+99921234567@7", service="voice"))]), Memory())
+    assert decision.point == point
+
+
+def test_a_long_release_outlives_what_a_deterministic_rule_decides_on_its_case_meanwhile(judge: Judge) -> None:
+    """
+    days  0                  1 minute later       10 days         59 days: protected still
+          release (60 days)  block (an hour)      block again
+    """
+    entries = [
+        order(command("release", "+99921234567@7", service="voice", scope="trunk:7", ttl_s=60 * 24 * 3_600)),
+        from_abroad(at_ms=START_MS + MINUTE_MS),
+        from_abroad(at_ms=START_MS + 10 * 24 * HOUR_MS),
+    ]
+    memory = Memory()
+    release, *blocks = judge.judge(moment(entries), memory)
+    assert [(block.action, block.version, block.protected_until) for block in blocks] == [
+        ("block", 2, release.expires_at),
+        ("block", 3, release.expires_at),
+    ]
+    assert memory.protected(case_of(release), START_MS + 59 * 24 * HOUR_MS)
+
+
+def test_a_block_is_not_narrowed_down_to_where_its_number_was_seen(judge: Judge, flag: float) -> None:
+    """A rule flagged it on one trunk group; an operator blocks it wherever it comes from."""
+    foreign = Entry(number=FOREIGN, margin=flag, flags=int(Flag.BEGAN), trunk=7)
+    blocks = order(command("block", "+442079460000", service="voice"))
+    flagged, blocked = judge.judge(moment([foreign, blocks]), Memory())
+    assert [flagged.point, blocked.point] == ["trunk:abroad", "gateway"]

@@ -59,6 +59,8 @@ def test_the_version_follows_the_content(tmp_path: Path) -> None:
     ("rule", "message"),
     [
         ({"ttl_s": -5}, r"policy.yaml: rules\[0\].ttl_s must be positive \(got -5\)"),
+        ({"ttl_s": 7_776_001}, r"rules\[0\].ttl_s must be at most 7776000, 90 days \(got 7776001\)"),
+        ({"max_ttl_s": 7_776_001}, r"rules\[0\].max_ttl_s must be at most 7776000, 90 days \(got 7776001\)"),
         ({"ttl_s": 60, "max_ttl_s": 5}, r"rules\[0\].max_ttl_s must be at least ttl_s, 60 \(got 5\)"),
         ({"ttl_s": "1h"}, r"policy.yaml: rules\[0\].ttl_s: Expected `int`, got `str` \(got '1h'\)"),
         ({"when": "calls > 1"}, r"policy.yaml: rules\[0\].when: wanted a feature or fact that exists \(got calls\)"),
@@ -101,6 +103,7 @@ def test_a_wrong_rule_is_refused(tmp_path: Path, rule: dict[str, Any], message: 
     [
         ({"rules": [RULE, RULE]}, r"rules\[1\].id must differ from every other .*got 'loud'"),
         ({"never_block": ["friends"]}, r"never_block\[0\] must be one of lists \(got 'friends'\)"),
+        ({"commands": {"block_ttl_s": 7_776_001}}, r"commands.block_ttl_s must be at most 7776000, 90 days"),
         ({"commands": {"release_ttl_s": 0}}, r"commands.release_ttl_s must be positive \(got 0\)"),
         ({"lists": {"a": "none.txt"}}, r"none.txt: wanted a readable text file"),
         ({"jurisdiction": "moon"}, r"jurisdiction: Invalid enum value 'moon'"),

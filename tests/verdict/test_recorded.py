@@ -162,11 +162,11 @@ def recorded(tmp_path: Path, model: Model, settings: Settings, warm_up: str) -> 
 @pytest.mark.parametrize(
     ("verdict", "warm_up", "expected"),
     [
-        ({"mode": "enforce"}, "silent", (1327, "6c147981c058")),
-        ({"mode": "enforce", "hold_out_share": 0.3, "hold_out_key": "k"}, "flag", (1411, "89f30623f490")),
-        ({"mode": "enforce", "block_budget_per_hour": 9}, "flag", (1410, "4f35127bde64")),
-        ({"mode": "flag"}, "silent", (1298, "844c2c196bda")),
-        ({"mode": "shadow"}, "flag", (1386, "fd0ef753e3e9")),
+        ({"mode": "enforce"}, "silent", (1327, "f001dc000dd7")),
+        ({"mode": "enforce", "hold_out_share": 0.3, "hold_out_key": "k"}, "flag", (1411, "54cf00ae10b7")),
+        ({"mode": "enforce", "block_budget_per_hour": 9}, "flag", (1410, "3a30a0fde0da")),
+        ({"mode": "flag"}, "silent", (1298, "439b44d0df5e")),
+        ({"mode": "shadow"}, "flag", (1386, "90a501f074dd")),
     ],
     ids=["enforce", "hold-out", "budget", "flag", "shadow"],
 )

@@ -1,15 +1,17 @@
 """Renewal: a block that calls still run into lives on, up to its longest life."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from detector.records import Flag, Kind, Role
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
-from tests.verdict.judging import blocked_attempt, from_abroad, judge_of
+from tests.verdict.judging import POLICY, blocked_attempt, from_abroad, judge_of
 from tests.verdict.moments import FIXED, MINUTE_MS, START_MS, Entry, command, moment, order
 from tests.verdict.moments import settings as settings_with
 
@@ -72,3 +74,17 @@ def test_an_operators_block_is_not_renewed(judge: Judge) -> None:
     attempt = blocked_attempt(55)
     (decision,) = judge.judge(moment([order(command("block", service="voice", ttl_s=3600)), attempt]), Memory())
     assert decision.rule == "operator"
+
+
+def test_a_block_of_a_rule_that_no_longer_blocks_is_not_renewed(
+    policy: Policy, model: Model, block: float, tmp_path: Path
+) -> None:
+    """A carrier that softens a rule wants its blocks to run out."""
+    memory = Memory()
+    judge_of(policy, model).judge(moment([Entry(margin=block)]), memory)
+    rules = [rule | {"action": "flag"} if rule["id"] == "surge" else rule for rule in POLICY["rules"]]
+    (tmp_path / "never.txt").write_text("")
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(POLICY | {"rules": rules}))
+    softer = judge_of(Policy.load(tmp_path / "policy.yaml"), model)
+    assert softer.judge(moment([blocked_attempt(60)], first=1), memory) == []
+    assert judge_of(policy, model).judge(moment([blocked_attempt(60)], first=1), memory) != []

@@ -123,7 +123,7 @@ def test_the_vector_of_every_decision_is_kept(settings: Settings, log: list[Entr
 def test_a_message_comes_back_and_another_versions_is_refused(settings: Settings, log: list[Entry]) -> None:
     """Bit for bit; the reason says what was wanted."""
     served = kept(keeping(settings, 50), log, [])
-    value, headers = pack_served([served[:7], served[7:]], "mine-1")
+    value, headers = pack_served(served, "mine-1")
     back = unpack_served(value, headers)
     assert isinstance(back, np.ndarray)
     assert back.tobytes() == served.tobytes()

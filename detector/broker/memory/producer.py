@@ -7,6 +7,7 @@ from detector.broker import TopicPartition
 from detector.broker.memory.group import GroupMetadata
 from detector.broker.memory.log import Headers
 from detector.broker.memory.transaction import Transaction
+from detector.broker.options import SEND
 from detector.errors import Abort, Fatal, Fenced, Recoverable
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 OUTCOME_S: Final = 60.0
 """Longest wait of a producer for its last transaction to be complete."""
+MOST_BYTES: Final = int(SEND["message.max.bytes"])
+OVERHEAD: Final = 36
+"""Bytes that librdkafka adds to key, value and headers of a message before it holds them against that limit."""
 
 
 class MemoryProducer:
@@ -57,6 +61,8 @@ class MemoryProducer:
     ) -> None:
         with self._broker._changed:
             written = self._check(f"send to {topic}").written
+            if (size := _size(value, key, headers)) > MOST_BYTES:
+                raise Fatal(f"send to {topic}: wanted a message of at most {MOST_BYTES:,} bytes (got {size:,})")
             log = self._broker._log_for(topic, partition, key)
             log.open.setdefault(self._id, log.end)
             written.setdefault(log, []).append(log.end)
@@ -92,3 +98,14 @@ class MemoryProducer:
 
     def close(self) -> None:
         """Let go: what is not committed is aborted by the successor."""
+
+
+def _size(value: bytes | None, key: bytes | None, headers: Headers) -> int:
+    """As librdkafka counts: each name and content of a header has its length before it, a zigzag varint."""
+    lengths = [length for name, content in headers or () for length in (len(name.encode()), len(content))]
+    return OVERHEAD + len(value or b"") + len(key or b"") + sum(length + _varint(2 * length) for length in lengths)
+
+
+def _varint(value: int) -> int:
+    """Bytes that a number takes, seven bits in each."""
+    return max(1, -(-value.bit_length() // 7))

@@ -3,7 +3,11 @@
 import time
 from collections.abc import Callable
 
+import pytest
+
 from detector.broker import Broker, Producer, TopicPartition
+from detector.broker.memory.producer import MOST_BYTES, OVERHEAD
+from detector.errors import Fatal
 from tests.broker.contract.logs import everything, numbered
 from tests.broker.groups import Member, until
 
@@ -64,6 +68,22 @@ def test_a_message_keeps_key_value_headers_and_has_a_time(
     assert before_ms < full.timestamp()[1] < before_ms + 60_000
     assert (tombstone.key(), tombstone.value(), tombstone.headers()) == (b"k", None, None)
     assert (empty.key(), empty.value()) == (None, b"")
+
+
+def test_a_message_that_is_too_long_is_refused(broker: Broker, make: Callable[..., str], producer: Producer) -> None:
+    """By all it holds together, before anything is sent; the longest that may be is read as it was sent."""
+    topic, room = make(), MOST_BYTES - OVERHEAD
+    headers = [("schema", b"row-1"), ("names", b"x" * 1_000)]
+    longest = [(b"x" * room, b"", []), (b"x" * (room - 1), b"k", []), (b"x" * (room - 13 - 1_008), b"", headers)]
+    for value, key, with_headers in longest:
+        producer.begin()
+        producer.send(topic, 0, value, key, with_headers)
+        producer.commit({}, None)
+        producer.begin()
+        with pytest.raises(Fatal, match=f"^send to {topic}: "):
+            producer.send(topic, 0, value + b"x", key, with_headers)
+        producer.abort()
+    assert everything(broker, topic) == [value for value, *_ in longest]
 
 
 def test_messages_of_a_key_stay_together(broker: Broker, make: Callable[..., str]) -> None:
