@@ -285,7 +285,8 @@ def _got(tree: Any, path: str) -> str:
 
 
 _REFERENCE: Final = re.compile(r"\$\{(env|file):([^}]+)\}")
-_SECRET: Final = re.compile(r"password|passphrase|secret|jaas|_key$|key\.pem$")
+_SECRET: Final = re.compile(r"password|passphrase|secret|jaas|_key$|key\.pem$|sha256$")
+"""A token's hash too: who makes a slip writes the token there."""
 
 
 def is_secret(name: str) -> bool:

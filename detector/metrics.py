@@ -322,7 +322,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "lag_records",
         ("role", "topic", "partition"),
         "messages",
-        "messages that stand in a partition and no poll has given the role yet, as librdkafka knows",
+        "messages that stand in a partition and no poll has given the role yet, those of open transactions too",
         "rising on all partitions: add workers; on one alone: see committed_offset, and the log of its holder",
     ),
     _gauge(
@@ -490,6 +490,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         "versions or modes that differ between processes: a rollout is half done",
     ),
     _gauge(
+        "last_batch_timestamp",
+        ("role",),
+        "unix seconds",
+        "when the role last committed a batch with anything in it but heartbeats",
+        "old while lag_records is above 0: it does not get at what waits; see committed_offset and the log",
+        "last_batch_timestamp_seconds",
+    ),
+    _gauge(
         "last_step_timestamp",
         (),
         "unix seconds",
@@ -596,6 +604,7 @@ class Metrics:
     partitions: Gauge
     challenger_info: Gauge
     policy_info: Gauge
+    last_batch_timestamp: Gauge
     last_step_timestamp: Gauge
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:

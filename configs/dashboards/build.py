@@ -84,12 +84,14 @@ def _quantiles(metric: str, by: str = "", where: str = "") -> dict[str, str]:
     }
 
 
-def _stat(title: str, expression: str, unit: str = "short", about: str = "", legend: str = "") -> Panel:
-    return Panel(title, {legend or title: expression}, unit, about, "stat")
+def _stat(
+    title: str, expression: str, unit: str = "short", about: str = "", legend: str = "", empty: str = ""
+) -> Panel:
+    return Panel(title, {legend or title: expression}, unit, about, "stat", empty)
 
 
 _WEEK: Final = "in the first week: there is no hour to compare with"
-_QUIET: Final = "until something of the kind has happened"
+_NO_BEATS: Final = "where ingest.heartbeat_s is not set"
 
 OVERVIEW: Final = Board(
     "overview",
@@ -119,6 +121,7 @@ OVERVIEW: Final = Board(
                     "time() - min(max by (partition) (detector_heartbeat_timestamp_seconds))",
                     "s",
                     "Since one came through a partition, the worst of them.",
+                    empty=_NO_BEATS,
                 ),
             ),
         ),
@@ -140,9 +143,9 @@ OVERVIEW: Final = Board(
                 Panel("Decisions an hour", {"{{action}}": "detector:decisions:increase1h"}),
                 Panel("Decisions in force", {"{{action}}": "sum by (action) (detector_in_force)"}),
                 Panel("Latency", _quantiles("latency_seconds", "role"), "s", "Objectives: p50 0.04 s, p99 0.1 s."),
-                Panel("Heartbeat, source to decision", _quantiles("heartbeat_seconds"), "s"),
+                Panel("Heartbeat, source to decision", _quantiles("heartbeat_seconds"), "s", empty=_NO_BEATS),
                 Panel("Block budget left, all partitions", {"blocks": "sum(detector_blocks_budget_left)"}),
-                Panel("Refused records", {"{{source}}": _rate("rejects_total", "source")}, "cps", empty=_QUIET),
+                Panel("Refused records", {"{{source}}": _rate("rejects_total", "source")}, "cps"),
             ),
         ),
     ),
@@ -157,9 +160,7 @@ PIPELINE: Final = Board(
             (
                 Panel("Records", {"{{source}}": _rate("records_total", "source")}, "cps"),
                 Panel("Bytes", {"{{source}}": _rate("record_bytes_total", "source")}, "Bps"),
-                Panel(
-                    "Rejects", {"{{source}} {{reason}}": _rate("rejects_total", "source, reason")}, "cps", empty=_QUIET
-                ),
+                Panel("Rejects", {"{{source}} {{reason}}": _rate("rejects_total", "source, reason")}, "cps"),
                 Panel(
                     "Skipped on purpose",
                     {"{{source}} {{why}}": _rate("skipped_total", "source, why")},
@@ -191,11 +192,12 @@ PIPELINE: Final = Board(
                 Panel("Latency", _quantiles("latency_seconds", "role"), "s"),
                 Panel("Time of a stage", _quantiles("stage_seconds", "role, stage"), "s"),
                 Panel("Batch", _quantiles("batch_size", "role")),
-                Panel("Heartbeat, source to decision", _quantiles("heartbeat_seconds"), "s"),
+                Panel("Heartbeat, source to decision", _quantiles("heartbeat_seconds"), "s", empty=_NO_BEATS),
                 Panel(
                     "Heartbeat, age by partition",
                     {"{{partition}}": "time() - max by (partition) (detector_heartbeat_timestamp_seconds)"},
                     "s",
+                    empty=_NO_BEATS,
                 ),
             ),
         ),
@@ -237,6 +239,11 @@ PIPELINE: Final = Board(
                 ),
                 Panel("Partitions being restored", {"{{instance}}": "detector_replaying"}),
                 Panel("Loop last came round", {"{{instance}}": "time() - detector_last_step_timestamp_seconds"}, "s"),
+                Panel(
+                    "Since the last batch",
+                    {"{{role}}": "time() - max by (role) (detector_last_batch_timestamp_seconds)"},
+                    "s",
+                ),
             ),
         ),
     ),

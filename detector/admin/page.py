@@ -18,7 +18,7 @@ from typing import Final
 from detector.admin.api import Api
 from detector.admin.http import Refused, Reply, Request
 from detector.admin.probes import Probe
-from detector.admin.rates import Figure, Rates
+from detector.admin.rates import MANY, Figure, Rates, Stillness
 from detector.admin.seen import WorkerSeen
 from detector.admin.tokens import Caller, Role
 from detector.admin.told import PartitionTold, WorkerTold, worker_told
@@ -32,8 +32,12 @@ REASONS: Final = 2
 MASKED: Final = 4
 """Digits at the end that a viewer does not see: which subscriber it is, while which range may matter."""
 
+STILL_S: Final = 30.0
+"""A partition that has not moved for so long while messages wait stands still: a step of work is done in seconds."""
+
 BEHIND, USED_UP, WELL, RESTORING = "behind its commit", "budget used up", "well", "restoring"
-HEALTH: Final = {BEHIND: "bad", USED_UP: "bad", WELL: "good", RESTORING: "bad"}
+STILL, LATE = "stands still", "falls behind"
+HEALTH: Final = dict.fromkeys((BEHIND, STILL, LATE, USED_UP, RESTORING), "bad") | {WELL: "good"}
 """How a partition does, and how that looks."""
 
 STYLE: Final = """
@@ -66,6 +70,7 @@ class Page:
 
     def __init__(self, api: Api, probe: Probe) -> None:
         self._api, self._probe, self._rates = api, probe, Rates(probe.registry)
+        self._stillness = Stillness()
 
     def show(self, request: Request, caller: Caller) -> Reply:
         """How it does now. Without an answer from the poll loop it says so, and shows the rest."""
@@ -79,7 +84,9 @@ class Page:
         told = None if seen is None else worker_told(seen, self._api.now_s())
         parts = [_head(name, dict(self._probe.missing()), silent, seen), _figures(self._rates, told)]
         if seen is not None and told is not None:
-            parts += [_partitions(told), _recent(seen.recent, caller)]
+            offsets = {one.partition: one.offset for one in told.partitions}
+            still_s = self._stillness.look(time.monotonic(), offsets)
+            parts += [_partitions(told, self._rates.waiting(), still_s), _recent(seen.recent, caller)]
         html = (
             f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="refresh" content="{AGAIN_S}"><meta name="viewport" content="width=device-width">'
@@ -116,11 +123,12 @@ def _figure(one: Figure) -> str:
     return f'<div><dt>{escape(one.label)}</dt><dd class="{"bad" * one.is_bad}">{escape(one.text)}</dd></div>'
 
 
-def _partitions(told: WorkerTold) -> str:
+def _partitions(told: WorkerTold, waiting: Mapping[int, int], still_s: Mapping[int, float]) -> str:
     names = (
         "partition",
         "health",
         "offset",
+        "waiting",
         "newest event",
         "numbers",
         "blocks",
@@ -128,11 +136,12 @@ def _partitions(told: WorkerTold) -> str:
         "budget left",
         "unsaved rows",
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             str(one.partition),
-            _health(one),
+            health(one, waiting.get(one.partition, 0), still_s[one.partition]),
             f"{one.offset:,}",
+            f"{waiting[one.partition]:,}" if one.partition in waiting else "",
             _moment(one.newest_event_ms),
             f"{one.numbers:,}",
             f"{one.in_force.get('block', 0):,}",
@@ -142,13 +151,18 @@ def _partitions(told: WorkerTold) -> str:
         )
         for one in told.partitions
     ]
-    rows += [(str(q), RESTORING, "", "", "", "", "", "", "") for q in told.restoring]
+    rows += [(str(q), RESTORING, *[""] * (len(names) - 2)) for q in told.restoring]
     return "<h2>Partitions held here</h2>" + _table(names, rows, left={1}, marked={1: HEALTH})
 
 
-def _health(one: PartitionTold) -> str:
+def health(one: PartitionTold, waiting: int, still_s: float) -> str:
+    """In a word or three, the gravest: `waiting` messages, and an offset that has not moved for `still_s`."""
     if one.offset > one.committed:
         return BEHIND
+    if waiting and still_s >= STILL_S:
+        return STILL
+    if waiting > MANY:
+        return LATE
     return USED_UP if one.blocks_budget_left == 0 else WELL
 
 

@@ -31,6 +31,7 @@ class _Partition(Struct, frozen=True):
     app_offset: int = -1
     next_offset: int = -1
     ls_offset: int = -1
+    hi_offset: int = -1
 
 
 class _Topic(Struct, frozen=True):
@@ -64,14 +65,18 @@ class Statistics(Struct, frozen=True):
 
     @property
     def lags(self) -> dict[TopicPartition, int]:
-        """Committed messages of each partition read that no poll has given yet, as of the last answer for it."""
+        """Messages of each partition read that no poll has given yet, as of the last answer for it.
+
+        Those of open transactions too: behind one that is never ended all others wait, and nothing else would tell.
+        """
         lags = {}
         for name, topic in self.topics.items():
             for one in topic.partitions.values():
                 # Before the first poll gave any of it, those fetched may be its own or others'.
                 position = one.app_offset if one.app_offset >= 0 else max(0, one.next_offset - one.fetchq_cnt)
-                if one.partition >= 0 and one.fetch_state == "active" and one.ls_offset >= 0:
-                    lags[TopicPartition(name, one.partition)] = max(0, one.ls_offset - position)
+                end = max(one.ls_offset, one.hi_offset)
+                if one.partition >= 0 and one.fetch_state == "active" and end >= 0:
+                    lags[TopicPartition(name, one.partition)] = max(0, end - position)
         return lags
 
 

@@ -27,7 +27,8 @@ COMPACTION_LAG_MS: Final = 2 * HOUR_MS
 COMPACTED_WITHIN_MS: Final = DAY_MS
 
 _OURS: Final[Mapping[str, str]] = {
-    # Publication time by the broker's clock, so that one host's wrong clock cannot shorten what is kept.
+    # Publication time by the broker's clock, so that one host's wrong clock cannot shorten what is kept, nor a switch's
+    # make ingest look late or early, or an event one of the future.
     "message.timestamp.type": "LogAppendTime",
 }
 
@@ -71,7 +72,7 @@ def topic_specs(settings: Settings, source_partitions: int | None = None) -> lis
     safe = {"min.insync.replicas": str(max(1, topics.replication - 1))}
     specs = [TopicSpec(name, count, topics.replication, config | safe) for name, (count, config) in ours.items()]
     count = source_partitions or topics.partitions
-    return specs + [TopicSpec(source.topic, count, topics.replication) for source in settings.sources]
+    return specs + [TopicSpec(source.topic, count, topics.replication, _OURS) for source in settings.sources]
 
 
 def check_topics(broker: Broker, settings: Settings) -> None:

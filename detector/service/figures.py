@@ -136,6 +136,7 @@ class Figures:
         metrics, now = self._metrics, self._clock()
         metrics.messages.inc(len(messages))
         if len(messages) > sum(len(outcome.beats) for outcome in outcomes):
+            metrics.last_batch_timestamp.labels(ROLE).set(now)
             metrics.batch_size.labels(ROLE).observe(len(messages))
             metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
         newest_ms = max((outcome.newest_ms for outcome in outcomes), default=0)

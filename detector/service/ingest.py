@@ -25,7 +25,7 @@ from detector.service.readers import watch_readers
 from detector.service.receiving import tell_delays
 from detector.service.rejects import reject_output
 from detector.service.saying import tell_aborted, tell_assigned, tell_revoked
-from detector.service.telling import tell_settings
+from detector.service.telling import refuse_none, tell_settings
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class IngestRole:
         tell_settings(metrics, settings)
         for source in settings.sources:
             metrics.records.labels(source.name)  # a source that is silent from the start is seen to be
+        refuse_none(metrics, ("commands", *(source.name for source in settings.sources)))
         beats = [settings.topics.heartbeats] if self._beat_s else []
         self._consumer.subscribe([*self._sources, settings.topics.commands, *beats], self)
 
@@ -278,6 +279,7 @@ class IngestRole:
                     self._delays_told_s[source.name] = now
                     tell_delays(metrics.receive_seconds, source.name, raw, result.rows)
                 newest_ms = max(newest_ms, int(result.rows["event_ms"].max()))
+        metrics.last_batch_timestamp.labels(ROLE).set(now)
         metrics.batch_size.labels(ROLE).observe(len(messages))
         metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
         if newest_ms:

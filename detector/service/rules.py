@@ -14,6 +14,7 @@ from detector.ingest.zones import ZoneTable
 from detector.metrics import Metrics
 from detector.pipeline import Detector
 from detector.service.aside import Executor
+from detector.service.telling import decide_none
 from detector.service.watch import Look, Watch, look
 from detector.verdict.challenge import Challenge
 from detector.verdict.judge import Judge
@@ -77,6 +78,7 @@ class Rules:
             if model is not None:
                 gauge.labels(model.version, str(model.simulated).lower()).set(1)
         metrics.policy_info.labels(self.policy.version, self.mode).set(1)
+        decide_none(metrics, self.policy.text)
 
 
 def files(settings: Settings) -> list[Path]:

@@ -1,9 +1,11 @@
 """Telling: what a process is configured to, and what its Kafka clients say of themselves, as metrics.
 
 Settings   -> tell_settings -> config_info, partitions
+Policy     -> decide_none   -> decisions, at 0
 Statistics -> Clients.tell  -> lag_records, client_queue_messages, broker_round_trip_seconds
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any, Final, get_args
 
@@ -13,10 +15,14 @@ from msgspec.structs import replace
 from detector.broker import TopicPartition
 from detector.broker.statistics import Statistics
 from detector.config import Settings, is_secret
+from detector.errors import Reason
 from detector.metrics import Metrics
-from detector.verdict.decisions import Hold
+from detector.verdict.decisions import SEVERITY, Hold
+from detector.verdict.policy import PolicyText
 
 VERSION_BYTES: Final = 6
+SERVICES: Final = {"call": "voice", "sms": "sms"}
+"""What a decision on a row of each kind is about, unless its rule says otherwise."""
 
 
 def settings_version(settings: Settings) -> str:
@@ -43,12 +49,33 @@ def tell_settings(metrics: Metrics, settings: Settings) -> None:
 
 def begin_at_zero(metrics: Metrics) -> None:
     """Detect's counters that alerts look at are there: one that appears with its first event has no increase then."""
+    refuse_none(metrics, ("events",))
     for why in get_args(Hold):
         metrics.held_back.labels(why)
     for outcome in ("written", "failed"):
         metrics.snapshots.labels(outcome)
     for outcome in ("taken", "failed"):
         metrics.reloads.labels(outcome)
+
+
+def refuse_none(metrics: Metrics, sources: Iterable[str]) -> None:
+    """Rejects of these `sources` are there too, for every reason."""
+    for source in sources:
+        for reason in Reason:
+            metrics.rejects.labels(source, reason.value)
+
+
+def decide_none(metrics: Metrics, policy: PolicyText) -> None:
+    """And decisions that the policy's rules and operators can make; a block that is held back is a flag."""
+    made = {
+        (action, rule.id, rule.service or SERVICES[kind])
+        for rule in policy.rules
+        for action in (rule.action, "flag")
+        for kind in rule.kinds
+    }
+    ordered = {(action, "operator", service) for action in SEVERITY for service in SERVICES.values()}
+    for action, rule_id, service in made | ordered:
+        metrics.decisions.labels(action, rule_id, service)
 
 
 class Clients:

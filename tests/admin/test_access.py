@@ -97,6 +97,22 @@ def test_a_wrong_file_stops_the_start(file: Path, text: str, why: str) -> None:
         Tokens(file)
 
 
+def test_a_token_in_the_place_of_its_hash_is_in_no_message(
+    file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither at the start, nor where a running process takes the file anew."""
+    token, digest = new_token()
+    write(file, ana=("viewer", digest))
+    access = Access(Tokens(file), clock)
+    write(file, ana=("viewer", token))
+    with pytest.raises(ConfigError, match="sha256: Expected") as raised:
+        Tokens(file)
+    assert token not in str(raised.value)
+    assert status_of(access, bearer(token)) == 401
+    assert "nobody is let in" in caplog.text
+    assert token not in caplog.text
+
+
 def test_a_name_stands_once(file: Path) -> None:
     """It is what an order is signed with."""
     _, digest = new_token()

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from detector.admin.page import POLICY, masked
-from detector.admin.rates import Figure, Rates
+from detector.admin.page import POLICY, health, masked
+from detector.admin.rates import Figure, Rates, Stillness
+from detector.admin.told import PartitionTold
 from detector.metrics import Metrics
 from tests.admin.world import World, world
 
@@ -92,6 +93,67 @@ def test_a_lag_is_told_in_a_unit_that_is_read_at_a_glance(lag_s: float, wanted: 
     metrics = Metrics()
     metrics.lag_seconds.labels("detect").set(lag_s)
     assert list(Rates(metrics.registry).figures(0.0)) == [wanted]
+
+
+def test_a_lag_grows_while_what_waits_is_not_got_at() -> None:
+    """It is set by batches, and there are none; with nothing waiting it is a quiet night."""
+    metrics, clock = Metrics(), [1_000.0]
+    rates = Rates(metrics.registry, lambda: clock[0])
+    metrics.lag_seconds.labels("detect").set(2.0)
+    metrics.last_batch_timestamp.labels("detect").set(999.0)
+    waiting = metrics.lag_records.labels("detect", "events.by-number", "3")
+    waiting.set(0)
+    clock[0] = 1_600.0
+    assert list(rates.figures(0.0)) == [
+        Figure("lag of detect", "2.0 s"),
+        Figure("waiting for detect", "0"),
+        Figure("last batch of detect", "10 min"),
+    ]
+    waiting.set(700)
+    assert list(rates.figures(0.0)) == [
+        Figure("lag of detect", "10 min", is_bad=True),
+        Figure("waiting for detect", "700"),
+        Figure("last batch of detect", "10 min", is_bad=True),
+    ]
+
+
+def test_a_partition_that_is_not_got_at_is_not_well(here: World) -> None:
+    """Its offset is its commit where an open transaction lets nobody read on: what waits tells."""
+    partitions = here.ask("/v1/partitions", "viewer")[1]["partitions"]
+    q = partitions[-1]["partition"]
+
+    def row() -> str:
+        html: str = here.ask("/", "viewer")[1]
+        return next(part for part in html.split("<tr>") if part.startswith(f'<td class="">{q}</td>'))
+
+    gauge = here.metrics.lag_records
+    assert '<td class="l good">well</td>' in row()
+    gauge.labels("detect", "events.by-number", str(q)).set(1e6)
+    try:
+        found = row()
+    finally:
+        gauge.clear()
+    assert '<td class="l bad">falls behind</td>' in found
+    assert "1,000,000" in found
+
+
+@pytest.mark.parametrize(
+    ("waiting", "still_s", "wanted"),
+    [(0, 1e6, "well"), (9, 29.0, "well"), (9, 31.0, "stands still"), (10_001, 0.0, "falls behind")],
+)
+def test_how_a_partition_does(waiting: int, still_s: float, wanted: str) -> None:
+    """A quiet one may stand; a busy one may have something waiting; not both for long."""
+    one = PartitionTold(0, 5, 5, 0, 0, 0, 0, 0.0, 1, {}, {})
+    assert health(one, waiting, still_s) == wanted
+
+
+def test_stillness_is_told_by_looks() -> None:
+    """A partition that moves, or has come anew, begins again."""
+    still = Stillness()
+    assert still.look(0.0, {0: 5, 1: 7}) == {0: 0.0, 1: 0.0}
+    assert still.look(40.0, {0: 5, 1: 8}) == {0: 40.0, 1: 0.0}
+    assert still.look(50.0, {1: 8}) == {1: 10.0}
+    assert still.look(60.0, {0: 5, 1: 8}) == {0: 0.0, 1: 20.0}
 
 
 def test_a_viewer_does_not_see_whole_numbers(here: World) -> None:

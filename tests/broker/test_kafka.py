@@ -4,17 +4,20 @@ import atexit
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, ClassVar, cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Producer
 
 from detector.broker import TopicPartition, TopicSpec
 from detector.broker.kafka import KafkaBroker, KafkaConsumer
 from detector.broker.kafka.answers import Health, ask_committed, called
 from detector.broker.local import LocalKafka
+from detector.broker.topics import topic_specs
+from detector.config import Home, Settings, Source
 from detector.errors import Abort, Fatal, Recoverable
 from tests.broker.groups import Member, until
 
@@ -97,6 +100,45 @@ def test_transactions_and_groups_hold_under_the_new_group_protocol(kafka: LocalK
         assert member.consumer.committed([at]) == {at: 2}
         member.consumer.close()
         producer.close()
+
+
+@pytest.mark.kafka
+def test_what_waits_behind_an_open_transaction_is_told(kafka: LocalKafka) -> None:
+    """No poll gives it, the stable offset stands at the reader's, and yet forty messages have come."""
+    at = TopicPartition("waits", 0)
+    told: dict[TopicPartition, int] = {}
+    with closing(KafkaBroker(kafka.options, lambda said: told.update(said.lags))) as broker:
+        broker.create([TopicSpec(at.topic, 1)])
+        broker.publish(at.topic, [(None, b"first")], 0)
+        member = Member(broker, "waits", at.topic, starts={at: 0})
+        assert member.until(1) == [b"first"]
+        until(lambda: told.get(at) == 0, member)
+        producer = broker.producer("waits")
+        producer.begin()
+        for _ in range(40):
+            producer.send(at.topic, 0, b"open")
+        until(lambda: told[at] == 40, member)
+        assert member.values() == [b"first"]
+        producer.abort()
+        # The marker of its end is passed over, and nothing waits any more.
+        until(lambda: told[at] == 0, member)
+        member.consumer.close()
+        producer.close()
+
+
+@pytest.mark.kafka
+def test_a_sources_topic_goes_by_the_brokers_clock(kafka: LocalKafka, broker: KafkaBroker) -> None:
+    """A switch whose clock is a day ahead makes nothing look early."""
+    home, source = Home(country_code="999"), Source(name="fast", id=1, topic="fast-clock", mapping="plain.yaml")
+    *_, spec = topic_specs(Settings(home=home, sources=(source,)), source_partitions=1)
+    broker.create([spec])
+    producer = Producer({"bootstrap.servers": kafka.address})
+    producer.produce(spec.name, b"a record", partition=0, timestamp=int(1000 * time.time()) + 86_400_000)
+    assert producer.flush(20) == 0
+    (message,) = broker.read(TopicPartition(spec.name, 0), 0, 1)
+    kind, at_ms = message.timestamp()
+    assert kind == TIMESTAMP_LOG_APPEND_TIME
+    assert abs(at_ms / 1000 - time.time()) < 60
 
 
 @pytest.mark.kafka

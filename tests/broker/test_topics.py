@@ -44,9 +44,9 @@ def test_our_nine_topics_come_with_the_sources() -> None:
 
 
 def test_a_sources_topic_is_made_as_large_as_asked_and_kept_as_the_cluster_says() -> None:
-    """How long a carrier keeps its records is its own choice."""
+    """How long a carrier keeps its records is its own choice; whose clock says when they came is not a switch's."""
     *_, source = topic_specs(SETTINGS, source_partitions=3)
-    assert source == TopicSpec("records", 3, 3)
+    assert source == TopicSpec("records", 3, 3, {"message.timestamp.type": "LogAppendTime"})
 
 
 def test_events_outlive_the_longest_window() -> None:

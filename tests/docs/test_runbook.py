@@ -25,6 +25,13 @@ from tests.service.harness import RECORDS, settings_tree
 RUNBOOK = ROOT / "docs" / "runbook.md"
 SIZE = 20_000
 LIMIT_S = 400
+CALLER = "NUMBER=+COUNTRY-AND-NUMBER"
+"""What whoever is called at night puts the caller's number in."""
+BLOCKED = """NUMBER=$(detector decisions tail --from-beginning --no-follow |
+  awk '$3 == "block" && $4 ~ /^\\+[0-9]+$/ {number = $4} END {print number}')"""
+"""A number for it, for the test: one that is blocked."""
+PUT_IN = {CALLER: BLOCKED, "PARTITIONS=96": "PARTITIONS=8"}
+"""What a reader would put in, for the test: a broker on this machine has no need of a thousand partitions."""
 
 
 def blocks() -> list[str]:
@@ -45,6 +52,9 @@ def words(line: str) -> str:
 def script(first_port: int) -> str:
     """All of them as one script that says which block it is at, with ports of the test's own."""
     text = "".join(f"echo '== block {n}'\n{block}" for n, block in enumerate(blocks()))
+    for left, put_in in PUT_IN.items():
+        assert text.count(left) == 1
+        text = text.replace(left, put_in)
     return "set -eo pipefail\n" + text.replace(":9108", f":{first_port}").replace(":9109", f":{first_port + 1}")
 
 
@@ -78,7 +88,6 @@ def configured(folder: Path, kafka: LocalKafka, port: int) -> Path:
     """Its configuration."""
     tree = settings_tree(folder, **{"bootstrap.servers": kafka.address})
     tree |= {
-        "group": "north",
         "home": {"country_code": "999", "zones": "zones.csv"},
         "model": {"bundle": "model", "accept_simulated": True},
         "admin": {"port": port},
@@ -129,6 +138,39 @@ def test_every_command_of_the_runbook_runs(folder: Path) -> None:
     assert re.search(r"[1-9]\d* of [1-9]\d* commands published", done.stdout)
     printed = {words(line) for line in done.stdout.splitlines()}
     assert [line for output in outputs() for line in output.splitlines() if words(line) not in printed] == []
+
+
+def test_no_command_chooses_whom_to_release() -> None:
+    """The number is the caller's, put in by whoever was called: any other would be set free in his place."""
+    text = RUNBOOK.read_text(encoding="utf-8")
+    assert [line for block in blocks() for line in block.splitlines() if re.search(r"\bNUMBER=", line)] == [CALLER]
+    chapter = text.split("## An innocent caller is blocked\n")[1].split("\n## ")[0]
+    asked = [line for line in chapter.splitlines() if line.startswith("detector release ")]
+    assert [line for line in asked if '"$NUMBER"' not in line and "--where" not in line] == []
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("group", [{}, {"group": "north"}], ids=["without a group", "with one"])
+def test_a_second_deployment_shares_nothing_with_the_first(folder: Path, group: dict[str, str]) -> None:
+    """In one group the two would take partitions from each other; in one folder, snapshots."""
+    tree = settings_tree(folder)
+    tree.pop("group", None)
+    path = folder / "detector.yaml"
+    path.write_text(yaml.safe_dump(tree | group), encoding="utf-8")
+    (block,) = (block for block in blocks() if "> wider.env" in block)
+    subprocess.run(["bash", "-e", "-c", block], cwd=folder, check=True)
+    lines = (folder / "wider.env").read_text(encoding="utf-8").splitlines()
+    environ = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+    first, second = load(path, {}), load(path, environ)
+    assert first.group != second.group
+    assert first.path(first.detect.snapshots) != second.path(second.detect.snapshots)
+    assert abs(first.admin.port - second.admin.port) > 16
+    assert (second.topics.partitions, second.verdict.mode, second.sources) == (96, "shadow", first.sources)
+    of_first, of_second = ({spec.name for spec in topic_specs(one)} for one in (first, second))
+    assert of_first & of_second == {source.topic for source in first.sources}
+    assert {getattr(first.topics, name) for name in first.topics.__struct_fields__} & {
+        getattr(second.topics, name) for name in first.topics.__struct_fields__
+    } == {first.topics.replication}
 
 
 def test_the_runbook_covers_what_it_must() -> None:

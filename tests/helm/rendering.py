@@ -39,7 +39,7 @@ class Rendered:
 
     def pods(self) -> dict[str, Object]:
         """Every pod template's spec, by the name of what makes pods of it."""
-        makers = self.of("StatefulSet") | self.of("Job")
+        makers = self.of("StatefulSet") | self.of("Deployment") | self.of("Job")
         return {name: maker["spec"]["template"]["spec"] for name, maker in makers.items()}
 
     def pod(self, role: str) -> Object:

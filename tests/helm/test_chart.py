@@ -13,8 +13,9 @@ from detector.commands.roles import admin_port
 from detector.config import Settings
 from detector.supervisor import DRAIN_S
 from helm.copies import CHART
+from loadtest.prometheus import promtool
 from tests.helm.conftest import RULES
-from tests.helm.folders import settings_of
+from tests.helm.folders import files_of, settings_of
 from tests.helm.rendering import (
     NAME,
     ROLES,
@@ -22,12 +23,14 @@ from tests.helm.rendering import (
     Rendered,
     minimal,
     named,
+    refusal,
     render,
     run_helm,
     selects,
     template,
     without_kafka,
 )
+from tests.watching.promql import matchers_of
 
 
 def settings(rendered: Rendered | None = None) -> Settings:
@@ -121,7 +124,7 @@ def test_no_container_may_do_more_than_it_must(variant: str) -> None:
     """Not root, nothing to write to but what is mounted, no capability, no escalation, no token."""
     rendered = render(variant=variant)
     found = list(rendered.containers())
-    assert len(found) == 7
+    assert len(found) == (9 if rendered.of("Deployment") else 7)
     for where, container in found:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -235,7 +238,7 @@ def test_affinity_is_passed_on() -> None:
 def test_selectors_take_the_pods_they_are_meant_for(variant: str) -> None:
     """Services and budgets those of one role; the network policy all, the job's too; the monitor both services."""
     rendered = render(variant=variant, values={"serviceMonitor": {"enabled": True}})
-    makers = rendered.of("StatefulSet") | rendered.of("Job")
+    makers = rendered.of("StatefulSet") | rendered.of("Deployment") | rendered.of("Job")
     labels = {name: maker["spec"]["template"]["metadata"]["labels"] for name, maker in makers.items()}
     for role in ROLES:
         name = f"{NAME}-{role}"
@@ -317,15 +320,17 @@ def test_secrets_are_named_and_never_written() -> None:
     """Variables and files of secrets that exist, in every container that reads the settings."""
     rendered = render(variant="national")
     readers = [(where, one) for where, one in rendered.containers() if "env" in one]
-    assert len(readers) == 4
+    assert len(readers) == 5
     for where, container in readers:
         secret = named(container["env"], "KAFKA_USERNAME")["valueFrom"]
-        assert secret == {"secretKeyRef": {"name": "kafka", "key": "username"}}, where
+        name = "kafka-operator" if "operator" in where else "kafka"
+        assert secret == {"secretKeyRef": {"name": name, "key": "username"}}, where
         mount = named(container["volumeMounts"], "secret-kafka")
         assert (mount["mountPath"], mount["readOnly"]) == ("/run/secrets/detector/kafka", True), where
     for where, pod in rendered.pods().items():
         volume = named(pod["volumes"], "secret-kafka")
-        assert volume["secret"] == {"secretName": "kafka-client", "defaultMode": 0o440}, where
+        name = "kafka-operator" if "operator" in where else "kafka-client"
+        assert volume["secret"] == {"secretName": name, "defaultMode": 0o440}, where
     assert rendered.of("Secret") == {}
 
 
@@ -405,6 +410,25 @@ def test_the_job_can_be_left_out() -> None:
     rendered = render({"topicsJob": {"enabled": False}, "files": {"policy.yaml": "x"}})
     assert rendered.of("Job") == {}
     assert [name for name in rendered.of("ConfigMap") if "topics" in name] == []
+
+
+# The operators' pod.
+
+
+def test_operators_have_a_pod_of_their_own_where_it_is_wanted() -> None:
+    """It runs nothing, reads the settings of the roles, and is another user: only what is given anew differs."""
+    assert minimal().of("Deployment") == {}
+    rendered = render(variant="national")
+    pod = rendered.pod("operator")
+    (main,) = pod["containers"]
+    assert main["command"] == ["sleep", "infinity"]
+    assert not [key for key in main if key.endswith("Probe") or key == "ports"]
+    assert files_of(rendered, f"{NAME}-operator") == files_of(rendered)
+    detect = rendered.main("detect")["env"]
+    differing = [name for one in main["env"] if named(detect, name := one["name"]) != one]
+    assert differing == ["KAFKA_USERNAME"]
+    assert named(main["env"], "HOLD_OUT_KEY") == named(detect, "HOLD_OUT_KEY")
+    assert [mount["name"] for mount in main["volumeMounts"] if mount["name"] == "snapshots"] == []
 
 
 # Budget, network, account.
@@ -549,6 +573,113 @@ def test_rules_that_are_not_there_are_asked_for(chart: Path) -> None:
     assert "`make chart`" in done.stderr
 
 
+def ruled(**values: Any) -> dict[str, Any]:
+    """The spec of the shipped rules, their switch set as `values` say."""
+    rendered = render({"prometheusRule": {"enabled": True} | values.pop("rule", {})} | values)
+    spec: dict[str, Any] = rendered.one("PrometheusRule", NAME)["spec"]
+    return spec
+
+
+def test_the_shipped_rules_are_those_of_the_repository() -> None:
+    """Nothing is lost on the way through a template that can change them."""
+    assert ruled() == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
+
+
+def test_an_alert_can_be_left_out() -> None:
+    """And its group where nothing is left in it; a name that is no alert's is refused."""
+    spec = ruled(rule={"without": ["DetectorParityMissed", "DetectorParityBroken", "DetectorDown"]})
+    left = {rule.get("alert") for group in spec["groups"] for rule in group["rules"]}
+    assert "DetectorHangs" in left
+    assert left & {"DetectorParityMissed", "DetectorParityBroken", "DetectorDown"} == set()
+    assert [group["name"] for group in spec["groups"] if not group["rules"] or "parity" in group["name"]] == []
+    values = {"prometheusRule": {"enabled": True, "without": ["DetectorDwon"]}}
+    assert "prometheusRule.without: wanted alerts of files/alerts.yaml (got DetectorDwon)" in refusal(values)
+
+
+OURS = {"app_kubernetes_io_instance": "fraud", "namespace": "telecom"}
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ({}, {}),
+        ({"serviceMonitor": {"enabled": True}}, OURS),
+        ({"serviceMonitor": {"enabled": True}, "rule": {"only": {"group": "north"}}}, {"group": "north"}),
+        ({"rule": {"only": {"group": "north"}}}, {"group": "north"}),
+    ],
+    ids=["scraped otherwise", "by the monitor", "by the monitor, as told", "as told"],
+)
+def test_rules_keep_to_their_release(values: dict[str, Any], wanted: dict[str, str]) -> None:
+    """Every selector of the detector's own series, and every rule's labels."""
+    spec = ruled(**values)
+    seen = 0
+    for rule in (rule for group in spec["groups"] for rule in group["rules"]):
+        assert wanted.items() <= rule.get("labels", {}).items(), rule
+        for name, matchers in matchers_of(rule["expr"]):
+            of_release = name != "up" and not name.startswith("detector_parity_")
+            found = {label: value for label, value in matchers.items() if label in wanted}
+            assert found == (wanted if of_release else {}), rule["expr"]
+            seen += of_release
+    assert seen > 60
+
+
+def test_the_monitor_puts_the_labels_on_that_rules_keep_to() -> None:
+    """The service's label of the release; the operator puts the namespace on by itself."""
+    rendered = render({"serviceMonitor": {"enabled": True}})
+    spec = rendered.one("ServiceMonitor", NAME)["spec"]
+    assert [label.replace(".", "_").replace("/", "_") for label in spec["targetLabels"]] == [next(iter(OURS))]
+    for service in rendered.of("Service").values():
+        assert service["metadata"]["labels"][spec["targetLabels"][0]] == "fraud"
+
+
+TWO_RELEASES = {
+    "rule_files": ["alerts.yaml"],
+    "evaluation_interval": "1m",
+    "tests": [
+        {
+            "interval": "1m",
+            "input_series": [
+                {"series": f'detector_config_info{{namespace="telecom",{labels}}}', "values": "1x60"}
+                for labels in (
+                    'app_kubernetes_io_instance="fraud",instance="a",version="1"',
+                    'app_kubernetes_io_instance="wider",instance="b",version="2"',
+                    'app_kubernetes_io_instance="wider",instance="c",version="3"',
+                )
+            ],
+            "alert_rule_test": [
+                {
+                    "eval_time": "50m",
+                    "alertname": "DetectorRolloutHalfDone",
+                    "exp_alerts": [
+                        {
+                            "exp_labels": {"severity": "ticket", "app_kubernetes_io_instance": "wider"}
+                            | {"namespace": "telecom"},
+                            "exp_annotations": {
+                                "summary": "processes differ in configuration, model or policy",
+                                "runbook_url": "docs/alerts.md#detectorrollouthalfdone",
+                            },
+                        }
+                    ],
+                }
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.prometheus
+def test_two_releases_under_one_prometheus_are_told_apart(tmp_path: Path) -> None:
+    """The real promtool over the rules of both: one is configured alike, and differs only from the other release."""
+    groups = []
+    for release in ("fraud", "wider"):
+        values = {"prometheusRule": {"enabled": True}, "serviceMonitor": {"enabled": True}}
+        (rule,) = render(values, release=release).of("PrometheusRule").values()
+        groups += [group | {"name": f"{release}-{group['name']}"} for group in rule["spec"]["groups"]]
+    (tmp_path / "alerts.yaml").write_text(yaml.safe_dump({"groups": groups}), encoding="utf-8")
+    (tmp_path / "cases.yaml").write_text(yaml.safe_dump(TWO_RELEASES), encoding="utf-8")
+    assert "SUCCESS" in promtool("test", "rules", str(tmp_path / "cases.yaml"))
+
+
 def test_dashboards_arrive_as_they_are(chart: Path) -> None:
     """A ConfigMap each, with the label that Grafana's sidecar looks for."""
     rendered = render({"dashboards": {"enabled": True, "annotations": {"grafana_folder": "Fraud"}}}, chart=chart)
@@ -570,6 +701,11 @@ SHOWN = """{{ toJson (dict "apiVersion" "v1" "kind" "Notes" "metadata" (dict "na
 """A template that shows the notes: else only an installation into a cluster does."""
 
 
+ANYBODY: dict[str, Any] = {"namespaceSelector": {}}
+OPERATED: dict[str, Any] = {"operator": {"enabled": True}}
+RULED: dict[str, Any] = {"prometheusRule": {"enabled": True}}
+
+
 @pytest.mark.parametrize(
     ("values", "words", "silent"),
     [
@@ -585,6 +721,23 @@ SHOWN = """{{ toJson (dict "apiVersion" "v1" "kind" "Notes" "metadata" (dict "na
         ({"serviceMonitor": {"enabled": True}}, "Nothing scrapes /metrics yet", True),
         ({}, "localhost:9109/ready", False),
         ({}, "mode shadow", False),
+        ({}, "decisions tail --shadow", False),
+        ({"config": {"verdict": {"mode": "flag"}}}, "decisions tail --shadow", True),
+        ({}, "exec -it fraud-detector-detect-0 -c detect -- detector decisions tail --shadow", False),
+        ({}, "operator.enabled makes a", False),
+        (OPERATED, "operator.enabled makes a", True),
+        (OPERATED, "exec -it deploy/fraud-detector-operator -c operator -- detector decisions tail --shadow", False),
+        (OPERATED, "-- detector kill --reason", False),
+        ({"serviceMonitor": {"enabled": True}}, "is shut out", False),
+        ({}, "is shut out", True),
+        ({"serviceMonitor": {"enabled": True}, "networkPolicy": {"enabled": False}}, "is shut out", True),
+        ({"serviceMonitor": {"enabled": True}, "networkPolicy": {"metricsFrom": [ANYBODY]}}, "is shut out", True),
+        ({}, "prometheusRule.runbooks", True),
+        (RULED, "prometheusRule.runbooks", False),
+        ({"prometheusRule": {"enabled": True, "runbooks": "https://a/"}}, "prometheusRule.runbooks", True),
+        (RULED, "DetectorParityMissed fires after", False),
+        (RULED, "DetectorHeartbeatLost", True),
+        (RULED | {"config": {"ingest": {"heartbeat_s": None}}}, "DetectorHeartbeatLost cannot fire", False),
     ],
 )
 def test_the_notes_say_what_to_look_at(values: dict[str, Any], words: str, silent: bool, chart: Path) -> None:

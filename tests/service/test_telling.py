@@ -6,14 +6,17 @@ import orjson
 import pytest
 from msgspec.structs import replace
 
+from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
 from detector.broker.statistics import Statistics, read_statistics
 from detector.broker.topics import topic_specs
 from detector.config import Settings
+from detector.errors import Reason
 from detector.metrics import Metrics
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
 from detector.service.telling import Clients, settings_version, tell_settings
+from detector.verdict.policy import Policy
 from tests.service.harness import RECORDS, settings_for, traffic
 
 
@@ -69,6 +72,22 @@ def test_lag_is_told_of_partitions_that_are_read_alone() -> None:
     assert metrics.by_label("client_queue_messages", "client") == {"consumer": 0, "producer": 4}
 
 
+def decision_series(metrics: Metrics) -> set[tuple[str, ...]]:
+    """Action, rule and service of every series of decisions."""
+    names = ("action", "rule", "service")
+    samples = [s for family in metrics.decisions.collect() for s in family.samples if s.name.endswith("_total")]
+    return {tuple(s.labels[name] for name in names) for s in samples}
+
+
+def test_what_waits_behind_an_open_transaction_is_lag() -> None:
+    """The stable offset stands still with the reader, while 400 messages have come."""
+    text = (
+        '{"type": "consumer", "topics": {"t": {"partitions": {"0": {"partition": 0, "fetch_state": "active", '
+        '"app_offset": 100, "ls_offset": 100, "hi_offset": 500}}}}}'
+    )
+    assert read_statistics(text).lags == {TopicPartition("t", 0): 400}
+
+
 def test_a_role_tells_of_what_it_holds_and_lets_go_of(settings: Settings) -> None:
     """Decisions in force, offsets, rebalances; nothing of a partition that has gone, and nobody's number."""
     metrics, clock = Metrics(), [1_794_300_000.0]
@@ -80,6 +99,18 @@ def test_a_role_tells_of_what_it_holds_and_lets_go_of(settings: Settings) -> Non
     # Before the first event of any kind: an alert sees the first one as an increase.
     assert metrics.by_label("held_back", "why")["budget"] == metrics.by_label("snapshots", "outcome")["failed"] == 0
     assert RECORDS in metrics.by_label("records", "source")
+    first = metrics.registry.get_sample_value
+    for reason in Reason:
+        for source in (RECORDS, "commands", "events"):
+            assert first("detector_rejects_total", {"source": source, "reason": reason.value}) == 0
+    rules = Policy.load(settings.path(settings.verdict.policy)).rules
+    assert len(rules) > 3
+    for rule in rules:
+        service = rule.text.service or ("voice" if "call" in rule.text.kinds else "sms")
+        for action in {rule.text.action, "flag"}:
+            assert first("detector_decisions_total", {"action": action, "rule": rule.id, "service": service}) == 0
+    before = decision_series(metrics)
+    assert ("block", "operator", "sms") in before
     idle = 0
     while idle < 3:
         clock[0] += 1.0
@@ -87,6 +118,9 @@ def test_a_role_tells_of_what_it_holds_and_lets_go_of(settings: Settings) -> Non
     held = [str(q) for q in range(settings.topics.partitions)]
     assert sorted(metrics.by_label("committed_offset", "partition")) == held
     assert metrics.value("in_force", action="block") > 0
+    # None has appeared with its first decision.
+    assert metrics.value("decisions") > 0
+    assert decision_series(metrics) == before
     assert metrics.by_label("rebalances", "what")["assigned"] >= 2
     assert metrics.value("snapshot_bytes") > 0
     assert (metrics.value("reload_success"), metrics.value("reload_timestamp") > 0) == (1, True)

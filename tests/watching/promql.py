@@ -55,6 +55,13 @@ def selected(tree: promql_parser.Expr) -> set[str]:
     return {node.name or "" for node in nodes(tree) if isinstance(node, promql_parser.VectorSelector)}
 
 
+def matchers_of(expression: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Of every selector the name, and the values that its matchers compare labels with."""
+    for node in nodes(parse(expression)):
+        if isinstance(node, promql_parser.VectorSelector):
+            yield node.name or "", {matcher.name: matcher.value for matcher in node.matchers.matchers}
+
+
 def labels_of(tree: promql_parser.Expr, series: dict[str, frozenset[str]]) -> frozenset[str]:
     """Labels that its answer can have, as far as its outermost aggregations tell; else all that it selects."""
     if isinstance(tree, promql_parser.AggregateExpr):

@@ -16,7 +16,7 @@ from loadtest.prometheus import promtool
 from tests.watching.promql import ALERTS, exported, rules, wrong_in
 
 CHAPTERS: Final = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
-CASES: Final = (ROOT / "configs" / "alerts_test.yaml", ROOT / "configs" / "alerts_week_test.yaml")
+CASES: Final = tuple(ROOT / "configs" / f"alerts_{name}.yaml" for name in ("test", "week_test", "scrape_test"))
 ALERTING: Final = {rule["alert"]: rule for rule in rules() if "alert" in rule}
 WANTED: Final = {
     "latency": ("DetectorLatencyBurnFast", "DetectorLatencyBurnSlow"),
@@ -31,6 +31,7 @@ WANTED: Final = {
     "model load failed": ("DetectorReloadFailed",),
     "heartbeat lost": ("DetectorHeartbeatLost",),
     "no decisions, too many": ("DetectorNoDecisions", "DetectorTooManyDecisions"),
+    "a role that has gone, or nothing seen of any": ("DetectorRoleGone", "DetectorUnseen"),
     "serving and training differ, or nobody compares": ("DetectorParityBroken", "DetectorParityMissed"),
 }
 
