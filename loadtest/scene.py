@@ -35,8 +35,8 @@ WARM: Final = 24
 """Numbers that are decided on before anybody watches: where kernels are not compiled yet, detect's loop waits for them
 at its first decision, for a minute on a slow machine."""
 LIMIT_S: Final = 240.0
-"""Of anything that is waited for, on a machine that has other things to do: an alert that looks back for a quarter of an
-hour takes three minutes of that to clear where windows are divided by five."""
+"""Of anything that is waited for, on a machine that has other things to do: an alert that looks back for a quarter of
+an hour takes three minutes of that to clear where windows are divided by five."""
 POLL_S: Final = 0.5
 
 
