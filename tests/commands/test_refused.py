@@ -50,7 +50,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "topics, create": ("topics", "create"),
 }
 """By the module in `detector/commands` that opens Kafka, and what is special."""
-OF_THEIR_OWN: Final = {"common": "opens it for the others", "weekly": "on a Kafka that it starts itself"}
+OF_THEIR_OWN: Final = {"common": "opens it for the others", "deployment": "that of `weekly`, on a Kafka that it starts"}
 LABEL: Final = (
     '{"number": "+999712345678", "label": "fraud", "type": "wangiri", "active_from_ms": 1794187894864, '
     '"known_at_ms": 1794187894864, "source": "complaint"}\n'
