@@ -38,8 +38,10 @@ def _compile(arguments: argparse.Namespace) -> int:
     from detector.learning.simulate import Scenario, simulate
     from detector.metrics import Metrics
     from detector.replay import Replay
+    from detector.service.warming import warm_up
 
     source = source_named(settings_of(arguments), arguments.source)
+    warm_up(settings_of(arguments))  # what no record reaches, as a look at a number
     traffic = simulate(Scenario(numbers=NUMBERS, days=DAYS))
     metrics = Metrics()
     with Replay(_for_all_paths(settings_of(arguments)), metrics) as replay:
