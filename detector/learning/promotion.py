@@ -5,7 +5,8 @@
 A no needs one reason, a yes none. Figures count as worse when they leave the champion's interval on the bad side: of
 two equal models half the figures are lower, by chance. Recall is compared where both wrong as many honest number-days
 of the table: at its own threshold a model may seem to catch more only because it wrongs more. What thresholds do is
-asked of honest numbers; those that reach `block` are counted one by one.
+asked of honest numbers; those that reach `block` are counted one by one. And of the fraud that reaches `flag`: a
+challenger whose thresholds lie above it decides nothing, however well it ranks.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,11 @@ import msgspec
 from detector.errors import ConfigError
 from detector.learning.rates import UNKNOWN, Interval
 
+DECIDING: Final = "flag"
+"""The level at which a number is first acted upon."""
+LEAST_SHARE: Final = 0.5
+"""Of what the champion catches at the least. Thresholds are set on other number-days than are judged on, so that equal
+models differ by a tenth; one that catches less than half has its own thresholds where hardly any fraud is."""
 OVERT: Final = ("wangiri", "robocall", "smishing", "irsf")
 """Types that nobody forgives a detector for missing; the others' recall is reported and not held against a model."""
 
@@ -28,6 +34,7 @@ class Level(msgspec.Struct, frozen=True):
     honest_days: Interval
     """Share of honest number-days."""
     honest_numbers_reached: int
+    recall: Interval
 
 
 class ReadOff(msgspec.Struct, frozen=True):
@@ -105,7 +112,12 @@ def promote(champion: Evaluation, challenger: Evaluation) -> Verdict:
     return Verdict(
         champion.bundle.version,
         challenger.bundle.version,
-        against=(*_incomparable(champion, challenger), *_older(champion, challenger), *_worse(champion, challenger)),
+        against=(
+            *_incomparable(champion, challenger),
+            *_older(champion, challenger),
+            *_worse(champion, challenger),
+            *_idle(champion, challenger),
+        ),
         favour=tuple(_better(champion, challenger)),
     )
 
@@ -155,6 +167,18 @@ def _worse(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
                 f"{level.honest_numbers_reached:,} honest numbers reach {name}, of the champion "
                 f"{before.honest_numbers_reached:,} ({_told(before.honest_days)} of their days)"
             )
+
+
+def _idle(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
+    """It would catch far less by its own thresholds, and does not wrong fewer for it."""
+    old, new = champion.levels.get(DECIDING), challenger.levels.get(DECIDING)
+    if old is None or new is None or new.recall.value is None or old.recall.low is None:
+        return
+    if new.recall.value < LEAST_SHARE * old.recall.low and not _above(old.honest_days, new.honest_days):
+        yield (
+            f"recall at its own {DECIDING} is {_told(new.recall)}, less than half of the champion's "
+            f"{_told(old.recall)}: its thresholds lie too high, set them on more honest numbers"
+        )
 
 
 def _better(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:

@@ -97,6 +97,10 @@ AGAINST: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         lambda e: e["levels"]["block"].update(honest_numbers_reached=2),
         "2 honest numbers reach block, of the champion 1",
     ),
+    (
+        lambda e: e["levels"]["flag"].update(recall=figure(0.0, 0.0)),
+        r"recall at its own flag is 0.000% .*, less than half of the champion's 45.0%",
+    ),
     (lambda e: e["bundle"].update(trained_until_ms=98 * DAY_MS), "training data end 2.0 days before the champion's"),
     (lambda e: e["bundle"].update(feature_hash="ef" * 32), r"feature_hash is efefefefefef \(champion cdcdcdcdcdcd\)"),
     (lambda e: e["bundle"].update(kind="simulated"), "trained on simulated traffic, the champion on real"),
@@ -121,7 +125,7 @@ def test_each_of_these_alone_says_no(change: Callable[[dict[str, Any]], object],
     [
         lambda e: None,
         lambda e: with_recall(e, OFTEN, 0.58),
-        lambda e: e["levels"]["flag"].update(recall=figure(0.01)),
+        lambda e: e["levels"]["flag"].update(recall=figure(0.3)),
         lambda e: e["types"][1].update(read_off=read_off(0.1, 0.1)),
         lambda e: e["levels"]["flag"].update(honest_numbers_reached=3, honest_days=figure(1.4e-4)),
         lambda e: e["bundle"].update(trained_until_ms=101 * DAY_MS),
@@ -129,7 +133,7 @@ def test_each_of_these_alone_says_no(change: Callable[[dict[str, Any]], object],
     ],
 )
 def test_none_of_these_is_a_reason(change: Callable[[dict[str, Any]], object]) -> None:
-    """Itself, chance, a threshold that lies higher, a type that hides, newer data, fewer touched."""
+    """Itself, chance, a threshold that lies a little higher, a type that hides, newer data, fewer touched."""
     tree = evaluation()
     change(tree)
     verdict = promote(read(evaluation()), read(tree))
