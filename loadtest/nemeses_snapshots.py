@@ -26,6 +26,8 @@ def snapshots_of(world: World) -> dict[int, list[Path]]:
     """The finished snapshots of each partition that are of this run's log, newest first."""
     found: dict[int, list[Path]] = {q: [] for q in range(world.settings.topics.partitions)}
     for folder in world.snapshots.glob("*/*/"):
+        if not folder.name.isdecimal():  # what workers have counted for drift
+            continue
         done = [entry for entry in folder.iterdir() if entry.name.isdecimal() and int(entry.name) < FAR]
         found[int(folder.name)] = sorted(done, reverse=True)
     return found

@@ -10,19 +10,20 @@ from loadtest.nemeses_broker import Cut
 from loadtest.nemeses_clocks import redated
 from loadtest.nemeses_input import Again, Poison
 from loadtest.nemeses_processes import KillBurst
+from loadtest.nemeses_snapshots import BitFlipped
 from loadtest.nemesis import Nemesis
 
 
 @pytest.mark.kafka
 @pytest.mark.slow
-def test_kills_cuts_and_poison_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+def test_kills_cuts_poison_and_damage_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     """Two workers of each role; rows, dead letters, decisions and the state at the end are an undisturbed run's."""
-    kinds: list[type[Nemesis]] = [KillBurst, Cut, Poison, Again]
+    kinds: list[type[Nemesis]] = [KillBurst, Cut, Poison, Again, BitFlipped]
     rows = run(seed=20261124, minutes=0, kinds=kinds, say=lambda text: None, folder=tmp_path)
     assert [sentence for row in rows for sentence in row.unmet] == []
-    assert [(row.lost, row.repeated) for row in rows] == [(0, 0)] * 5
+    assert [(row.lost, row.repeated) for row in rows] == [(0, 0)] * (len(kinds) + 1)
     assert [row.injected for row in rows] == [kind.strikes for kind in kinds] + [0]
-    assert all(row.records > 0 for row in rows[:4])
+    assert all(row.records > 0 for row in rows[:-1])
     assert sum(row.decisions for row in rows) > 0
     assert rows[3].notes != []
 
