@@ -5,6 +5,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, settings_of
@@ -160,15 +161,19 @@ def _builder(
     loop has come round meanwhile, has nothing slow before it that its probes would take for hanging.
     """
 
+    @cache  # once, however often the broker is asked in vain
+    def warm_up() -> None:
+        _warm_up(role, settings)
+
     def build() -> "Role":
         from detector.broker.topics import check_topics
 
         try:
             check_topics(broker, settings)
         except Recoverable:
-            _warm_up(role, settings)
+            warm_up()
             raise
-        _warm_up(role, settings)
+        warm_up()
         if role == "ingest":
             from detector.service.ingest import IngestRole
 

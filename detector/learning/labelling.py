@@ -20,9 +20,10 @@ An analyst may know of a fraud's other days than the one that was drawn: these a
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -140,19 +141,40 @@ def label_columns_of(known: Known, judged: Judged, event_ms: I64s) -> list[pa.Ar
     Weights before they are divided among a number-day.
     """
     said = _or_null(judged.by, pa.int64(), NOBODY)
-    labels = known.labels
-    weight = np.array([1.0, *(stands_for(label, known.draws.of(label)) for label in labels)])  # the first is nobody's
-    drawn_ms = np.array([NOWHERE, *(NOWHERE if label.drawn_ms is None else label.drawn_ms for label in labels)])
-    began_ms = drawn_ms[judged.by + 1]
+    told = _told(known)
+    began_ms = told.drawn_ms[judged.by + 1]
     drawn = (began_ms == NOWHERE) | ((began_ms <= event_ms) & (event_ms < began_ms + DAY_MS))
     return [
         _or_null(judged.label, pa.int8(), NEITHER),
-        pa.array([label.type for label in labels], pa.string()).take(said),
-        pa.array([label.source for label in labels], pa.string()).take(said),
-        pa.array([label.active_from_ms for label in labels], pa.int64()).take(said),
-        pa.array([label.known_at_ms for label in labels], pa.int64()).take(said),
-        pa.array(np.where(drawn, weight[judged.by + 1], 1.0)),
+        *(column.take(said) for column in told.columns),
+        pa.array(np.where(drawn, told.weight[judged.by + 1], 1.0)),
     ]
+
+
+class _Told(NamedTuple):
+    """What the labels say, in columns; `weight` and `drawn_ms` begin with nobody's."""
+
+    columns: tuple[pa.Array, ...]
+    """Type, source, since when, and when it became known."""
+    weight: npt.NDArray[np.float64]
+    drawn_ms: I64s
+    """`NOWHERE` where no day was drawn."""
+
+
+@lru_cache(maxsize=1)
+def _told(known: Known) -> _Told:
+    """Made once for all batches of a table: there may be as many labels as vectors."""
+    labels = known.labels
+    return _Told(
+        (
+            pa.array([label.type for label in labels], pa.string()),
+            pa.array([label.source for label in labels], pa.string()),
+            pa.array([label.active_from_ms for label in labels], pa.int64()),
+            pa.array([label.known_at_ms for label in labels], pa.int64()),
+        ),
+        np.array([1.0, *(stands_for(label, known.draws.of(label)) for label in labels)]),
+        np.array([NOWHERE, *(NOWHERE if label.drawn_ms is None else label.drawn_ms for label in labels)], np.int64),
+    )
 
 
 def stands_for(label: NumberLabel, draws: int = 1) -> float:

@@ -18,11 +18,9 @@ from detector.config import Settings, is_secret
 from detector.errors import Reason
 from detector.metrics import Metrics
 from detector.verdict.decisions import SEVERITY, Hold
-from detector.verdict.policy import PolicyText
+from detector.verdict.policy import KINDS, PolicyText
 
 VERSION_BYTES: Final = 6
-SERVICES: Final = {"call": "voice", "sms": "sms"}
-"""What a decision on a row of each kind is about, unless its rule says otherwise."""
 
 
 def settings_version(settings: Settings) -> str:
@@ -68,12 +66,12 @@ def refuse_none(metrics: Metrics, sources: Iterable[str]) -> None:
 def decide_none(metrics: Metrics, policy: PolicyText) -> None:
     """And decisions that the policy's rules and operators can make; a block that is held back is a flag."""
     made = {
-        (action, rule.id, rule.service or SERVICES[kind])
+        (action, rule.id, rule.service or KINDS[kind])
         for rule in policy.rules
         for action in (rule.action, "flag")
         for kind in rule.kinds
     }
-    ordered = {(action, "operator", service) for action in SEVERITY for service in SERVICES.values()}
+    ordered = {(action, "operator", service) for action in SEVERITY for service in KINDS.values()}
     for action, rule_id, service in made | ordered:
         metrics.decisions.labels(action, rule_id, service)
 
