@@ -18,7 +18,18 @@ Hold = Literal[
 """What keeps a rule from blocking: it flags instead."""
 
 SEVERITY: Final[dict[str, int]] = {"release": 0, "allow": 0, "flag": 1, "warn": 2, "block": 3}
-"""A decision in force is superseded only by one that is higher here, or by an operator."""
+"""A decision in force is superseded only by one that is higher here or in `block_rank`, or by an operator."""
+
+
+def block_rank(action: Action, held_back: tuple[Hold, ...]) -> int:
+    """How near a decision comes to a block: 3 is one, 2 one that only the hold-out kept back, 1 one that more did.
+
+    What is held back is said in a decision of its own though a milder one is in force: a trial then tells what
+    enforcement would do, and the hold-out stands for everybody who would be blocked.
+    """
+    if action == "block":
+        return 3
+    return 0 if not held_back else 2 if held_back == ("hold_out",) else 1
 
 
 def _help(text: str) -> Any:

@@ -12,7 +12,8 @@ On each such row:
    the decision that it ends is obeyed only where that one is in force: mass releases may be repeated.
 2. A blocked attempt renews the block that met it, in the last quarter of its life.
 3. Otherwise the matching rules of each case are weighed: the gravest action that nothing holds
-   back is taken, if it is graver than what is in force.
+   back is taken, if it is graver than what is in force. A block that is held back is said even
+   where something as grave as its flag is in force.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from detector.config import Settings
 from detector.ingest.commands import Command, Ends
 from detector.ingest.zones import ZoneTable
 from detector.records import BODY_MASK, Bools, Flag, Kind, Role, Rows, number_kind, number_trunk, pack_number
-from detector.verdict.decisions import SEVERITY, Action, Decision, Hold
+from detector.verdict.decisions import SEVERITY, Action, Decision, Hold, block_rank
 from detector.verdict.facts import Moment, Surroundings
 from detector.verdict.holds import Holds
 from detector.verdict.lists import NumberList
@@ -55,13 +56,8 @@ class Judge:
         policy.check_redress(settings.verdict.redress)
         self._rules = {rule.id: rule for rule in policy.rules}
         self._holds = Holds(policy, model, settings)
-        self._always_held = {rule.id for rule in policy.rules if self._holds.always(rule)}
-        self._gravest = {
-            rule.id: SEVERITY["flag" if action == "block" and rule.id in self._always_held else action]
-            for rule in policy.rules
-            for action in (rule.text.action,)
-        }
-        """What a rule can come to at most."""
+        self._gravest = {rule.id: _gravest(rule.text.action, self._holds.always(rule)) for rule in policy.rules}
+        """What a rule can come to at most: severity of the action, and block rank."""
         self._writer = Writer(policy, model, settings)
         surroundings = Surroundings(
             thresholds=model.thresholds if model else None,
@@ -121,8 +117,11 @@ class Judge:
         """Whether what is in force is as grave as anything that `rules` could come to: true of most rows that match."""
         for rule in rules:
             case = _case(rule, subject)
-            current = memory.in_force(case, subject.as_of_ms) if case else None
-            if case and (current is None or SEVERITY[current.action] < self._gravest[rule.id]):
+            if case is None:
+                continue
+            current = memory.in_force(case, subject.as_of_ms)
+            severity, rank = self._gravest[rule.id]
+            if current is None or SEVERITY[current.action] < severity or current.block_rank < rank:
                 return False
         return True
 
@@ -137,30 +136,24 @@ class Judge:
                 by_case.setdefault(case, []).append(rule)
         for case, candidates in by_case.items():
             current = memory.in_force(case, subject.as_of_ms)
-            gravest = SEVERITY[current.action] if current else SEVERITY["allow"]
-            best: tuple[Rule, Action] | None = None
-            held: list[Rule] = []
+            severity = SEVERITY[current.action] if current else 0
+            weighed: list[_Weighed] = []
             for rule in candidates:
                 action: Action = rule.text.action
-                if SEVERITY[action] <= gravest:
+                if SEVERITY[action] <= severity or self._is_shielded(rule, case, subject, memory, live):
                     continue
-                if action == "block" and self._is_held(rule, case, moment, row, memory):
-                    held.append(rule)
-                    action = "flag"
-                if SEVERITY[action] > gravest and not self._is_shielded(rule, case, subject, memory, live):
-                    gravest, best = SEVERITY[action], (rule, action)
-            if best is not None:
-                rule, action = best
+                held_back = self._holds.of(rule, case.number, moment, row, memory) if action == "block" else ()
+                if held_back:  # a warning in force goes on: less must not be done than before
+                    action = "warn" if current and current.action == "warn" else "flag"
+                weighed.append(_Weighed(SEVERITY[action], block_rank(action, held_back), rule, action, held_back))
+            if not weighed:
+                continue
+            best = max(weighed, key=lambda one: one[:2])  # of equals, the first
+            if best.severity > severity or best.rank > (current.block_rank if current else 0):
                 # A milder rule may win over the flag of a block that is held back: it says so all the same.
-                first = (rule for rule in held if not self._is_shielded(rule, case, subject, memory, live))
-                why = next(first, None) if action != "block" else None
-                held_back = self._holds.of(why, case.number, moment, row, memory) if why else ()
+                nearest = best if best.action == "block" else max(weighed, key=lambda one: one.rank)
                 before = memory.latest(case, subject.as_of_ms)
-                yield self._writer.by_rule(rule, case, action, held_back, moment, row, before)
-
-    def _is_held(self, rule: Rule, case: Case, moment: Moment, row: int, memory: Memory) -> bool:
-        """Whether anything holds a block back."""
-        return rule.id in self._always_held or bool(self._holds.of(rule, case.number, moment, row, memory))
+                yield self._writer.by_rule(best.rule, case, best.action, nearest.held_back, moment, row, before)
 
     @staticmethod
     def _is_shielded(rule: Rule, case: Case, subject: "_Subject", memory: Memory, live: Memory) -> bool:
@@ -218,6 +211,23 @@ class Judge:
 def _is_meant(ends: Ends, current: Slot | None) -> bool:
     """Whether what is in force is what a command is to end."""
     return current is not None and (current.rule, current.since) == (ends.rule, ends.since)
+
+
+class _Weighed(NamedTuple):
+    """What a rule that matches comes to in its case."""
+
+    severity: int
+    rank: int
+    rule: Rule
+    action: Action
+    held_back: tuple[Hold, ...]
+
+
+def _gravest(action: Action, always_held: bool) -> tuple[int, int]:
+    """Severity and block rank of what a rule comes to where as little as can be holds it back."""
+    if action == "block" and always_held:
+        return SEVERITY["flag"], 1
+    return SEVERITY[action], block_rank(action, ())
 
 
 class _Subject(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from detector.verdict.decisions import Action, Decision, Service
+from detector.verdict.decisions import Action, Decision, Service, block_rank
 
 SLOT_BYTES: Final = 700
 """What a slot takes beside its packed decision: its fields, its case, and its places in the memory's tables
@@ -33,6 +33,8 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
     since: int
     expires_at: int
     protected_until: int | None
+    block_rank: int
+    """How near it comes to a block (`decisions.block_rank`)."""
     is_counted: bool
     """Whether it takes from the block budget: a block that a rule decided."""
     packed: bytes
@@ -52,6 +54,7 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
             decision.since,
             decision.expires_at,
             decision.protected_until,
+            block_rank(decision.action, decision.held_back),
             decision.action == "block" and decision.source == "detector",
             packing.compress(decision.to_json()) + packing.flush(),
             words,

@@ -98,7 +98,7 @@ class Writer:
             basis=rule.text.basis,
             severity=rule.text.severity,
             issued_at=as_of_ms,
-            since=as_of_ms,
+            since=current.since if current and current.action == action else as_of_ms,
             expires_at=as_of_ms + 1000 * rule.text.ttl_s,
             supersedes=current.decision_id if current else None,
             version=before.version + 1 if before else 1,
@@ -114,9 +114,7 @@ class Writer:
             policy_version=self._policy.version,
             evidence=self._evidence(moment, row, counts),
             enforcement=self._policy.enforcement(rule, case.service, self._redress) if action == "block" else None,
-            notice=rule.text.notice.format(originator=WITHHELD if restricted else number)
-            if action == "warn" and rule.text.notice
-            else None,
+            notice=_notice(rule, current, WITHHELD if restricted else number) if action == "warn" else None,
             redress=self._redress,
         )
 
@@ -225,6 +223,13 @@ class Writer:
         if own == "own" and not number_trunk(case.number):
             return "subscriber"
         return f"trunk:{name}" if trunk else "gateway"
+
+
+def _notice(rule: Rule, current: Decision | None, originator: str) -> str | None:
+    """The text of a warning: the rule's; of one that goes on while a block is held back, what it has been."""
+    if rule.text.action != "warn":
+        return current.notice if current else None
+    return rule.text.notice.format(originator=originator) if rule.text.notice else None
 
 
 def _id(moment: Moment, row: int, rule: str) -> str:

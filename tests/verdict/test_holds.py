@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detector.config import ModelChoice
 from detector.ingest.zones import ZoneClass
@@ -123,6 +125,69 @@ def test_a_flag_that_was_held_back_becomes_a_block_when_nothing_holds_it_any_mor
     decisions = judge.judge(moment([Entry(margin=block, warm=False), Entry(margin=block)]), Memory())
     assert [d.action for d in decisions] == ["flag", "block"]
     assert decisions[1].supersedes == decisions[0].decision_id
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        ({"mode": "flag"}, ("mode",)),
+        ({"mode": "shadow"}, ("mode",)),
+        ({"hold_out_share": 1.0, "hold_out_key": "k"}, ("hold_out",)),
+        ({"block_budget_per_hour": 0}, ("budget",)),
+    ],
+)
+def test_a_flag_in_force_does_not_hide_that_a_block_was_held_back_afterwards(
+    policy: Policy, model: Model, block: float, verdict: dict[str, Any], expected: tuple[str, ...]
+) -> None:
+    """It is said once, by the rule that would have blocked: a trial is to tell what enforcement would do."""
+    judge = judge_of(policy, model, settings_with(**verdict))
+    entries = [Entry(margin=model.thresholds.flag), *[Entry(margin=block, at_ms=START_MS + 1 + i) for i in range(5)]]
+    odd, surge = judge.judge(moment(entries), Memory())
+    assert brief([odd, surge]) == [("odd", "flag"), ("surge", "flag")]
+    assert (odd.held_back, surge.held_back) == ((), expected)
+    assert (surge.supersedes, surge.since) == (odd.decision_id, odd.since)
+    assert surge.expires_at == surge.issued_at + 4_000_000
+
+
+def test_a_warning_in_force_goes_on_where_a_block_is_held_back(policy: Policy, model: Model, block: float) -> None:
+    """Its text, too: less must not be done than before."""
+    judge = judge_of(policy, model, settings_with(hold_out_share=1.0, hold_out_key="k"))
+    busy = {"calls_out_24h": 100.0}
+    flag = model.thresholds.flag
+    decisions = judge.judge(moment([Entry(margin=flag, features=busy), *[Entry(margin=block)] * 3]), Memory())
+    assert brief(decisions) == [("label", "warn"), ("surge", "warn")]
+    assert decisions[1].held_back == ("hold_out",)
+    assert decisions[1].notice == decisions[0].notice is not None
+
+
+def test_what_the_hold_out_alone_holds_back_is_said_after_what_other_things_held_back(
+    policy: Policy, model: Model, block: float
+) -> None:
+    """Who is outside it would be blocked as soon as the log is long enough: from then on chance alone decides."""
+    judge = judge_of(policy, model, settings_with(hold_out_share=1.0, hold_out_key="k"))
+    entries = [Entry(margin=block, warm=False), *[Entry(margin=block)] * 3, Entry(margin=block, warm=False)]
+    decisions = judge.judge(moment(entries), Memory())
+    assert [decision.held_back for decision in decisions] == [("hold_out", "warm_up"), ("hold_out",)]
+
+
+MARGINS = st.sampled_from(("nothing", "flag", "block"))
+
+
+@given(steps=st.lists(st.tuples(MARGINS, st.integers(0, 3_000), st.booleans()), max_size=40))
+def test_the_hold_out_stands_for_all_that_would_be_blocked(
+    policy: Policy, model: Model, steps: list[tuple[str, int, bool]]
+) -> None:
+    """Law: a number in it is said to be held back at the very rows at which it would be blocked outside it."""
+    limits = model.thresholds
+    margins = {"nothing": limits.watch - 1, "flag": limits.flag, "block": limits.block}
+    entries, now_ms = [], START_MS
+    for margin, wait_s, warm in steps:
+        now_ms += 1000 * wait_s
+        entries.append(Entry(at_ms=now_ms, margin=margins[margin], warm=warm))
+    inside = judge_of(policy, model, settings_with(hold_out_share=1.0, hold_out_key="k"))
+    held = [d for d in inside.judge(moment(entries), Memory()) if d.held_back == ("hold_out",)]
+    blocks = [d for d in judge_of(policy, model).judge(moment(entries), Memory()) if d.action == "block"]
+    assert [d.decision_id for d in held] == [d.decision_id for d in blocks]
 
 
 def test_analytics_rules_can_be_told_to_say_nothing_while_windows_fill(
