@@ -125,6 +125,10 @@ OURS: Final = 0.35
 """Share of victims who are ours, where frauds are rare: the rest of the country has other networks."""
 
 
+SHIFT_MS: Final = 12 * HOUR_MS
+"""For which a number stays in one device of its crew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Crooks:
     """The ordinary fraudsters, in the order of the population's `span.crooks`."""
@@ -181,6 +185,16 @@ def crews(crooks: Crooks) -> list[tuple[str, str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Kit:
+    """What each crew works with, for calls and messages alike."""
+
+    phone: U64s
+    """The first device; the others follow from it."""
+    place: I64s
+    """The cell beside which it works."""
+
+
+@dataclass(frozen=True, slots=True)
 class Practice:
     """Where and when the trades are practised."""
 
@@ -196,9 +210,11 @@ class Practice:
 
     def records(self, rng: np.random.Generator) -> Records:
         """All of it, unsorted; what a crook does is marked with its crew, what victims do is not."""
-        return join([*self._calls(rng), self._texts(rng)])
+        crews = int(self.crooks.crew.max(initial=0)) + 1
+        kit = Kit(draw_devices(rng, crews), rng.integers(1, self.people.cells + 1, crews))
+        return join([*self._calls(kit, rng), self._texts(kit, rng)])
 
-    def _calls(self, rng: np.random.Generator) -> list[Records]:
+    def _calls(self, kit: "Kit", rng: np.random.Generator) -> list[Records]:
         crooks = self.crooks
         trade = crooks.trade
         volume = np.maximum(3, np.rint(_around(rng, "calls", trade) * crooks.days)).astype(np.int64)
@@ -209,7 +225,7 @@ class Practice:
         seen = self._seen(owner, times)
         used &= self.people.used(times - self.start_ms, times - self.start_ms + 1, to)
         mine, theirs = np.flatnonzero(seen & ~back), np.flatnonzero(seen & back & used & self._answering(owner, to))
-        made = self._made(CALL, owner[mine], to[mine], times[mine], rng)
+        made = self._made(CALL, kit, owner[mine], to[mine], times[mine], rng)
         costly = np.array([one.kind == "irsf" for one in TRADES])[trade[owner[mine]]]
         made["recipient"][costly] = _costly(crooks.crew[owner[mine]][costly], to[mine][costly])
         _miss(made, ~used[mine], Outcome.FAILED, rng)
@@ -229,12 +245,12 @@ class Practice:
             )
         return [made, received]
 
-    def _texts(self, rng: np.random.Generator) -> Records:
+    def _texts(self, kit: "Kit", rng: np.random.Generator) -> Records:
         volume = np.rint(_around(rng, "texts", self.crooks.trade) * self.crooks.days).astype(np.int64)
         owner, times = self._attempts(volume, rng)
         to, used = self._victims(volume, np.ones(len(volume)), rng)
         seen = self._seen(owner, times)
-        records = self._made(SMS, owner[seen], to[seen], times[seen], rng)
+        records = self._made(SMS, kit, owner[seen], to[seen], times[seen], rng)
         _miss(records, ~used[seen], Outcome.SMS_FAILED, rng)
         return records
 
@@ -283,20 +299,18 @@ class Practice:
     def _numbers(self, owner: I64s) -> U64s:
         return self.people.numbers[self.span.crooks[owner]]
 
-    def _made(self, kind: int, owner: I64s, to: I64s, times: I64s, rng: np.random.Generator) -> Records:
+    def _made(self, kind: int, kit: "Kit", owner: I64s, to: I64s, times: I64s, rng: np.random.Generator) -> Records:
         """The crooks' records: from a phone of the crew, at the crew's place, or from where the subscriber is."""
         people, crooks = self.people, self.crooks
         slots = self.span.crooks[owner]
         records = originated(people, kind, slots, people.numbers[to], times, self.start_ms, rng)
         records["campaign"] = self.first_index + crooks.crew[owner]
-        crews = int(crooks.crew.max(initial=0)) + 1
-        phone, place = draw_devices(rng, crews), rng.integers(1, people.cells + 1, crews)
         # Half of the lent SIMs are put into a phone of the crew.
         ours = ~crooks.lent[owner] | (owner % 2 == 0)
-        # Devices change within the day; the crew's next number gets those that the last one had.
-        nth = (times - self.start_ms) // (3 * HOUR_MS) % crooks.devices[owner]
-        device = renewed(phone[crooks.crew[owner]], owner % CREW // 2 + nth)
-        near = (place[crooks.crew[owner]] + rng.integers(0, 2, len(owner))) % people.cells + 1
+        # The crew's next number gets the devices that the last one had.
+        nth = (times - self.start_ms) // SHIFT_MS % crooks.devices[owner]
+        device = renewed(kit.phone[crooks.crew[owner]], owner % CREW // 2 + nth)
+        near = (kit.place[crooks.crew[owner]] + rng.integers(0, 2, len(owner))) % people.cells + 1
         records["device"] = np.where(ours, device, records["device"])
         records["cell"] = np.where(~crooks.lent[owner], near, records["cell"])
         records["roaming"] = False

@@ -24,9 +24,11 @@ from detector.learning.calibration import (
     out_of_fold,
     tell,
 )
-from detector.learning.cdr import HONEST
+from detector.learning.cdr import CALL, HONEST, SMS
 from detector.learning.lifetime import Lifetimes, auc
 from detector.learning.ordinary import Ordinary
+from detector.learning.population import DAY_MS
+from detector.learning.profiles import Home
 from detector.learning.simulate import Scenario, Traffic, simulate
 from detector.records import Bools
 
@@ -66,6 +68,31 @@ def test_both_classes_are_distributed_as_the_real_ones(calibration: Calibration,
 def test_no_measure_alone_separates_better_or_worse_than_in_life(calibration: Calibration, measure: str) -> None:
     """Single-measure AUC, in the direction of the table."""
     assert abs(calibration.aucs[measure] - TABLE[measure].auc) <= AUC_OFF
+
+
+def test_a_crook_calls_and_writes_from_the_same_phones(traffic: Traffic) -> None:
+    """Whoever has one phone for fraudulent calls has no other for fraudulent messages."""
+    crooked = (traffic.records["campaign"] != HONEST) & np.isin(traffic.records["originator"], traffic.bought)
+    records = traffic.records[crooked]
+    calls, texts = (records[records["kind"] == kind] for kind in (CALL, SMS))
+    pairs = np.unique(calls[["originator", "device"]])
+    numbers, counts = np.unique(pairs["originator"], return_counts=True)
+    texts = texts[np.isin(texts["originator"], numbers[counts == 1])]
+    assert len(np.unique(texts["originator"])) > 100
+    assert np.isin(texts[["originator", "device"]], pairs).mean() > 0.95  # some call too rarely to show all of theirs
+
+
+def test_devices_of_a_day_tell_no_more_than_any_measure_of_a_life(traffic: Traffic) -> None:
+    """The table says nothing of days; what tells best in it is the bound."""
+    ours = traffic.people.numbers[traffic.people.home == Home.MOBILE]
+    records = traffic.records[np.isin(traffic.records["originator"], ours) & (traffic.records["device"] != 0)]
+    day = (records["start_ms"] - traffic.scenario.start_ms) // DAY_MS
+    seen = np.unique(np.stack([records["originator"], day.astype(np.uint64), records["device"]]), axis=1)
+    days, devices = np.unique(seen[:2], axis=1, return_counts=True)
+    numbers, place = np.unique(days[0], return_inverse=True)
+    mean = np.bincount(place, devices) / np.bincount(place)
+    fraud = np.isin(numbers, np.array(sorted(traffic.frauds), dtype=np.uint64))
+    assert auc(fraud, mean) <= max(real.auc for real in TABLE.values())
 
 
 def test_all_measures_together_find_ordinary_fraud_as_well_as_in_life_and_no_better(
