@@ -14,7 +14,7 @@ from detector.learning.plans import HELD_OUT, VARIANTS
 from detector.learning.simulate import DEMO_SEED
 from detector.verdict.model import Model
 
-TINY = ["--numbers", "500", "--days", "9", "--networks", "2", "1", "2", "--seed", "3", "--quick"]
+TINY = ["--numbers", "500", "--days", "9", "--networks", "3", "1", "2", "--seed", "3", "--quick"]
 REPORT = Path(ROOT, "models", "report", "evaluation.json")
 
 
