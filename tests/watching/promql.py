@@ -1,6 +1,6 @@
 """What a PromQL expression selects, held against what the service exports."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,30 @@ def rules() -> list[dict[str, Any]]:
     """All rules of the file, recording ones included."""
     groups = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
     return [rule for group in groups for rule in group["rules"]]
+
+
+def name_of(rule: dict[str, Any]) -> str:
+    """The alert, or the series that it records; several rules may record one."""
+    return str(rule.get("alert") or rule["record"])
+
+
+def rules_for(alerts: Collection[str]) -> dict[str, Any]:
+    """The file with these alerts alone and with the recording rules that they, or those, select, in their order.
+
+    `ValueError` where a rule selects by `ALERTS`, or by no name: it could be made of any other.
+    """
+    tree: dict[str, Any] = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))
+    kept, pending = set(alerts), list(alerts)
+    while pending:
+        name = pending.pop()
+        found = set().union(*(selected(parse(rule["expr"])) for rule in rules() if name_of(rule) == name))
+        if found & {"", "ALERTS", "ALERTS_FOR_STATE"}:
+            raise ValueError(f"wanted rules that select series by their names (got {sorted(found)} in {name})")
+        new = (found & {name_of(rule) for rule in rules()}) - kept
+        kept |= new
+        pending += new
+    groups = [group | {"rules": [rule for rule in group["rules"] if name_of(rule) in kept]} for group in tree["groups"]]
+    return {"groups": [group for group in groups if group["rules"]]}
 
 
 def exported() -> dict[str, frozenset[str]]:
