@@ -26,7 +26,7 @@ def test_networks_are_made_side_by_side_and_the_rest_waits_for_both() -> None:
 @pytest.mark.slow
 def test_a_small_pipeline_runs_to_its_end(tmp_path: Path) -> None:
     """The real commands: the bundle of the first network is judged on the second."""
-    stages = measure(numbers=600, days=10, seed=5, folder=tmp_path)
+    stages = measure(numbers=100, days=10, seed=5, folder=tmp_path)
     assert [(one.command, one.network) for one in stages] == [
         *(("simulate", 0), ("features", 0), ("simulate", 1), ("features", 1)),
         *(("fit", 0), ("evaluate", 1)),
