@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, settings_of
-from detector.commands.decisions import HISTORY
+from detector.commands.decisions import HISTORY, decisions_of
 from detector.commands.labels import labels_of
 from detector.errors import ConfigError
 
@@ -107,7 +107,6 @@ def _day(text: str) -> int:
 
 def _audit_sample(arguments: argparse.Namespace) -> int:
     from detector.learning.auditing import decided_against, draw, draw_named, estimate, held_out, number_days
-    from detector.learning.decided import decisions_on, read_decisions
     from detector.verdict.model import Model
 
     settings = settings_of(arguments)
@@ -118,13 +117,8 @@ def _audit_sample(arguments: argparse.Namespace) -> int:
     minutes = settings.home.utc_offset_minutes
     model = Model.load(settings.path(settings.model.bundle))
     with ExitStack() as stack:
-        of_file = None if str(arguments.decisions) == HISTORY else arguments.decisions
-        broker = stack.enter_context(open_kafka(settings)) if arguments.from_topic or of_file is None else None
-        if of_file is not None:
-            decisions = read_decisions(of_file)
-        else:
-            assert broker is not None
-            decisions = decisions_on(broker, settings)
+        broker = stack.enter_context(open_kafka(settings)) if arguments.from_topic else None
+        decisions = decisions_of(arguments.decisions, settings)
         if arguments.estimate is not None:
             labels, against = labels_of(arguments.estimate, settings), decided_against(decisions, minutes)
             active = number_days(_logs(arguments, settings, broker), settings, model) if traffic else None
@@ -186,7 +180,7 @@ def _logs(arguments: argparse.Namespace, settings: "Settings", broker: "Broker |
     from detector.learning.archive import Archive
     from detector.learning.logs import logs_in, logs_on
 
-    if broker is not None and arguments.from_topic:
+    if broker is not None:
         return logs_on(broker, settings)
     return logs_in(Archive(arguments.archive), settings.topics.partitions)
 

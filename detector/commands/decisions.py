@@ -4,12 +4,14 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping
 from heapq import merge
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, settings_of
 
 if TYPE_CHECKING:
     from detector.broker import Broker, TopicPartition
+    from detector.config import Settings
     from detector.verdict.decisions import Decision
 
 PAUSE_S: Final = 0.3
@@ -47,6 +49,17 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         action="store_true",
         help="print the decisions themselves, a line each: `features --decisions` reads them",
     )
+
+
+def decisions_of(path: Path, settings: "Settings") -> "Iterator[Decision]":
+    """What a file holds, or the topic of the history where it is called `history`; a partition's in their order."""
+    from detector.learning.decided import decisions_on, read_decisions
+
+    if str(path) != HISTORY:
+        yield from read_decisions(path)
+        return
+    with open_kafka(settings) as broker:
+        yield from decisions_on(broker, settings)
 
 
 def _tail(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, say, settings_of
-from detector.commands.decisions import HISTORY
+from detector.commands.decisions import decisions_of
 from detector.commands.featuresources import taken_from_archive, taken_from_files, taken_from_topic
 from detector.commands.labels import labels_of
 from detector.commands.places import WHAT, place
@@ -156,16 +156,13 @@ def _known(arguments: argparse.Namespace, settings: Settings) -> "Known | None":
 
 def _hidden(arguments: argparse.Namespace, settings: Settings) -> "Hidden | None":
     """What our own decisions hide; of files nothing is said, for of simulated traffic nothing was decided."""
-    from detector.learning.decided import decisions_on, hidden_by, read_decisions
+    from detector.learning.decided import hidden_by
 
     if arguments.decisions is None:
         if not arguments.input:
             say("no --decisions: whom we have blocked, and of whom therefore nobody complains, counts as honest")
         return None
-    if str(arguments.decisions) != HISTORY:
-        return hidden_by(read_decisions(arguments.decisions))
-    with open_kafka(settings) as broker:
-        return hidden_by(decisions_on(broker, settings))
+    return hidden_by(decisions_of(arguments.decisions, settings))
 
 
 def _floor(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -68,7 +68,7 @@ def broker(settings: Settings) -> MemoryBroker:
 @pytest.fixture
 def run(folder: Path, broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command; the lines of the sheet."""
-    for module in ("audit_sample", "archive", "labels"):
+    for module in ("audit_sample", "archive", "decisions", "labels"):
         monkeypatch.setattr(f"detector.commands.{module}.open_kafka", lambda settings: nullcontext(broker))
 
     def call(*flags: object) -> list[dict[str, str]]:

@@ -226,7 +226,7 @@ def lived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lived:
         drain(*roles)
         for role in roles:
             role.close()
-    for module in ("features", "archive"):
+    for module in ("features", "archive", "decisions"):
         monkeypatch.setattr(f"detector.commands.{module}.open_kafka", lambda settings: nullcontext(broker))
     return Lived(file, broker, 3_000, half_ms, starts)
 
@@ -356,7 +356,6 @@ def test_whom_we_blocked_is_not_honest_because_nobody_complains(
     ]
     assert sum(label is None for _, _, label in hidden) > 10
     assert "no --decisions" not in capsys.readouterr().err
-    monkeypatch.setattr("detector.commands.decisions.open_kafka", lambda settings: nullcontext(lived.broker))
     tail = ["decisions", "tail", "--config", str(tmp_path / "small.yaml"), "--from-beginning", "--no-follow", "--json"]
     assert main(tail) == 0
     (tmp_path / "d.jsonl").write_text(capsys.readouterr().out)
