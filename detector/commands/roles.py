@@ -128,7 +128,7 @@ def _work(settings: Settings, role: str, ordinal: int) -> None:
         with AdminServer(*where, probe, api=api, access=access) as admin:
             started = said(Event.STARTED, name=name, url=admin.url)
             log.info("%s: /metrics, /health and /ready at %s", name, admin.url, extra=started)
-            build = _builder(role, settings, broker, metrics, f"{settings.instance}-{ordinal}", desk)
+            build = builder(role, settings, broker, metrics, f"{settings.instance}-{ordinal}", desk)
             run(build, until_told_or_alone(stop.is_set), metrics, leave.is_set)
         log.info("%s: drained", name, extra=said(Event.DRAINED, name=name))
 
@@ -152,18 +152,26 @@ def missing(role: str, metrics: Metrics) -> Mapping[str, str]:
     return waits
 
 
-def _builder(
+def builder(
     role: str, settings: Settings, broker: "Broker", metrics: Metrics, instance: str, desk: "Desk[Worker] | None"
 ) -> "Callable[[], Role]":
     """Builds the role once the broker answers and has the topics; `ConfigError` says how to make them.
 
     Kernels are compiled before the process joins, and while a broker is away: when that is back, the process, whose
-    loop has come round meanwhile, has nothing slow before it that its probes would take for hanging.
+    loop has come round meanwhile, has nothing slow before it that its probes would take for hanging. Ingest's are
+    those that its mappings call: it reads them before it joins, as they are by then, and compiles what is missing.
     """
 
     @cache  # once, however often the broker is asked in vain
     def warm_up() -> None:
-        _warm_up(role, settings)
+        if role == "ingest":
+            from detector.service.readers import Readers
+
+            Readers.load(settings)
+        else:
+            from detector.service.warming import warm_up
+
+            warm_up(settings)
 
     def build() -> "Role":
         from detector.broker.topics import check_topics
@@ -173,27 +181,16 @@ def _builder(
         except Recoverable:
             warm_up()
             raise
-        warm_up()
         if role == "ingest":
             from detector.service.ingest import IngestRole
 
             return IngestRole(settings, broker, metrics, instance)
+        warm_up()
         from detector.service.detect import DetectRole
 
         return DetectRole(settings, broker, metrics, instance, desk=desk)
 
     return build
-
-
-def _warm_up(role: str, settings: Settings) -> None:
-    if role == "ingest":
-        from detector.service.readers import Readers
-
-        Readers.load(settings)
-    else:
-        from detector.service.warming import warm_up
-
-        warm_up(settings)
 
 
 def _log_to_stderr(process: str, settings: Log) -> None:

@@ -57,12 +57,13 @@ class IngestRole:
         self._sources = {source.topic: source for source in settings.sources}
         identity = f"{settings.group}-{ROLE}-{instance}"
         with ExitStack() as made:  # one that the broker's going away leaves half made is made again, all of it
+            # Before this worker fences anybody or joins: until it reads, those that are there keep their partitions.
+            self._watch = watch_readers(settings, executor(1, "readers"), metrics)
+            made.callback(self._watch.close)
             self._outbox = Outbox(broker.producer(identity), metrics, ROLE)
             made.callback(self._outbox.close)
             self._consumer = broker.consumer(f"{settings.group}-{ROLE}", identity, earliest=True)
             made.pop_all()
-        # Before this worker joins: until it reads, those that are there keep their partitions.
-        self._watch = watch_readers(settings, executor(1, "readers"), metrics)
         self._readers = self._watch.in_force.by_topic
         self._held: set[TopicPartition] = set()
         self._aborted = 0
