@@ -12,9 +12,9 @@ from detector.config import KafkaOptions
 from detector.errors import Recoverable
 from detector.learning.encode import encode
 from detector.learning.simulate import MONDAY_MS, Scenario, simulate
+from detector.units import DAY_MS
 from loadtest.oracle import RECORDS
 
-DAY_MS: Final = 86_400_000
 FIRST_MONDAY_MS: Final = MONDAY_MS - 104 * 7 * DAY_MS
 """Two years before the simulator's own: whatever a run takes, its history lies in the past, as a switch's does."""
 CHAPTER_DAYS: Final = 8

@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 
 from detector.records import BODY_BITS, TRUNK_BITS, I64s, NumberKind, U64s, mix64
-from loadtest.history import DAY_MS, FIRST_MONDAY_MS
+from detector.units import DAY_MS
+from loadtest.history import FIRST_MONDAY_MS
 
 BUSY: Final = 0.2
 BUSY_A_DAY: Final = 11.0

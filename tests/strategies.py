@@ -18,12 +18,10 @@ from detector.records import (
     pack_digits,
     pack_sender,
 )
+from detector.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 MONDAY_MS = 1_704_067_200_000
 """2024-01-01 00:00 UTC."""
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
 
 NUMBERS = [
     pack_digits(NumberKind.E164, "999700000001"),

@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"features"}),
     frozenset({"ingest"}),
     frozenset({"metrics", "config", "logs"}),
-    frozenset({"records", "errors", "jit"}),
+    frozenset({"records", "errors", "jit", "units"}),
 )
 """Rooms from the top down. A room imports itself and what lies below; of its own layer nothing else,
 but the command line, which is two rooms that know each other."""

@@ -7,10 +7,8 @@ from detector.broker import Broker, TopicSpec
 from detector.config import Settings
 from detector.errors import ConfigError
 from detector.ingest.commands import LONGEST_LIFE_S
+from detector.units import DAY_MS, HOUR_MS
 from detector.verdict.memory import KEEP_MS
-
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
 
 EVENTS_KEPT_MS: Final = 9 * DAY_MS
 """The longest window, 7 days, and two more to notice and mend a stand-still before history is lost."""

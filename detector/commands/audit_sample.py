@@ -11,6 +11,7 @@ from detector.commands.common import Commands, add_command, add_config, open_kaf
 from detector.commands.decisions import HISTORY, decisions_of
 from detector.commands.labels import labels_of
 from detector.errors import ConfigError
+from detector.units import DAY_MS, MINUTE_MS
 
 if TYPE_CHECKING:
     from detector.broker import Broker
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 COUNT: Final = 200
 """Two analysts' day."""
 NEAR: Final = 0.5
-MINUTE_MS: Final = 60_000
-DAY_MS: Final = 86_400_000
 COLUMNS: Final = (
     "number",
     "label",

@@ -15,6 +15,7 @@ from detector.commands.labels import labels_of
 from detector.commands.places import WHAT, place
 from detector.config import Settings
 from detector.errors import ConfigError, Rejected
+from detector.units import DAY_MS
 
 if TYPE_CHECKING:
     from detector.learning.decided import Hidden
@@ -27,7 +28,6 @@ WARM_DAYS: Final = 7.0
 """The longest window."""
 DELAY_DAYS: Final = 14.0
 """Until fraud has usually been complained of or found in the bills; what a carrier's own sources take, it knows."""
-DAY_MS: Final = 86_400_000
 
 
 def add(commands: "Commands[argparse.ArgumentParser]") -> None:

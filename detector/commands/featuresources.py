@@ -9,20 +9,19 @@ import argparse
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from detector.commands.common import say, source_named
 from detector.commands.places import offset_of
 from detector.config import Settings
 from detector.errors import ConfigError
+from detector.units import DAY_MS
 
 if TYPE_CHECKING:
     from detector.broker import Broker
     from detector.learning.features import Taken, Tally, Tell
     from detector.learning.moments import Plan
     from detector.pipeline import Entry
-
-DAY_MS: Final = 86_400_000
 
 
 def taken_from_files(

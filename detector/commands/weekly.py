@@ -13,6 +13,7 @@ from detector.commands.deployment import MODEL_INFO, deployed
 from detector.commands.narration import head, tell, typed
 from detector.config import ROOT
 from detector.errors import ConfigError, Fatal
+from detector.units import DAY_MS
 
 if TYPE_CHECKING:
     from detector.commands.deployment import Deployment
@@ -24,7 +25,6 @@ OUT: Final = Path("var", "weekly")
 TABLE: Final = "every:8"
 KNOWN_AFTER_DAYS: Final = 21
 """When the labels of a week are joined, as its log tells: nearly all that will ever be said is known then."""
-DAY_MS: Final = 86_400_000
 AUDITED: Final = 40
 AUDITED_AFTER_DAYS: Final = 7
 

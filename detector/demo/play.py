@@ -17,9 +17,9 @@ from detector.learning.encode import encode
 from detector.learning.simulate import Traffic
 from detector.metrics import Metrics
 from detector.replay import Replay
+from detector.units import HOUR_MS
 from detector.verdict.decisions import Decision
 
-HOUR_MS: Final = 3_600_000
 SOURCE: Final = "plain"
 """The source whose mapping reads what the simulator writes."""
 

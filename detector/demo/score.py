@@ -16,9 +16,10 @@ from typing import Final
 from detector.learning.labels import Label
 from detector.learning.simulate import Traffic
 from detector.records import number_text, parse_number
+from detector.units import DAY_MS
 from detector.verdict.decisions import Decision
 
-WARM_UP_MS: Final = 7 * 24 * 3_600_000
+WARM_UP_MS: Final = 7 * DAY_MS
 """The longest window."""
 AGAINST: Final = ("block", "warn", "flag")
 """Actions that touch a number, the gravest first; release and allow are in its favour."""

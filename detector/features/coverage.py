@@ -14,9 +14,8 @@ import numpy as np
 
 from detector.jit import kernel
 from detector.records import Bools, I32s, I64s, Kind, Rows, U16s, U64s
+from detector.units import DAY_MS, HOUR_MS
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 LONGEST_WINDOW_MS = 7 * DAY_MS
 GAP_MS = DAY_MS
 """A leap of a partition's newest event time by more than this (the widest hop) starts its

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.features.index import mix
-from detector.features.tiles import DAY_MS, MINUTE_MS, i64
+from detector.features.tiles import i64
 from detector.jit import kernel
 from detector.records import UNKNOWN_DURATION, Flag, Kind, Role
+from detector.units import DAY_MS, MINUTE_MS
 
 PEER_SLOTS: Final = 1024
 """Standard error 2.3 % at 300 peers, 6 % at 4,200."""

@@ -22,13 +22,11 @@ from detector.features.quiet import LONGEST_TALK_S, held_events, is_late
 from detector.features.sketches import note_wide
 from detector.features.steps import Steps, advance_rings, count_tiles, is_own_block
 from detector.features.tiles import (
-    DAY_MS,
     DAY_ROWS,
     DAY_TALK_I,
     DAY_TALK_O,
     HOP_7D,
     HOP_24H,
-    MINUTE_MS,
     ROWS,
     TILES_7D,
     TILES_24H,
@@ -38,6 +36,7 @@ from detector.features.tiles import (
     i64,
 )
 from detector.jit import kernel
+from detector.units import DAY_MS, MINUTE_MS
 
 RETIRED_EVENTS: Final = 6
 """A number that is left with so few events becomes quiet: about half of what promotes it, so that it does not waver."""

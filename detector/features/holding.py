@@ -22,9 +22,10 @@ from detector.features.memory import (
 )
 from detector.features.past import IS_QUIET, IS_USUAL, IS_WIDE
 from detector.features.pool import expired, free_slot, take_slot
-from detector.features.tiles import DAY_MS, i64
+from detector.features.tiles import i64
 from detector.jit import kernel
 from detector.records import I64s
+from detector.units import DAY_MS
 
 SILENT_MS: Final = 16 * DAY_MS
 """A number that has been silent for so long is forgotten: twice what its windows hold, so that rows of another

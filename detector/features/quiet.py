@@ -10,8 +10,9 @@ from detector.features.event import Words, key_of, minute_of, talk_of
 from detector.features.past import QUIET_EVENTS, Past
 from detector.features.sketches import NEWEST_DAY_BIT, is_outgoing
 from detector.features.steps import is_own_block
-from detector.features.tiles import DAY_MS, HOP_24H, MINUTE_MS, SPAN_24H
+from detector.features.tiles import HOP_24H, SPAN_24H
 from detector.jit import kernel
+from detector.units import DAY_MS, MINUTE_MS
 
 LONGEST_TALK_S: Final = 5400
 """Eleven calls of an hour and a half just fit the talk counters of a usual number, which hold 65,535 s."""

@@ -33,13 +33,10 @@ from detector.features.event import (
 )
 from detector.features.past import Past
 from detector.features.tiles import (
-    DAY_MS,
     HOP_1H,
     HOP_5M,
     HOP_7D,
     HOP_24H,
-    HOUR_MS,
-    MINUTE_MS,
     SPAN_1H,
     SPAN_5M,
     SPAN_7D,
@@ -52,6 +49,7 @@ from detector.features.tiles import (
 from detector.features.windows import window_start
 from detector.jit import kernel
 from detector.records import Flag
+from detector.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 SPARE_SLOTS: Final = 16
 """With fewer free slots than this, one peer more moves the estimate by more than 6 %: saturated."""

@@ -29,10 +29,10 @@ from detector.features.past import FORMS
 from detector.features.pool import FREE, MARKS, USED, Pool
 from detector.features.reading import sum_own_blocks, take_vectors
 from detector.features.status import Status as Status
-from detector.features.tiles import MINUTE_MS
 from detector.features.update import NEXT_ROW, PROGRESS, TAKEN, apply_rows
 from detector.features.vectors import Vectors
 from detector.records import NO_NUMBER, Arrays, Bools, Flag, I64s, Kind, Rows, U64s
+from detector.units import MINUTE_MS
 
 FIRST_USUAL: Final = 1 / 4
 FIRST_WIDE: Final = 1 / 64

@@ -35,7 +35,6 @@ from detector.features.tiles import (
     HOP_5M,
     HOP_7D,
     HOP_24H,
-    HOUR_MS,
     INTL_O,
     NIGHT_O,
     OWN_BLOCKS,
@@ -59,6 +58,7 @@ from detector.features.tiles import (
 )
 from detector.jit import kernel
 from detector.records import Flag
+from detector.units import HOUR_MS
 
 SHORT_CALL_S: Final = 6
 """An answered call shorter than this is a robocall's hallmark: the called party hung up on a recording."""

@@ -18,10 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.jit import inlined
-
-MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 60 * MINUTE_MS
-DAY_MS: Final = 24 * HOUR_MS
+from detector.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 SPAN_5M: Final = 5 * MINUTE_MS
 SPAN_1H: Final = HOUR_MS

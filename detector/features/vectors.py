@@ -48,7 +48,6 @@ from detector.features.tiles import (
     DAY_ANSWERED_O,
     DAY_BEGAN_I,
     DAY_BEGAN_O,
-    DAY_MS,
     DAY_SHORT_O,
     DAY_SMS_I,
     DAY_SMS_O,
@@ -80,6 +79,7 @@ from detector.features.tiles import (
 )
 from detector.features.windows import Sums, blank_sums, scale, sum_rings, window_start
 from detector.jit import kernel
+from detector.units import DAY_MS
 
 CALLS_OUT_5M, CALLS_OUT_1H, CALLS_OUT_24H, CALLS_OUT_7D = columns("calls_out", "5m 1h 24h 7d")
 CALLS_IN_24H, CALLS_IN_7D = columns("calls_in", "24h 7d")

@@ -14,6 +14,7 @@ from detector.ingest.mapping import FLAGS, NUMBERS, SPANS, TIMES, Mapping, Value
 from detector.ingest.said import BY_ENTRY, ISO, NUMBER, VALUES
 from detector.ingest.spans import FALSE, FLOAT, INT, LENGTH_BITS, START_BITS, TEXT, TRUE, kinds_of
 from detector.records import I64s
+from detector.units import MINUTE_MS
 
 HASHED: Final = ("id", "device", "cell")
 """Fields of which a row has the CRC-32."""
@@ -148,7 +149,8 @@ def lay_out(mapping: Mapping, facts: FactReader) -> Layout:
         column = columns.of(value, fractions=way == NUMBER)
         if way == BY_ENTRY and column >= 0:
             column = entries.add(column, facts.parser(name))
-        how = (way, MS_OF[value.unit], float(value.base_ms), value.zero == "is_absent", facts.offset_minutes * 60_000)
+        offset_ms = facts.offset_minutes * MINUTE_MS
+        how = (way, MS_OF[value.unit], float(value.base_ms), value.zero == "is_absent", offset_ms)
         timed.append((column, how))
     required = [columns.of(value_of[name]) for name in facts.required]
     if -1 in required:

@@ -10,10 +10,10 @@ import numpy as np
 from detector.ingest.bytewise import Octets
 from detector.ingest.spans import LENGTH_MASK, START_BITS, START_MASK
 from detector.jit import kernel
+from detector.units import DAY_MS, MINUTE_MS
 
 _POWERS: Final = 10.0 ** np.arange(16)
 _MONTHS: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
-_DAY_MS: Final = 86_400_000
 
 
 @kernel
@@ -117,7 +117,7 @@ def read_iso(buffer: Octets, span: int, offset_ms: int) -> float:
             minutes = _digits(buffer, at + 4, 2)
             if hours < 0 or hours > 23 or minutes < 0 or minutes > 59:
                 return np.inf
-            ahead_ms = (hours * 60 + minutes) * 60_000
+            ahead_ms = (hours * 60 + minutes) * MINUTE_MS
             part += ahead_ms if buffer[at] == 45 else -ahead_ms
             offset_ms = 0
             at += 6
@@ -127,4 +127,4 @@ def read_iso(buffer: Octets, span: int, offset_ms: int) -> float:
     shifted = year - 1 if month <= 2 else year
     days = shifted * 365 + shifted // 4 - shifted // 100 + shifted // 400
     days += (153 * ((month + 9) % 12) + 2) // 5 + day - 1 - 719_468
-    return float(days * _DAY_MS + (hour * 3600 + minute * 60 + second) * 1000 + part - offset_ms)
+    return float(days * DAY_MS + (hour * 3600 + minute * 60 + second) * 1000 + part - offset_ms)

@@ -28,8 +28,8 @@ from detector.learning.durable import LEFT_BEHIND, locked, make_folder, replace
 from detector.learning.logtable import entries_of, log_table, withheld
 from detector.pipeline import Entry
 from detector.records import TRUNK_MASK, NumberKind, number_kind, number_trunk
+from detector.units import DAY_MS
 
-DAY_MS: Final = 86_400_000
 ROW_GROUP: Final = 65_536
 """Rows of a row group: 4 MB, so that a reader of one day's numbers skips most of a file."""
 

@@ -28,11 +28,12 @@ from detector.learning.features import Taker, Tally, from_log
 from detector.learning.labelfile import DETECTOR, HOLD_OUT, RANDOM_AUDIT, NumberLabel
 from detector.learning.logs import Log
 from detector.learning.moments import EveryNth
-from detector.learning.numberdays import DAY_MS, MINUTE_MS, Gathered, NumberDays
+from detector.learning.numberdays import Gathered, NumberDays
 from detector.learning.rates import OUTSIDE, UNKNOWN, Interval
 from detector.learning.vectors import day_of
 from detector.pipeline import fresh_state
 from detector.records import Bools, I64s, mix64, parse_number
+from detector.units import DAY_MS, MINUTE_MS
 from detector.verdict.decisions import Decision
 from detector.verdict.model import Model
 

@@ -19,10 +19,11 @@ import numpy as np
 
 from detector.config import Settings
 from detector.ingest.zones import ZoneTable
-from detector.learning.numberdays import DAY_MS, MINUTE_MS, Gathered, NumberDays
+from detector.learning.numberdays import Gathered, NumberDays
 from detector.learning.rates import lowest_within
 from detector.pipeline import Detector, Entry, Part
 from detector.records import parse_number
+from detector.units import DAY_MS, HOUR_MS, MINUTE_MS
 from detector.verdict.decisions import SEVERITY, Action, Decision
 from detector.verdict.judge import Judge, Moment
 from detector.verdict.manifest import LEVELS
@@ -30,7 +31,6 @@ from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 
-HOUR_MS: Final = 3_600_000
 AGAINST: Final = frozenset({"flag", "warn", "block"})
 """Actions that touch a number; release and allow are in its favour."""
 

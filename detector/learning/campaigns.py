@@ -13,19 +13,13 @@ from typing import Final
 import numpy as np
 
 from detector.learning.cdr import ACCOUNTS, CALL, INTERNATIONAL, SENDERS, SMS, Outcome, Records, blank, join, settle
-from detector.learning.population import (
-    DAY_MS,
-    FIXED,
-    FOREIGN,
-    HIGH_RISK,
-    HOUR_MS,
-    UNALLOCATED,
-)
+from detector.learning.population import FIXED, FOREIGN, HIGH_RISK, UNALLOCATED
 from detector.learning.profiles import Rhythm
 from detector.learning.schemes import SCHEMES, intercepted_codes
 from detector.learning.stage import Campaign, Stage
 from detector.learning.tactics import as_subscribers, by_owner, in_box, spread_out
 from detector.records import I64s
+from detector.units import DAY_MS, HOUR_MS
 
 
 def run(campaign: Campaign, index: int, stage: Stage) -> Records:

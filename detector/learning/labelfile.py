@@ -36,6 +36,7 @@ from msgspec import Meta
 
 from detector.errors import ConfigError
 from detector.records import number_text, parse_number
+from detector.units import DAY_MS
 
 RANDOM_AUDIT: Final = "random_audit"
 """The source of a label that an analyst gave to a number-day that chance had drawn among those nobody spoke of."""
@@ -44,7 +45,6 @@ HOLD_OUT: Final = "hold_out"
 DETECTOR: Final = "detector"
 """The source of a label that is nothing but our own decision: to learn from it is to learn what we knew."""
 
-DAY_MS: Final = 86_400_000
 
 LINES: Final = (".jsonl", ".ndjson", ".json")
 

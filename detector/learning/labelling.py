@@ -36,7 +36,6 @@ from detector.learning.known import NOBODY, Judged, Known
 from detector.learning.labelfile import HOLD_OUT, NumberLabel
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, NEITHER
 from detector.learning.vectors import (
-    DAY_MS,
     Heading,
     VectorTable,
     VectorWriter,
@@ -46,6 +45,7 @@ from detector.learning.vectors import (
     numbers_of,
 )
 from detector.records import I64s
+from detector.units import DAY_MS
 
 WORDS: Final = {FRAUD_ROW: "fraud", HONEST_ROW: "honest", NEITHER: "not known"}
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from detector.learning.cdr import HONEST, Records
 from detector.records import I64s, U64s
+from detector.units import DAY_MS
 
-MEMORY_MS: Final = 7 * 86_400_000
+MEMORY_MS: Final = 7 * DAY_MS
 """The longest window: what was done in it still shows."""
 
 HONEST_ROW: Final = 0

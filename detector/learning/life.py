@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.learning.cdr import ACCOUNTS, CALL, SENDERS, SMS, Outcome, Records, blank, join, settle
-from detector.learning.population import DAY_MS, HOUR_MS, Floats, Population
+from detector.learning.population import Floats, Population
 from detector.learning.profiles import PROFILES, RHYTHMS, Home
 from detector.records import I64s, NumberKind, pack_digits
+from detector.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 _HOURS: Final = (
     np.cumsum(RHYTHMS / RHYTHMS.sum(axis=1, keepdims=True), axis=1) + np.arange(len(RHYTHMS))[:, None]
@@ -161,7 +162,7 @@ def _chats(people: Population, day_ms: int, start_ms: int, factor: Floats, rng: 
     length = np.minimum(1 + (mean - 1) * rng.standard_gamma(0.6, len(slots)) / 0.6, 80).astype(np.int64)
     begin = moments(people.rhythm[slots], day_ms, rng)
     which = np.repeat(np.arange(len(slots)), length)
-    gaps = 60_000 * np.exp(1.1 * rng.standard_normal(len(which)))
+    gaps = MINUTE_MS * np.exp(1.1 * rng.standard_normal(len(which)))
     elapsed = np.cumsum(gaps)
     elapsed -= np.repeat(elapsed[np.cumsum(length) - length], length)
     alone = length[which] == 1

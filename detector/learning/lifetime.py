@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.learning.cdr import CALL, SMS, Outcome, Records
-from detector.learning.population import DAY_MS, HOUR_MS
 from detector.records import Bools, I64s, U64s
+from detector.units import DAY_MS, HOUR_MS
 
 Floats = npt.NDArray[np.float64]
 

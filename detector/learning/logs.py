@@ -17,8 +17,8 @@ from detector.learning.archive import Archive
 from detector.learning.features import Taken, Taker, Tally, from_log
 from detector.learning.moments import EveryNth
 from detector.pipeline import Entry, fresh_state
+from detector.units import DAY_MS
 
-DAY_MS: Final = 86_400_000
 WHOLE_AFTER_MS: Final = LONGEST_WINDOW_MS + DAY_MS
 """Of a log whose beginning is gone: from then on no window reaches back before it, and a day for rows out of order."""
 

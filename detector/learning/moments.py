@@ -17,9 +17,8 @@ import numpy as np
 from detector.errors import ConfigError
 from detector.features.holding import SILENT_MS
 from detector.records import Bools, I64s, U64s, partition_of
+from detector.units import DAY_MS, HOUR_MS
 
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
 NEVER_MS: Final = 1 << 62
 LEAST_SWEPT: Final = 1 << 16
 """Counters that are kept without looking which of them are still of use: a few megabytes."""

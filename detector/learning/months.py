@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from detector.learning.population import DAY_MS, NEVER_MS, Contacts, Floats, Population, Span, draw_population
+from detector.learning.population import NEVER_MS, Contacts, Floats, Population, Span, draw_population
 from detector.learning.profiles import PROFILES, Home, Rhythm
 from detector.records import Bools, I64s
+from detector.units import DAY_MS
 
 OUTSIDERS: Final = 10.0
 """Numbers of other networks for each of ours: enough to be strangers for eight months, even to a courier."""

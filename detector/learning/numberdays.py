@@ -5,10 +5,9 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from detector.records import I64s, U64s
+from detector.units import DAY_MS, MINUTE_MS
 from detector.verdict.trees import Margins
 
-DAY_MS: Final = 86_400_000
-MINUTE_MS: Final = 60_000
 PENDING: Final = 1_000_000
 """Margins held before they are merged: 24 MB."""
 

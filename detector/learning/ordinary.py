@@ -16,9 +16,7 @@ from detector.learning.cdr import CALL, SMS, Outcome, Records, join, settle
 from detector.learning.life import originated
 from detector.learning.months import Lives, days_ms
 from detector.learning.population import (
-    DAY_MS,
     HIGH_RISK,
-    HOUR_MS,
     NEVER_MS,
     UNALLOCATED,
     Floats,
@@ -30,6 +28,7 @@ from detector.learning.population import (
 from detector.learning.profiles import Home
 from detector.learning.stage import E164
 from detector.records import Bools, I64s, U64s
+from detector.units import DAY_MS, HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)

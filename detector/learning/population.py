@@ -10,11 +10,10 @@ import numpy.typing as npt
 from detector.learning.cdr import INTERNATIONAL, NATIONAL, SENDERS
 from detector.learning.profiles import PROFILES, Home
 from detector.records import I64s, NumberKind, U64s, pack_number
+from detector.units import DAY_MS
 
 Floats = npt.NDArray[np.float64]
 
-DAY_MS: Final = 86_400_000
-HOUR_MS: Final = 3_600_000
 
 MOBILE: Final = 999_700_000_000
 FIXED: Final = 999_200_000_000

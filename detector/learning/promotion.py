@@ -18,6 +18,7 @@ import msgspec
 
 from detector.errors import ConfigError
 from detector.learning.rates import UNKNOWN, Interval
+from detector.units import DAY_MS
 
 DECIDING: Final = "flag"
 """The level at which a number is first acted upon."""
@@ -148,7 +149,7 @@ def _incomparable(champion: Evaluation, challenger: Evaluation) -> Iterator[str]
 
 def _older(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
     if challenger.bundle.trained_until_ms < champion.bundle.trained_until_ms:
-        days = (champion.bundle.trained_until_ms - challenger.bundle.trained_until_ms) / 86_400_000
+        days = (champion.bundle.trained_until_ms - challenger.bundle.trained_until_ms) / DAY_MS
         yield f"the challenger's training data end {days:.1f} days before the champion's"
 
 

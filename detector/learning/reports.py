@@ -17,8 +17,7 @@ from detector.learning.labelfile import NumberLabel
 from detector.learning.labels import Label
 from detector.learning.profiles import PROFILES
 from detector.learning.simulate import Traffic
-
-HOUR_MS: Final = 3_600_000
+from detector.units import HOUR_MS
 
 
 class Way(NamedTuple):

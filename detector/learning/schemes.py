@@ -26,10 +26,11 @@ from detector.learning.cdr import (
     join,
     settle,
 )
-from detector.learning.population import FOREIGN, HIGH_RISK, HOUR_MS, OTHER_NETWORK, draw_devices
+from detector.learning.population import FOREIGN, HIGH_RISK, OTHER_NETWORK, draw_devices
 from detector.learning.profiles import Rhythm
 from detector.learning.stage import Campaign, Stage
 from detector.learning.tactics import as_subscribers, by_owner, in_box, spread_out
+from detector.units import HOUR_MS
 
 
 def _vishing(campaign: Campaign, stage: Stage) -> Records:

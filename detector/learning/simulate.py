@@ -16,10 +16,11 @@ from detector.learning.labels import Label, labels_of
 from detector.learning.life import call_backs, honest_day
 from detector.learning.months import draw_months
 from detector.learning.ordinary import Ordinary, Practice, crews, recruit
-from detector.learning.population import DAY_MS, Population, draw_population
+from detector.learning.population import Population, draw_population
 from detector.learning.profiles import PROFILES
 from detector.learning.stage import Campaign, Stage
 from detector.records import NumberKind, U64s, number_kind, number_trunk, pack_number
+from detector.units import DAY_MS
 
 MONDAY_MS: Final = 1_793_577_600_000
 """2026-11-02 00:00 UTC, a Monday."""

@@ -28,9 +28,10 @@ from detector.learning.features import Taken, Taker, Tally
 from detector.learning.known import Known
 from detector.learning.labelling import columns_of, label_columns_of
 from detector.learning.moments import Moments
-from detector.learning.vectors import KEY, LABEL, MINUTE_MS, PLACE, Heading
+from detector.learning.vectors import KEY, LABEL, PLACE, Heading
 from detector.pipeline import fresh_state
 from detector.records import ROW, I64s, Kind, partition_of
+from detector.units import DAY_MS, MINUTE_MS
 
 DataFrame = Any
 """Of PySpark, which is imported by nobody who does not use it."""
@@ -126,7 +127,7 @@ def vectors_of_rows(
     vectors = in_order.mapInArrow(take, wanted)
     if known is not None:
         local_ms = f.col("event_ms") + settings.home.utc_offset_minutes * MINUTE_MS
-        number_day = Window.partitionBy("number", f.floor(local_ms / 86_400_000), "label")
+        number_day = Window.partitionBy("number", f.floor(local_ms / DAY_MS), "label")
         vectors = vectors.withColumn("weight", f.col("weight") / f.count(f.lit(1)).over(number_day))
     heading = Heading(
         feature_hash=feature_hash(),

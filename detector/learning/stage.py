@@ -6,8 +6,9 @@ from typing import Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from detector.learning.population import DAY_MS, HOUR_MS, MOBILE, Population
+from detector.learning.population import MOBILE, Population
 from detector.records import I64s, NumberKind, U64s, pack_number
+from detector.units import DAY_MS, HOUR_MS
 
 Stealth = Literal["overt", "low", "mimic"]
 STEALTHS: Final[tuple[Stealth, ...]] = get_args(Stealth)

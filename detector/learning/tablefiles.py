@@ -24,6 +24,7 @@ from detector.features.catalogue import feature_hash
 from detector.learning.table import ACTIVE_FROM, ROLES, UNSAID, Table, Texts, Weights, day_weights
 from detector.learning.tablefeatures import chosen_features, floats, listed, vectors_of
 from detector.records import Bools, I64s
+from detector.units import DAY_MS, MINUTE_MS
 
 FRAUD_WORDS: Final = frozenset({"1", "1.0", "true", "fraud", "yes"})
 HONEST_WORDS: Final = frozenset({"0", "0.0", "false", "honest", "no"})
@@ -36,7 +37,6 @@ HEADING: Final = ("feature_hash", "home_utc_offset_minutes", "moments", "activit
 """Of what our own table says of itself: what vectors mean, and which there are."""
 SPARKS: Final = b"org.apache.spark.sql.parquet.row.metadata"
 """Where Spark writes what its columns say of themselves; with one of them stands our heading (`spark.headed`)."""
-DAY_MS: Final = 86_400_000
 EARLIEST_MS: Final = 10**11
 """1973 in milliseconds; a time below it is in seconds, or no time."""
 
@@ -73,7 +73,7 @@ def read_table(
     meta = _heading(parts, files)
     number, numbers = _numbers(whole, found, where, notes)
     event_ms = _times(whole[found["time"]], f"{where}: {found['time']}") if "time" in found else None
-    offset_ms = 60_000 * int(meta.get("home_utc_offset_minutes", 0))
+    offset_ms = MINUTE_MS * int(meta.get("home_utc_offset_minutes", 0))
     day = np.zeros(len(label), np.int64) if event_ms is None else (event_ms + offset_ms) // DAY_MS
     simulated = meta.get("kind") == "simulated" or _simulated(numbers, kind, notes)
     return Table(

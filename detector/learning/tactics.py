@@ -5,10 +5,11 @@ import numpy.typing as npt
 
 from detector.learning.cdr import Records
 from detector.learning.life import moments
-from detector.learning.population import DAY_MS, HOUR_MS, draw_devices
+from detector.learning.population import draw_devices
 from detector.learning.profiles import Rhythm
 from detector.learning.stage import Campaign, Stage
 from detector.records import I64s, U64s
+from detector.units import DAY_MS, HOUR_MS
 
 
 def spread_out(campaign: Campaign, stage: Stage, rhythm: Rhythm, size: int) -> I64s:

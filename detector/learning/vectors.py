@@ -38,6 +38,7 @@ import pyarrow.parquet as pq
 from detector.errors import ConfigError
 from detector.features.catalogue import NAMES, feature_hash
 from detector.records import I64s, U64s, number_text
+from detector.units import DAY_MS, MINUTE_MS
 from detector.verdict.trees import Vectors
 
 KEY: Final = b"detector"
@@ -46,8 +47,6 @@ KEY: Final = b"detector"
 ROW_GROUP: Final = 16_384
 """Vectors of a row group: 8 MB of features, which is what a reader holds of a table however large it is."""
 
-DAY_MS: Final = 86_400_000
-MINUTE_MS: Final = 60_000
 
 PLACE: Final = {
     "number": pa.string(),

@@ -15,8 +15,8 @@ from detector.learning.labelfile import NumberLabel
 from detector.learning.reports import reported
 from detector.learning.simulate import MONDAY_MS, Scenario, simulate
 from detector.learning.stage import Campaign
+from detector.units import DAY_MS
 
-DAY_MS: Final = 86_400_000
 WEEK: Final = 7
 WEEKS: Final = 2
 

@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from detector.units import HOUR_MS
 from detector.verdict.drift import BINS, LEAST_VECTORS, SCORE, Counts
 from detector.verdict.model import Model
 
-HOUR_MS: Final = 3_600_000
 HOURS: Final = 24
 
 Count = Annotated[float, Meta(ge=0)]

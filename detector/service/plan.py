@@ -17,11 +17,11 @@ from detector.config import Settings
 from detector.features.index import POSITION_BYTES, table_size
 from detector.features.past import FORMS
 from detector.features.state import State
-from detector.features.tiles import DAY_MS
 from detector.pipeline import CHUNK_ROWS
 from detector.records import BODY_BITS, ROW, TRUNK_BITS, Flag, Kind, NumberKind, Role, Rows
 from detector.service.copies import SPARE
 from detector.service.taking import THREADS
+from detector.units import DAY_MS
 
 SAMPLE: Final = 4_000
 """Numbers drawn of each kind: a share of one in twenty is then known to within a tenth of it."""

@@ -19,13 +19,14 @@ from detector.config import Settings
 from detector.errors import ConfigError
 from detector.ingest.commands import Command, Ends
 from detector.records import parse_number
+from detector.units import DAY_MS, HOUR_MS, MINUTE_MS
 from detector.verdict.decisions import Decision
 from detector.verdict.lists import NumberList
 
 FREED: Final = frozenset({"release", "allow"})
 BY_PEOPLE: Final = frozenset({"operator", "court"})
 """Bases of decisions that are let be unless they are named: no rule of ours was wrong there."""
-UNITS_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+UNITS_MS: Final = {"m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from detector.features.state import Status
 from detector.ingest.rows import unpack_message
 from detector.pipeline import Detector, Part
 from detector.snapshot import Store
+from detector.units import HOUR_MS
 from detector.verdict.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -170,8 +171,8 @@ class Restorer:
             return low
         raise CannotRebuild(
             f"{at.topic}[{at.partition}]: no usable snapshot in {self.store.folder(at.partition)}, and the log "
-            f"starts at offset {low}, {max(0, newest - oldest) / 3_600_000:.1f} h before the committed offset "
-            f"{committed}; the longest window is {LONGEST_WINDOW_MS // 3_600_000} h. Give this worker the snapshot "
+            f"starts at offset {low}, {max(0, newest - oldest) / HOUR_MS:.1f} h before the committed offset "
+            f"{committed}; the longest window is {LONGEST_WINDOW_MS // HOUR_MS} h. Give this worker the snapshot "
             "store of the others, or raise the topic's retention; to start with empty windows (nothing is blocked "
             "until they are full), delete the group and the decisions of this partition."
         )

@@ -15,10 +15,10 @@ import msgspec
 
 from detector.errors import SnapshotError
 from detector.records import parse_number
+from detector.units import HOUR_MS
 from detector.verdict.decisions import Decision
 from detector.verdict.slot import FIELDS, Slot
 
-HOUR_MS: Final = 3_600_000
 KEEP_MS: Final = 7 * 24 * HOUR_MS
 """How long a case is remembered beyond its end, so that versions go on rising. The topic keeps
 at least as much (longest life + 7 days); older ones count as forgotten even where they are still there."""

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from detector.admin.http import Refused
 from detector.admin.listing import Wanted, page
+from detector.units import DAY_MS
 from detector.verdict.decisions import Decision
 from detector.verdict.slot import Slot
 from tests.demo.stories import decision
 
 NOW_MS: Final = 1_800_000_000_000
-DAY_MS: Final = 86_400_000
 
 
 def made(place: int, at_ms: int, action: str = "flag", service: str = "voice") -> Decision:

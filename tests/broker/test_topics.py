@@ -5,10 +5,11 @@ import pytest
 
 from detector.broker import TopicSpec
 from detector.broker.memory import MemoryBroker
-from detector.broker.topics import DAY_MS, check_topics, topic_specs
+from detector.broker.topics import check_topics, topic_specs
 from detector.config import Home, Ingest, Settings, Source, Topics
 from detector.errors import ConfigError
 from detector.ingest.commands import LONGEST_LIFE_S
+from detector.units import DAY_MS
 from detector.verdict.memory import KEEP_MS
 
 SETTINGS = Settings(

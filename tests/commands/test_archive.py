@@ -23,10 +23,10 @@ from detector.learning.archive import Archive
 from detector.learning.archiving import Archiver
 from detector.learning.logs import WHOLE_AFTER_MS, logs_in
 from detector.records import BEAT_ID, ROW, SCHEMA_ID, Kind, NumberKind, Rows, number_text, pack_digits, pack_sender
+from detector.units import DAY_MS
 from tests.service.harness import settings_tree
 
 EVENTS = "events.by-number"
-DAY_MS = 86_400_000
 START_MS = 1_793_577_600_000
 SENDER = pack_sender("ACME", 3)
 Row = tuple[int, int, bytes]

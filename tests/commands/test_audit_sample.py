@@ -22,12 +22,12 @@ from detector.records import ROW, parse_number
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
 from detector.service.rules import Rules
+from detector.units import DAY_MS
 from detector.verdict.decisions import Decision
 from detector.verdict.memory import Memory
 from tests.service.harness import RECORDS, everything, log_entries, settings_tree
 from tests.service.test_roles import drain
 
-DAY_MS = 86_400_000
 Run = Callable[..., list[dict[str, str]]]
 
 

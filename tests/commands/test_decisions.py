@@ -12,13 +12,13 @@ from detector.broker.memory import MemoryBroker
 from detector.cli import main
 from detector.commands import decisions
 from detector.commands.decisions import AT_ONCE, follow
+from detector.units import HOUR_MS
 from detector.verdict.decisions import Decision
 from tests.demo.stories import decision
 
 PARTITIONS = 4
 TOPIC = "decisions.history"
 PLACES = [TopicPartition(TOPIC, q) for q in range(PARTITIONS)]
-HOUR_MS = 3_600_000
 START_MS = 1_794_300_000_000
 MANY = 200_000
 MOST_BYTES = 2_000_000

@@ -30,13 +30,13 @@ from detector.metrics import Metrics
 from detector.records import ROW, parse_number
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
+from detector.units import DAY_MS
 from detector.verdict.decisions import Decision
 from tests.service.harness import RECORDS, everything, settings_tree, traffic
 from tests.service.test_roles import drain
 
 SMALL = ["--numbers", "150", "--days", "2", "--seed", "5"]
 DEMO = ["--config", str(ROOT / "configs" / "demo.yaml"), "--source", "plain"]
-DAY_MS = 86_400_000
 
 
 @pytest.fixture(scope="module")

@@ -26,12 +26,12 @@ from detector.metrics import Metrics
 from detector.records import number_text
 from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
+from detector.units import DAY_MS
 from detector.verdict.served import Served, pack_served
 from tests.service.harness import RECORDS, settings_tree, traffic
 from tests.service.test_roles import drain
 
 EVERY = 7
-DAY_MS = 86_400_000
 
 
 class Lived(NamedTuple):

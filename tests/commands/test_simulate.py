@@ -9,8 +9,8 @@ import pytest
 from detector.cli import main
 from detector.learning.campaigns import ALL_KINDS
 from detector.learning.labelfile import read_labels
-from detector.learning.population import DAY_MS
 from detector.learning.simulate import MONDAY_MS
+from detector.units import DAY_MS
 
 SMALL = ["--numbers", "150", "--days", "2", "--seed", "5"]
 

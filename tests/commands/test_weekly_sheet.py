@@ -8,7 +8,8 @@ import pytest
 from detector.commands.weekly import _fill_in
 from detector.learning.labelfile import NumberLabel, read_labels
 from detector.records import number_text
-from tests.strategies import DAY_MS, NUMBERS
+from detector.units import DAY_MS
+from tests.strategies import NUMBERS
 
 DRAWN = 20_000 * DAY_MS
 

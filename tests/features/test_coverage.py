@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from detector.features.coverage import DAY_MS, HOUR_MS, LEAST_USUAL, REFILL_MS, WEEK_HOURS, WEEKS, Coverage
+from detector.features.coverage import LEAST_USUAL, REFILL_MS, WEEK_HOURS, WEEKS, Coverage
 from detector.records import ROW, I64s, Kind, Rows
+from detector.units import DAY_MS, HOUR_MS
 
 T0 = 1_790_002_800_000
 """At the turn of an hour."""

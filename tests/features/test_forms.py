@@ -12,9 +12,10 @@ from detector.features.holding import SILENT_MS
 from detector.features.past import FORMS, QUIET_EVENTS, SEEN_MOST
 from detector.features.state import State, Status
 from detector.records import ROW, UNKNOWN_DURATION, Flag, Kind, NumberKind, Role, Rows, pack_digits
+from detector.units import DAY_MS, HOUR_MS
 from tests.features.test_state import assert_equal_features, every, same_bytes
 from tests.naive import NaiveState, rows_of
-from tests.strategies import DAY_MS, FLAGS, HOUR_MS, MONDAY_MS
+from tests.strategies import FLAGS, MONDAY_MS
 
 SUBJECT = pack_digits(NumberKind.E164, "999700000001")
 PEER = pack_digits(NumberKind.E164, "999720000000")

@@ -14,9 +14,10 @@ from detector.features import line
 from detector.features.pool import FREE
 from detector.features.state import State, check_limit
 from detector.records import ROW, Flag, Kind, Rows
+from detector.units import DAY_MS, HOUR_MS
 from tests.features.test_state import assert_equal_features, call, every, same_bytes
 from tests.naive import NaiveState, naive_updates, rows_of
-from tests.strategies import DAY_MS, HOUR_MS, MONDAY_MS, NUMBERS, rows, splits
+from tests.strategies import MONDAY_MS, NUMBERS, rows, splits
 
 LIMITS = st.integers(1, 4)
 SHARES = st.sampled_from([1, 2, 32])

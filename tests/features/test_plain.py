@@ -10,8 +10,9 @@ import pytest
 
 from detector.features.state import State
 from detector.records import ROW, NumberKind, Rows, pack_digits
+from detector.units import DAY_MS
 from tests.features.test_state import every
-from tests.strategies import DAY_MS, MONDAY_MS
+from tests.strategies import MONDAY_MS
 
 PLAIN = """
 import sys, numpy as np

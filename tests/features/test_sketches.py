@@ -8,7 +8,8 @@ from detector.features.catalogue import INDEX
 from detector.features.sketches import linear_counts
 from detector.features.state import State
 from detector.records import ROW, Flag, Kind, NumberKind, Role, Rows, pack_digits
-from tests.strategies import DAY_MS, HOUR_MS, MONDAY_MS
+from detector.units import DAY_MS, HOUR_MS
+from tests.strategies import MONDAY_MS
 
 SUBJECT = pack_digits(NumberKind.E164, "999700000001")
 FIRST_PEER = pack_digits(NumberKind.E164, "999720000000")

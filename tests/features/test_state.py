@@ -10,8 +10,9 @@ from detector.errors import SnapshotError
 from detector.features.catalogue import INDEX, NAMES
 from detector.features.state import State, Status
 from detector.records import ROW, Flag, Kind, Role, Rows
+from detector.units import DAY_MS, HOUR_MS
 from tests.naive import naive_updates
-from tests.strategies import DAY_MS, HOUR_MS, MONDAY_MS, NUMBERS, rows, splits
+from tests.strategies import MONDAY_MS, NUMBERS, rows, splits
 
 TRAFFIC = (Kind.CALL, Kind.SMS)
 OFFSETS = st.sampled_from([0, 120, 330, -570])

@@ -5,8 +5,8 @@ import pytest
 
 from detector.features.catalogue import INDEX
 from detector.features.state import State, Status
-from detector.features.tiles import DAY_MS, HOUR_MS, MINUTE_MS
 from detector.records import ROW, Flag, Kind, NumberKind, Role, Rows, pack_digits
+from detector.units import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.strategies import MONDAY_MS
 
 SUBJECT = pack_digits(NumberKind.E164, "999700000001")

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from detector.features.catalogue import INDEX, NAMES, feature_hash
+from detector.units import DAY_MS
 
-DAY_MS = 86_400_000
 START_MS = 20_000 * DAY_MS
 
 

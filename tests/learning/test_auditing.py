@@ -12,9 +12,10 @@ from detector.learning.auditing import NEAR_SHARE, decided_against, draw, draw_n
 from detector.learning.known import Known
 from detector.learning.labelfile import NumberLabel
 from detector.learning.labelling import label_columns_of
-from detector.learning.numberdays import DAY_MS, NumberDays
+from detector.learning.numberdays import NumberDays
 from detector.learning.vectors import LABEL
 from detector.records import number_text
+from detector.units import DAY_MS
 from detector.verdict.decisions import Decision
 from tests.strategies import NUMBERS
 from tests.verdict.test_decisions import FULL

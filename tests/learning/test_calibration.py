@@ -27,10 +27,10 @@ from detector.learning.calibration import (
 from detector.learning.cdr import CALL, HONEST, SMS
 from detector.learning.lifetime import Lifetimes, auc
 from detector.learning.ordinary import Ordinary
-from detector.learning.population import DAY_MS
 from detector.learning.profiles import Home
 from detector.learning.simulate import Scenario, Traffic, simulate
 from detector.records import Bools
+from detector.units import DAY_MS
 
 pytestmark = pytest.mark.slow
 

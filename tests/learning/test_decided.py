@@ -9,8 +9,9 @@ from detector.errors import ConfigError
 from detector.learning.decided import hidden_by, read_decisions
 from detector.learning.labels import MEMORY_MS
 from detector.records import number_text
+from detector.units import DAY_MS
 from detector.verdict.decisions import Decision
-from tests.strategies import DAY_MS, NUMBERS
+from tests.strategies import NUMBERS
 from tests.verdict.test_decisions import FULL
 
 NUMBER = NUMBERS[0]

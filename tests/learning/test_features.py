@@ -18,17 +18,18 @@ from detector.ingest.zones import ZoneTable
 from detector.learning import features
 from detector.learning.encode import encode
 from detector.learning.features import NOWHERE, Taken, Taker, Tally, from_files, from_log, joined
-from detector.learning.moments import HOUR_MS, AtLabels, EarlyInDay, EveryNth, Hourly, Moments
+from detector.learning.moments import AtLabels, EarlyInDay, EveryNth, Hourly, Moments
 from detector.learning.simulate import Scenario, simulate
 from detector.pipeline import Detector, Entry, fresh_state
 from detector.records import ROW, SCHEMA_ID, Flag, I64s, Kind, Role, Rows, partition_of
+from detector.units import DAY_MS, HOUR_MS
 from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge, Moment
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 from tests.learning.settings import learning_settings
-from tests.strategies import DAY_MS, MONDAY_MS, NUMBERS, rows, splits
+from tests.strategies import MONDAY_MS, NUMBERS, rows, splits
 
 Line = tuple[int, int, int, int, bytes]
 """Place, number, event time, offset and the vector's bytes: all that makes a vector what it is."""

@@ -18,6 +18,7 @@ from detector.learning.greatest import number_days_of_table
 from detector.learning.table import UNSAID, Table
 from detector.learning.tablefiles import read_table
 from detector.learning.thresholds import choose_thresholds, logit
+from detector.units import DAY_MS
 from detector.verdict.drift import ACT, WATCH
 from detector.verdict.model import Model
 from tests.learning import labelled
@@ -76,8 +77,8 @@ def test_our_vectors_become_a_bundle_for_the_service_split_by_time(own: Table, t
     assert fit.split["by"] == "time"
     assert fit.monotone["reciprocity_7d"] == -1
     assert fitted.manifest.data.vectors == fit.split["rows"]["train"]
-    assert fitted.manifest.data.last_ms <= fit.split["test_from"] * labelled.DAY_MS
-    assert fitted.evaluation["table"]["first_ms"] >= fit.split["test_from"] * labelled.DAY_MS
+    assert fitted.manifest.data.last_ms <= fit.split["test_from"] * DAY_MS
+    assert fitted.evaluation["table"]["first_ms"] >= fit.split["test_from"] * DAY_MS
     assert fitted.evaluation["ranking"]["area"]["value"] > 0.85
 
 
@@ -99,7 +100,7 @@ def test_delays_of_the_test_are_of_frauds_that_begin_in_it(own: Table, tmp_path:
     found = fit_table(table, tmp_path, QUIET, silent)
     assert found.manifest.fit is not None
     split = found.manifest.fit.split
-    days = Counter(ms // labelled.DAY_MS for ms in first.values())
+    days = Counter(ms // DAY_MS for ms in first.values())
     begun = {
         name: sum(count for day, count in days.items() if low <= day < high)
         for name, low, high in (
@@ -111,7 +112,7 @@ def test_delays_of_the_test_are_of_frauds_that_begin_in_it(own: Table, tmp_path:
     assert begun["before"] > 5 < begun["in it"]
     assert (delay["numbers"], delay["began_earlier"]) == (begun["in it"], begun["before"])
     assert sum(kind["delay"]["began_earlier"] for kind in found.evaluation["types"]) == begun["before"]
-    assert max((seconds for seconds, _ in delay["distribution"]), default=0) < 2 * labelled.DAY_MS / 1000
+    assert max((seconds for seconds, _ in delay["distribution"]), default=0) < 2 * DAY_MS / 1000
 
 
 def test_the_prevalence_beside_the_counts_is_of_what_was_fitted_on(own: Table, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from detector.learning.decided import Hidden
 from detector.learning.known import NOBODY, Known
 from detector.learning.labelfile import DETECTOR, HOLD_OUT, RANDOM_AUDIT, NumberLabel
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, MEMORY_MS, NEITHER
-from tests.strategies import DAY_MS, NUMBERS
+from detector.units import DAY_MS
+from tests.strategies import NUMBERS
 
 BAD, GOOD = NUMBERS[0], NUMBERS[1]
 BY = 100 * DAY_MS

@@ -22,7 +22,8 @@ from detector.learning.labelling import stands_for, write_vectors
 from detector.learning.thresholds import SHARES, choose_thresholds
 from detector.learning.vectors import Heading, VectorTable, vectors_of
 from detector.records import parse_number
-from tests.strategies import DAY_MS, HOUR_MS, NUMBERS
+from detector.units import DAY_MS, HOUR_MS
+from tests.strategies import NUMBERS
 
 HEADING = Heading(feature_hash=feature_hash(), home_utc_offset_minutes=120, moments="every:1", known_by_ms=50 * DAY_MS)
 SOURCES = {1: "plain", 2: "smsc"}

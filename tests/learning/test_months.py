@@ -6,10 +6,11 @@ import pytest
 from detector.learning.calibration import SHARE, TABLE, TIMELESS, Calibration, compare, mobile_lifetimes
 from detector.learning.cdr import CALL, HONEST, Outcome
 from detector.learning.ordinary import Ordinary
-from detector.learning.population import HIGH_RISK, HOUR_MS, Span
+from detector.learning.population import HIGH_RISK, Span
 from detector.learning.profiles import Home
 from detector.learning.simulate import Scenario, Traffic, simulate
 from detector.records import number_digits
+from detector.units import HOUR_MS
 
 TWO_MONTHS = Scenario(1_500, 60, seed=6, campaigns=(), ordinary=Ordinary(SHARE))
 

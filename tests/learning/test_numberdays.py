@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.learning import numberdays
-from detector.learning.numberdays import DAY_MS, Gathered
+from detector.learning.numberdays import Gathered
+from detector.units import DAY_MS
 
 NUMBER_DAYS = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3), st.integers(-3, 3)), max_size=40)
 

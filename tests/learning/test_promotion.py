@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from detector.cli import main
 from detector.config import ROOT
 from detector.learning.promotion import Evaluation, promote
+from detector.units import DAY_MS
 from tests.learning import labelled
 from tests.verdict import models
-
-DAY_MS = 86_400_000
 
 
 def figure(value: float, width: float = 0.03) -> dict[str, float]:

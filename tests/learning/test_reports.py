@@ -4,8 +4,9 @@ import numpy as np
 
 from detector.learning.labels import Label
 from detector.learning.profiles import PROFILES
-from detector.learning.reports import HOUR_MS, TOLD, USUAL, reported, told
+from detector.learning.reports import TOLD, USUAL, reported, told
 from detector.learning.simulate import Scenario, simulate
+from detector.units import HOUR_MS
 
 
 def labels(kind: str, count: int) -> list[Label]:

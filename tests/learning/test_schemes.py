@@ -6,9 +6,9 @@ import pytest
 from detector.learning.campaigns import ALL_KINDS, KINDS
 from detector.learning.cdr import CALL, HONEST, SENDERS, SMS, Outcome, Records
 from detector.learning.ordinary import Ordinary
-from detector.learning.population import DAY_MS
 from detector.learning.simulate import Scenario, Traffic, simulate
 from detector.learning.stage import Campaign
+from detector.units import DAY_MS
 
 STEALTH = ("overt", "low", "mimic")
 PLANNED = tuple(Campaign(kind, stealth, day=2, days=2) for kind in ALL_KINDS for stealth in STEALTH)  # type: ignore[arg-type]

@@ -23,13 +23,12 @@ from detector.learning.simulate import Scenario, simulate
 from detector.learning.tablefiles import read_table
 from detector.learning.vectors import LABEL, PLACE, Heading, VectorTable, vectors_of
 from detector.records import parse_number
+from detector.units import DAY_MS
 from tests.learning import labelled
 from tests.learning.settings import learning_settings
 
 pytest.importorskip("pyspark", reason="the Spark job needs pyspark: pip install '.[spark]'")
 pytestmark = pytest.mark.slow
-
-DAY_MS = 86_400_000
 
 
 @pytest.fixture(scope="module")

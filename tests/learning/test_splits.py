@@ -11,6 +11,7 @@ from detector.errors import ConfigError
 from detector.learning.splits import folds_of, split_by_time
 from detector.learning.table import Table
 from detector.learning.tablefiles import read_table
+from detector.units import DAY_MS
 from tests.learning import labelled
 
 
@@ -70,7 +71,7 @@ def test_time_goes_forward_and_known_frauds_are_in_no_later_part(tmp_path: Path)
     table = read_table([labelled.write(tmp_path / "v.parquet", labelled.ours(200, 10))])
     split = split_by_time(table)
     assert split is not None
-    first = labelled.START_MS // labelled.DAY_MS
+    first = labelled.START_MS // DAY_MS
     spans = [(part, table.day[part] - first) for part in (split.train, split.thresholds, split.test)]
     assert [(days.min(), days.max()) for _, days in spans] == [(0, 5), (6, 7), (8, 9)]
     known = set(table.number[split.train & table.fraud].tolist())

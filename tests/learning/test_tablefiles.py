@@ -10,6 +10,7 @@ import pytest
 from detector.errors import ConfigError
 from detector.features.catalogue import NAMES
 from detector.learning.tablefiles import read_table
+from detector.units import DAY_MS
 from tests.learning import labelled
 
 CARRIER = {"label": "is_fraud", "number": "msisdn"}
@@ -50,7 +51,7 @@ def test_our_vectors_come_in_the_catalogues_order_and_nothing_of_their_origin_is
     read = read_table([labelled.write(tmp_path / "v.parquet", backwards)])
     assert read.features == NAMES
     assert read.moments == "every:1"
-    assert read.day.min() == labelled.START_MS // labelled.DAY_MS
+    assert read.day.min() == labelled.START_MS // DAY_MS
     assert any("known_at_ms (says where a row comes from)" in note for note in read.notes)
 
 
@@ -75,7 +76,7 @@ def test_a_number_day_weighs_1_however_many_vectors_it_has(tmp_path: Path) -> No
     """Three vectors of one day count a third each, a day on which fraud begins twice; a weight that is given stands."""
     columns = {
         "number": ["a", "a", "a", "b", "a"],
-        "event_ms": [labelled.START_MS + k for k in (0, 1, 2, 3, labelled.DAY_MS)],
+        "event_ms": [labelled.START_MS + k for k in (0, 1, 2, 3, DAY_MS)],
         "x": [1.0, 2.0, 3.0, 4.0, 5.0],
         "label": [1, 1, 1, 0, 1],
     }

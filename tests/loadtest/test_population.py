@@ -8,9 +8,10 @@ import pytest
 from detector.config import Settings, load
 from detector.ingest.rows import Raw, open_source
 from detector.records import ROW
+from detector.units import DAY_MS
 from loadtest import packed, stencil
 from loadtest.configuration import configure
-from loadtest.history import DAY_MS, FIRST_MONDAY_MS
+from loadtest.history import FIRST_MONDAY_MS
 from loadtest.population import BUSY_A_DAY, FIRST_DIGITS, QUIET_A_DAY, Population
 
 

@@ -21,9 +21,10 @@ from detector.replay import Replay
 from detector.service.aside import Aside
 from detector.service.detect import DetectRole
 from detector.service.driftfile import DriftFile
-from detector.service.drifting import HOUR_MS, HOURS, Drifting
+from detector.service.drifting import HOURS, Drifting
 from detector.service.ingest import IngestRole
 from detector.service.rules import Rules
+from detector.units import HOUR_MS
 from detector.verdict.drift import ACT, LEAST_VECTORS, SCORE, Counts, stability
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model

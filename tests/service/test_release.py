@@ -17,12 +17,12 @@ from detector.service.detect import DetectRole
 from detector.service.ingest import IngestRole
 from detector.service.orders import Orders
 from detector.service.release import Progress, Where, in_force, moment_ms, releases
+from detector.units import HOUR_MS
 from detector.verdict.decisions import Decision
 from tests.service.harness import RECORDS, everything, settings_for, traffic
 from tests.service.test_roles import drain
 
 SIZE = 12_000
-HOUR_MS = 3_600_000
 
 
 @pytest.fixture(scope="module")

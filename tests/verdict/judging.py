@@ -5,11 +5,12 @@ from typing import Any
 
 from detector.config import Settings
 from detector.records import Flag
+from detector.units import MINUTE_MS
 from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
-from tests.verdict.moments import FIXED, MINUTE_MS, SETTINGS, START_MS, ZONES, Entry
+from tests.verdict.moments import FIXED, SETTINGS, START_MS, ZONES, Entry
 
 POLICY: dict[str, Any] = {
     "name": "test",

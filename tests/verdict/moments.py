@@ -16,8 +16,6 @@ from detector.records import ROW, Flag, Kind, NumberKind, Role, pack_digits
 from detector.verdict.judge import Moment
 
 START_MS = 1_767_600_000_000
-MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
 
 MOBILE = pack_digits(NumberKind.E164, "99971234567")
 FIXED = pack_digits(NumberKind.E164, "99921234567")

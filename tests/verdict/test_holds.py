@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from detector.config import ModelChoice
 from detector.ingest.zones import ZoneClass
 from detector.records import Flag, NumberKind, pack_digits
+from detector.units import HOUR_MS
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 from tests.verdict import models
 from tests.verdict.judging import brief, from_abroad, judge_of
-from tests.verdict.moments import HOUR_MS, SETTINGS, START_MS, Entry, moment
+from tests.verdict.moments import SETTINGS, START_MS, Entry, moment
 from tests.verdict.moments import settings as settings_with
 
 

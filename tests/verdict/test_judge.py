@@ -10,12 +10,13 @@ from detector.errors import ConfigError
 from detector.features.state import Status
 from detector.ingest.zones import ZoneClass
 from detector.records import Flag, Kind, NumberKind, Role, pack_digits
+from detector.units import HOUR_MS, MINUTE_MS
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 from tests.verdict.judging import POLICY, blocked_attempt, brief, from_abroad, judge_of
-from tests.verdict.moments import FIXED, HOUR_MS, MINUTE_MS, MOBILE, START_MS, Entry, command, moment, order
+from tests.verdict.moments import FIXED, MOBILE, START_MS, Entry, command, moment, order
 from tests.verdict.moments import settings as settings_with
 
 

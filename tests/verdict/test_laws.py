@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from detector.config import ROOT
 from detector.ingest.zones import ZoneClass
 from detector.records import Flag, Kind, NumberKind, pack_digits, pack_sender
+from detector.units import MINUTE_MS
 from detector.verdict.decisions import Decision
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy, Rule
 from tests.verdict.judging import judge_of
-from tests.verdict.moments import FIXED, MINUTE_MS, MOBILE, START_MS, ZONES, Entry, command, moment, order
+from tests.verdict.moments import FIXED, MOBILE, START_MS, ZONES, Entry, command, moment, order
 from tests.verdict.moments import settings as settings_with
 
 entries_of_a_log = st.lists(

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from detector.errors import SnapshotError
 from detector.records import parse_number
+from detector.units import HOUR_MS
 from detector.verdict.decisions import Decision
-from detector.verdict.memory import HOUR_MS, KEEP_MS, PRUNE_AT, PRUNE_MS, Case, Memory
+from detector.verdict.memory import KEEP_MS, PRUNE_AT, PRUNE_MS, Case, Memory
 from detector.verdict.slot import Slot
 from tests.verdict.moments import MOBILE, START_MS
 from tests.verdict.test_decisions import change

@@ -9,12 +9,13 @@ from detector.config import Trunk
 from detector.ingest.commands import Ends
 from detector.ingest.zones import ZoneClass
 from detector.records import Flag, Kind, NumberKind, pack_digits, pack_sender
+from detector.units import HOUR_MS, MINUTE_MS
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory, case_of
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 from tests.verdict.judging import brief, from_abroad, judge_of
-from tests.verdict.moments import FIXED, HOUR_MS, MINUTE_MS, SETTINGS, START_MS, Entry, command, moment, order
+from tests.verdict.moments import FIXED, SETTINGS, START_MS, Entry, command, moment, order
 from tests.verdict.moments import settings as settings_with
 
 FOREIGN = pack_digits(NumberKind.E164, "442079460000")

@@ -30,11 +30,12 @@ from detector.records import (
     pack_number,
     pack_sender,
 )
+from detector.units import MINUTE_MS
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
-from tests.verdict.moments import FIXED, MINUTE_MS, MOBILE, START_MS, ZONES, Entry, command, moment, order
+from tests.verdict.moments import FIXED, MOBILE, START_MS, ZONES, Entry, command, moment, order
 from tests.verdict.moments import settings as settings_with
 
 SEED = 20_261_124

@@ -7,12 +7,13 @@ import pytest
 import yaml
 
 from detector.records import Flag, Kind, Role
+from detector.units import MINUTE_MS
 from detector.verdict.judge import Judge
 from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 from tests.verdict.judging import POLICY, blocked_attempt, from_abroad, judge_of
-from tests.verdict.moments import FIXED, MINUTE_MS, START_MS, Entry, command, moment, order
+from tests.verdict.moments import FIXED, START_MS, Entry, command, moment, order
 from tests.verdict.moments import settings as settings_with
 
 
