@@ -183,6 +183,13 @@ class Broker(Protocol):
         """First offset kept, and the high watermark: past every message stored, committed or not."""
         ...
 
+    def offset_at(self, partition: TopicPartition, time_ms: int) -> int:
+        """An offset such that what was published at `time_ms` or later stands there or behind, and all else before it.
+
+        As far as the topic's clock does not go back: it is the broker's, or on a source's topic perhaps a producer's.
+        """
+        ...
+
     def partitions(self) -> dict[str, int]:
         """Topics and their number of partitions; raises `Recoverable` when no broker answers."""
         ...

@@ -64,7 +64,6 @@ def decisions_of(path: Path, settings: "Settings") -> "Iterator[Decision]":
 
 def _tail(arguments: argparse.Namespace) -> int:
     from detector.broker import TopicPartition
-    from detector.broker.times import offset_at
     from detector.commands.reading import decision_lines
     from detector.service.release import moment_ms
 
@@ -76,7 +75,7 @@ def _tail(arguments: argparse.Namespace) -> int:
 
         def start(at: TopicPartition) -> int:
             if since_ms is not None:
-                return offset_at(broker, at, since_ms)
+                return broker.offset_at(at, since_ms)
             return broker.watermarks(at)[0 if arguments.from_beginning else 1]
 
         positions = {at: start(at) for at in (TopicPartition(topic, q) for q in range(topics.partitions))}

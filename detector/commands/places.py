@@ -37,8 +37,6 @@ def place(text: str) -> Place:
 
 def offset_of(broker: "Broker", at: "TopicPartition", wanted: Place) -> int:
     """Where it lies in a partition: for a time, what was published then or later stands there or behind."""
-    from detector.broker.times import offset_at
-
     if wanted.time_ms is not None:
-        return offset_at(broker, at, wanted.time_ms)
+        return broker.offset_at(at, wanted.time_ms)
     return wanted.offset or 0

@@ -1,11 +1,10 @@
-"""Times: what was published at a moment or later is found by halving."""
+"""Times: where what was published at a moment or later begins, to the millisecond."""
 
 from collections.abc import Iterator
 from itertools import count
 
 from detector.broker import TopicPartition, TopicSpec
 from detector.broker.memory import MemoryBroker
-from detector.broker.times import offset_at
 
 AT = TopicPartition("log", 0)
 
@@ -33,8 +32,8 @@ def test_a_time_is_the_first_message_published_then_or_later() -> None:
     messages = list(broker.read(AT, low, high))
     assert len(messages) == 80
     for ms in range(9_999, messages[-1].timestamp()[1] + 1):
-        found = offset_at(broker, AT, ms)
+        found = broker.offset_at(AT, ms)
         expected = next(m.offset() for m in messages if m.timestamp()[1] >= ms)
         assert next(m.offset() for m in messages if m.offset() >= found) == expected
-    assert offset_at(broker, AT, 0) == low
-    assert messages[-1].offset() < offset_at(broker, AT, 10**15) <= high
+    assert broker.offset_at(AT, 0) == low
+    assert messages[-1].offset() < broker.offset_at(AT, 10**15) <= high

@@ -54,6 +54,9 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 _LIBRDKAFKA.addFilter(_is_news)
 
+_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
 T = TypeVar("T")
 
 SOON_S: Final = 1.0
@@ -161,16 +164,27 @@ class KafkaBroker:
             self._readers.append(reader)
 
     def watermarks(self, partition: TopicPartition) -> tuple[int, int]:
+        first, stop = self._listed(partition, _EARLIEST, _LATEST)
+        return first, stop
+
+    def offset_at(self, partition: TopicPartition, time_ms: int) -> int:
+        # The end is asked for first: what is stored meanwhile was perhaps published in time, and lies behind it.
+        (stop,) = self._listed(partition, _LATEST)
+        # Times below 0 mean the ends to Kafka, and -1 is its answer where nothing was published so late.
+        (found,) = self._listed(partition, OffsetSpec.for_timestamp(max(0, time_ms)))
+        return stop if found < 0 else found
+
+    def _listed(self, partition: TopicPartition, *wanted: OffsetSpec) -> list[int]:
+        """The offset that each describes."""
         # A consumer's question would take its isolation level along, and stop short of an open transaction.
         how = {"isolation_level": ck.IsolationLevel.READ_UNCOMMITTED, "request_timeout": STEP_S}
         at = ck.TopicPartition(*partition)
 
-        def ask() -> tuple[int, int]:
-            first = self._admin.list_offsets({at: OffsetSpec.earliest()}, **how)[at]  # type: ignore[no-untyped-call]
-            last = self._admin.list_offsets({at: OffsetSpec.latest()}, **how)[at]  # type: ignore[no-untyped-call]
-            return first.result().offset, last.result().offset
+        def ask() -> list[int]:
+            listed = [self._admin.list_offsets({at: spec}, **how)[at] for spec in wanted]
+            return [one.result().offset for one in listed]
 
-        return self._asked(f"watermarks of {partition.topic}/{partition.partition}", ask)
+        return self._asked(f"offsets of {partition.topic}/{partition.partition}", ask)
 
     def truncate(self, partition: TopicPartition, offset: int) -> None:
         """Drop what lies before `offset`, as retention would."""

@@ -142,6 +142,12 @@ class MemoryBroker:
             log = self._log(partition)
             return log.base, log.end
 
+    def offset_at(self, partition: TopicPartition, time_ms: int) -> int:
+        with self._changed:
+            log = self._log(partition)
+            stored = (entry for entry in log.entries if entry is not None)
+            return next((entry.offset() for entry in stored if entry.timestamp()[1] >= time_ms), log.end)
+
     def partitions(self) -> dict[str, int]:
         with self._changed:
             return {name: spec.partitions for name, (spec, _) in self._topics.items()}

@@ -1,6 +1,7 @@
 """Topics and their partitions, read without a group."""
 
 import threading
+import time
 from collections.abc import Callable
 
 from detector.broker import Broker, Producer, TopicPartition, TopicSpec
@@ -61,6 +62,30 @@ def test_watermarks_are_the_first_offset_and_the_next(
     assert broker.watermarks(at) == (0, 3)
     commit(producer, topic, b"3")
     eventually(lambda: broker.watermarks(at) == (0, 5))
+
+
+def test_a_time_is_the_first_message_published_then_or_later(
+    broker: Broker, make: Callable[..., str], producer: Producer
+) -> None:
+    """What holds no message has no time: markers, aborted messages, an empty partition. Before 1970 is the start."""
+    topic = make()
+    at = TopicPartition(topic, 0)
+    assert broker.offset_at(at, 0) == 0
+    for i in range(12):
+        send(producer, topic, *(b"%d" % i for _ in range(i % 3 + 1)))
+        if i % 3 == 1:
+            producer.abort()
+        else:
+            producer.commit({}, None)
+        time.sleep(0.003)
+    low, high = broker.watermarks(at)
+    stored = [(message.offset(), message.timestamp()[1]) for message in broker.read(at, low, high)]
+    assert len(stored) == 16
+    for ms in {published + by for _, published in stored for by in (-1, 0, 1)}:
+        found = broker.offset_at(at, ms)
+        assert [one for one in stored if one[0] >= found] == [one for one in stored if one[1] >= ms]
+    assert [broker.offset_at(at, ms) for ms in (-(10**12), -2, -1, 0)] == [low] * 4
+    assert stored[-1][0] < broker.offset_at(at, 10**15) <= high
 
 
 def test_topics_are_made_once(broker: Broker, name: str) -> None:
