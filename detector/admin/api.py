@@ -21,11 +21,12 @@ from detector.admin.http import Refused, Reply, Request, json_reply
 from detector.admin.listing import Wanted, page
 from detector.admin.seen import Elsewhere, Worker, WorkerSeen
 from detector.admin.tokens import Caller
-from detector.admin.told import Accepted, DecisionsTold, number_told, worker_told
+from detector.admin.told import Accepted, DecisionsTold, Ordered, number_told, worker_told
 from detector.config import Part
 from detector.errors import Recoverable, Rejected
 from detector.ingest.commands import LONGEST_LIFE_S, Command, ModeChange, Scope, read_command
 from detector.records import parse_number
+from detector.verdict.ending import ended
 
 T = TypeVar("T")
 
@@ -34,6 +35,12 @@ NUMBER: Final = (
 )
 """What `records.number_text` writes."""
 WANTED_NUMBER: Final = "wanted a number as decisions write it: +4479…, +4479…@7, short:611, sender:ACME@3"
+
+WHERE_TO_LOOK: Final = "GET /v1/numbers/{number} of the worker that holds it tells what is in force"
+NOTHING_ENDED: Final = (
+    "nothing is in force of this number, service and scope: all that this does is keep model rules away from it; "
+    "GET /v1/decisions tells what is in force, and how numbers are written"
+)
 
 Reason = Annotated[str, Meta(min_length=1, max_length=500, description="why, for the audit")]
 
@@ -126,8 +133,20 @@ class Api:
         )
         if isinstance(read_command(msgspec.json.encode(command)), Rejected):
             raise Refused(422, WANTED_NUMBER)
+        note = self._note(command) if command.action == "release" else None
         self._ordered(lambda orders: orders.give([command]))
-        return json_reply(202, Accepted(command.id))
+        return json_reply(202, Ordered(command.id, note))
+
+    def _note(self, command: Command) -> str | None:
+        """What to look at where a release ends nothing, or where that is not known here. It is given all the same."""
+        number = parse_number(command.number)
+        try:
+            seen = self._asked(lambda worker: worker.number_seen(number))
+        except Refused:
+            return f"not known here: {WHERE_TO_LOOK}"
+        if isinstance(seen, Elsewhere):
+            return f"another worker holds this number: {WHERE_TO_LOOK}"
+        return None if ended(command, seen.live, self._now_ms()) else NOTHING_ENDED
 
     def mode(self, request: Request, caller: Caller) -> Reply:
         """Every worker hears of another mode."""

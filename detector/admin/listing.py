@@ -16,13 +16,12 @@ import numpy as np
 
 from detector.admin.http import Refused
 from detector.verdict.decisions import Decision
+from detector.verdict.ending import FREED
 from detector.verdict.slot import Slot
 
 MOST: Final = 1_000
 """Decisions in one answer."""
 MOST_PARTITIONS: Final = 4_096
-FREED: Final = frozenset({"release", "allow"})
-"""Actions that hold nobody back: told only where they are asked for."""
 EQUAL: Final = ("action", "rule", "service")
 """Fields of a decision that may be asked for."""
 PLACE: Final = r"^[0-9]{1,15}:[ -~]{1,200}$"
@@ -70,6 +69,7 @@ def page(held: Iterable[Iterable[Slot]], wanted: Wanted, now_ms: int) -> Listed:
 
     All are looked at, and other threads wait while they are: 100,000 take 40 ms of processor time.
     """
+    # Actions that hold nobody back are told only where they are asked for.
     freed = FREED if "action" not in wanted.equal else frozenset()
     found = [one for group in held for one in group if one.expires_at > now_ms and one.action not in freed]
     for name, value in wanted.equal.items():

@@ -16,7 +16,7 @@ from detector.admin.openapi import document
 from detector.admin.page import Page
 from detector.admin.probes import Probe, Probes
 from detector.admin.tokens import Caller, Role
-from detector.admin.told import Accepted, DecisionsTold, NumberTold, WorkerTold
+from detector.admin.told import Accepted, DecisionsTold, NumberTold, Ordered, WorkerTold
 from detector.logs import Event, said
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ ROUTES: Final = (
         Role.OPERATOR,
         "Order that a number be released, allowed or blocked. It is obeyed in its turn.",
         {202: "stored", **_ORDER},
-        gives=Accepted,
+        gives=Ordered,
         takes=CommandWanted,
     ),
     Route(

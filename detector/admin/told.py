@@ -23,6 +23,14 @@ class Accepted(Struct, frozen=True):
     id: str
 
 
+class Ordered(Accepted, frozen=True):
+    """The same of an order about a number."""
+
+    note: Annotated[
+        str | None, Meta(description="of a release: that nothing is in force which it would end, or where to look")
+    ]
+
+
 class PartitionTold(Struct, frozen=True):
     """A partition held here."""
 

@@ -6,17 +6,18 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from detector.commands.common import Commands, add_command, add_config, open_kafka, out, positive, say, settings_of
-from detector.errors import ConfigError
+from detector.errors import ConfigError, DetectorError
 
 if TYPE_CHECKING:
+    from detector.broker import Broker
     from detector.config import Settings
     from detector.ingest.commands import Command
     from detector.service.orders import Orders
-    from detector.service.release import Progress
+    from detector.service.release import Before, Progress
     from detector.verdict.decisions import Decision
 
 ACTIONS: Final = {
@@ -131,10 +132,47 @@ def _command(arguments: argparse.Namespace) -> int:
     if isinstance(command, Rejected):
         raise ConfigError(f"{arguments.action}: {command.detail}")
     with open_kafka(settings) as broker:
+        before = _before(broker, settings, command) if command.action == "release" else None
         Orders(broker, settings.topics).give([command])
-    case = f"{command.number} ({command.service}, {command.covers})"
-    out(f"{command.action} {case} by {command.actor}: published as {command.id}")
+        case = f"{command.number} ({command.service}, {command.covers})"
+        out(f"{command.action} {case} by {command.actor}: published as {command.id}")
+        if before is not None:
+            for line in _ended_nothing(command, before):
+                out(line)
     return 0
+
+
+def _before(broker: "Broker", settings: "Settings", command: "Command") -> "Before | DetectorError":
+    """What is in force of its number until now, or why that is not known: nobody is kept from releasing by it."""
+    from detector.records import parse_number
+    from detector.service.release import Before
+
+    try:
+        return Before(broker, settings, parse_number(command.number))
+    except DetectorError as error:
+        return error
+
+
+def _ended_nothing(command: "Command", before: "Before | DetectorError") -> "Iterator[str]":
+    """What to look at where the release ends nothing; nothing where it ends something."""
+    from detector.verdict.ending import ended
+
+    now_ms = time.time_ns() // 1_000_000
+    try:
+        if isinstance(before, DetectorError):
+            raise before
+        found = before.in_force(now_ms)
+    except DetectorError as error:
+        yield f"whether anything was in force of {command.number} is not known: {error}"
+        return
+    if ended(command, found, now_ms):
+        return
+    yield (
+        f"nothing is in force of {command.number} ({command.service}, {command.covers}): "
+        "all that this does is keep model rules away from it"
+    )
+    for one in found:
+        yield f"in force: {one.action} of {one.number} ({one.service}, {one.scope}) by {one.rule}"
 
 
 def _release_many(arguments: argparse.Namespace, settings: "Settings") -> int:

@@ -13,17 +13,18 @@ from hashlib import blake2b
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from detector.broker import Broker, TopicPartition
 from detector.config import Settings
 from detector.errors import ConfigError
 from detector.ingest.commands import Command, Ends
-from detector.records import parse_number
+from detector.records import parse_number, partition_of, without_trunk
 from detector.units import DAY_MS, HOUR_MS, MINUTE_MS
 from detector.verdict.decisions import Decision
+from detector.verdict.ending import is_in_force
 from detector.verdict.lists import NumberList
 
-FREED: Final = frozenset({"release", "allow"})
 BY_PEOPLE: Final = frozenset({"operator", "court"})
 """Bases of decisions that are let be unless they are named: no rule of ours was wrong there."""
 UNITS_MS: Final = {"m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
@@ -112,8 +113,30 @@ def in_force(broker: Broker, settings: Settings, now_ms: int) -> Iterator[Decisi
         for value in last.values():
             if value is not None:
                 decision = Decision.from_json(value)
-                if decision.expires_at > now_ms and decision.action not in FREED:
+                if is_in_force(decision, now_ms):
                     yield decision
+
+
+class Before:
+    """What was in force of one number before it was released, behind any trunk: a partition has them all."""
+
+    def __init__(self, broker: Broker, settings: Settings, number: int) -> None:
+        """`decisions` as it stands now. It is read later: no release has to wait for that."""
+        self._broker = broker
+        self._number = without_trunk(number)
+        q = int(partition_of(np.array([number], np.uint64), settings.topics.partitions)[0])
+        self._at = TopicPartition(settings.topics.decisions, q)
+        self._range = broker.watermarks(self._at)
+
+    def in_force(self, now_ms: int) -> list[Decision]:
+        """Those that hold."""
+        last: dict[bytes, bytes | None] = {}
+        for message in self._broker.read(self._at, *self._range):
+            key = message.key() or b""
+            if without_trunk(parse_number(key.decode().partition("|")[0])) == self._number:
+                last[key] = message.value()
+        found = [Decision.from_json(value) for value in last.values() if value is not None]
+        return [decision for decision in found if is_in_force(decision, now_ms)]
 
 
 def releases(found: Iterable[Decision], where: Where, actor: str, reason: str, ttl_s: int | None) -> Iterator[Command]:

@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import numpy as np
+import orjson
 import pytest
 
+from detector.admin.api import NOTHING_ENDED, WHERE_TO_LOOK, Api
+from detector.admin.desk import Desk
+from detector.admin.http import Request
+from detector.admin.seen import Worker
+from detector.admin.tokens import Caller, Role
 from detector.features.catalogue import NAMES
 from detector.records import parse_number, partition_of
 from detector.service.orders import Orders
@@ -126,7 +132,7 @@ def test_an_order_is_given_in_the_name_of_the_token_and_is_obeyed(here: World) -
     """A release: afterwards the number's cases are released, by whom the token says, whatever the body claims."""
     one = next(d for d in reversed(decisions_of(here)) if d.action == "block")
     status, told, _ = here.ask("/v1/commands", body={"action": "release", "number": one.number, "reason": "a bank"})
-    assert status == 202
+    assert (status, told["note"]) == (202, None)
     given = [order for _, order in Orders(here.broker, here.settings.topics).given() if order.id == told["id"]]
     assert [(order.actor, order.reason) for order in given] == [("operator", "a bank")]
     path = f"/v1/numbers/{quote(one.number)}"
@@ -136,6 +142,33 @@ def test_an_order_is_given_in_the_name_of_the_token_and_is_obeyed(here: World) -
         return bool(now[one.scope]["action"] == "release" and now[one.scope]["source"] == "operator:operator")
 
     here.until("the number is released", released)
+    again = here.ask("/v1/commands", body={"action": "release", "number": one.number, "reason": "a bank"})
+    assert (again[0], again[1]["note"]) == (202, NOTHING_ENDED)
+
+
+@pytest.mark.parametrize("other", [{"scope": "trunk:7"}, {"number": "+4479111234567"}, {"service": None}])
+def test_a_release_that_ends_nothing_says_so(here: World, other: dict[str, str | None]) -> None:
+    """It is given all the same. Other orders are not meant to end anything."""
+    held = next(d for d in here.ask("/v1/decisions?limit=1000&action=flag")[1]["decisions"])
+    body = {"number": held["number"], "reason": "a bank"} | other
+    if "service" in other:
+        body["service"] = "sms" if held["service"] == "voice" else "voice"
+    status, told, _ = here.ask("/v1/commands", body=body | {"action": "release"})
+    assert (status, told["note"]) == (202, NOTHING_ENDED)
+    assert told["id"] in {order.id for _, order in Orders(here.broker, here.settings.topics).given()}
+    assert here.ask("/v1/commands", body=body | {"action": "allow"})[1]["note"] is None
+
+
+@pytest.mark.parametrize("desk", [None, Desk[Worker]()], ids=["ingest", "a worker that starts"])
+def test_a_release_where_nothing_can_be_known_says_where_to_look(here: World, desk: Desk[Worker] | None) -> None:
+    """It is given all the same."""
+    orders = Orders(here.broker, here.settings.topics)
+    body = orjson.dumps({"action": "release", "number": "+4479111234567", "reason": "a bank"})
+    request = Request("POST", "/v1/commands", body=body, content_type="application/json")
+    reply = Api("test-0", desk, orders).command(request, Caller("eva", Role.OPERATOR))
+    told = orjson.loads(reply.body)
+    assert (reply.status, told["note"]) == (202, f"not known here: {WHERE_TO_LOOK}")
+    assert told["id"] in {order.id for _, order in orders.given()}
 
 
 @pytest.mark.parametrize(

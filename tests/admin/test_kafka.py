@@ -11,6 +11,7 @@ import orjson
 import pytest
 import yaml
 
+from detector.admin.api import NOTHING_ENDED, WHERE_TO_LOOK
 from detector.admin.tokens import new_token
 from detector.broker.kafka import KafkaBroker
 from detector.broker.local import LocalKafka
@@ -85,6 +86,15 @@ def test_an_order_given_to_one_process_is_obeyed_by_another(kafka: LocalKafka, t
         assert told["decisions"][0]["source"] == "operator:ana"
         until("who holds it is told", lambda: answers()[421][1]["held_by"] == f"detect-test-{holder.ordinal}")
         assert ask(ingest, token, path)[0] == 404
+        (other,) = (worker for worker in workers if worker is not holder)
+        nothing = {"action": "release", "number": NUMBER, "scope": "trunk:7", "reason": "a rehearsal"}
+        notes = [ask(one, token, "/v1/commands", nothing)[1]["note"] for one in (ingest, other, holder)]
+        assert notes == [
+            f"not known here: {WHERE_TO_LOOK}",
+            f"another worker holds this number: {WHERE_TO_LOOK}",
+            NOTHING_ENDED,
+        ]
+        assert ask(holder, token, "/v1/commands", nothing | {"scope": "originating"})[1]["note"] is None
         assert ask(ingest, token, "/v1/mode", {"mode": "shadow", "reason": "a rehearsal"})[0] == 202
 
         def modes() -> set[str]:

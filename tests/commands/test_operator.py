@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -14,7 +15,9 @@ from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
 from detector.cli import main
 from detector.commands.operator import seconds
+from detector.errors import Recoverable
 from detector.ingest.commands import Command, read_command, read_mode_change
+from detector.records import parse_number, partition_of
 from detector.service.switch import KEY
 from detector.verdict.decisions import Decision, Evidence
 
@@ -119,31 +122,125 @@ def test_a_life_that_decisions_are_not_kept_for_is_refused(
     assert run("allow", "+999712345678", "--reason", "a hospital", "--ttl", "90d") == 0
 
 
+def block(number: str, rule: str) -> Decision:
+    """A block of voice calls that the number begins, for an hour from now."""
+    now_ms = int(time.time() * 1000)
+    return Decision(
+        decision_id=f"0-{number}-0-{rule}",
+        number=number,
+        service="voice",
+        action="block",
+        scope="originating",
+        party="own",
+        point="subscriber",
+        basis="analytics",
+        issued_at=now_ms,
+        since=now_ms,
+        expires_at=now_ms + 3_600_000,
+        version=1,
+        reason="it rings",
+        rule=rule,
+        mode="enforce",
+        model_version="m-1",
+        policy_version="p-1",
+        evidence=Evidence(event_ms=now_ms),
+    )
+
+
+def publish(broker: MemoryBroker, decision: Decision, partition: int) -> None:
+    """It stands on the topic `decisions`."""
+    broker.publish("decisions", [(decision.key().encode(), decision.to_json())], partition)
+
+
 def hold(broker: MemoryBroker, count: int, rule: str) -> None:
     """So many blocks of a rule are in force."""
-    now_ms = int(time.time() * 1000)
     for i in range(count):
-        decision = Decision(
-            decision_id=f"0-{i}-0-{rule}",
-            number=f"+99971{len(rule)}{i:05}",
-            service="voice",
-            action="block",
-            scope="originating",
-            party="own",
-            point="subscriber",
-            basis="analytics",
-            issued_at=now_ms,
-            since=now_ms,
-            expires_at=now_ms + 3_600_000,
-            version=1,
-            reason="it rings",
-            rule=rule,
-            mode="enforce",
-            model_version="m-1",
-            policy_version="p-1",
-            evidence=Evidence(event_ms=now_ms),
-        )
-        broker.publish("decisions", [(decision.key().encode(), decision.to_json())], 0)
+        publish(broker, block(f"+99971{len(rule)}{i:05}", rule), 0)
+
+
+NUMBER = "+999712345678"
+HELD = block(NUMBER, "wangiri")
+BY = "in force: block of {} (voice, originating) by wangiri"
+NOTHING = f"nothing is in force of {NUMBER} ({{}}): all that this does is keep model rules away from it"
+
+
+@pytest.mark.parametrize(
+    ("words", "decided", "said"),
+    [
+        pytest.param((), [HELD], [], id="in force"),
+        pytest.param((), [], [NOTHING.format("all, all")], id="nothing at all"),
+        pytest.param((), [replace(HELD, number=f"{NUMBER}9")], [NOTHING.format("all, all")], id="of another number"),
+        pytest.param((), [replace(HELD, expires_at=HELD.issued_at)], [NOTHING.format("all, all")], id="over"),
+        pytest.param((), [HELD, replace(HELD, action="release")], [NOTHING.format("all, all")], id="released"),
+        pytest.param((), [replace(HELD, action="release"), HELD], [], id="decided again"),
+        pytest.param(
+            (),
+            [replace(HELD, number=f"{NUMBER}@7")],
+            [NOTHING.format("all, all"), BY.format(f"{NUMBER}@7")],
+            id="on a trunk",
+        ),
+        pytest.param(("--service", "voice", "--scope", "originating"), [HELD], [], id="as it is meant"),
+        pytest.param(
+            ("--service", "sms"), [HELD], [NOTHING.format("sms, all"), BY.format(NUMBER)], id="another service"
+        ),
+        pytest.param(
+            ("--scope", "trunk:7"), [HELD], [NOTHING.format("all, trunk:7"), BY.format(NUMBER)], id="another scope"
+        ),
+    ],
+)
+def test_a_release_that_ends_nothing_says_so_and_what_is_in_force_of_the_number(
+    broker: MemoryBroker,
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    decided: list[Decision],
+    said: list[str],
+) -> None:
+    """It is given all the same: it keeps model rules away."""
+    run("topics", "create")
+    for decision in decided:
+        publish(broker, decision, int(partition_of(np.array([parse_number(NUMBER)], np.uint64), 2)[0]))
+    capsys.readouterr()
+    assert run("release", NUMBER, "--reason", "a bank", *words) == 0
+    published, *hint = capsys.readouterr().out.splitlines()
+    assert "published as" in published
+    assert hint == said
+    assert [command.number for command in commands_on(broker)] == [NUMBER]
+
+
+@pytest.mark.parametrize("action", ["allow", "block"])
+def test_what_is_not_meant_to_end_anything_says_nothing_of_it(
+    broker: MemoryBroker, run: Callable[..., int], capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    """Nothing is in force of most numbers that are allowed or blocked."""
+    run("topics", "create")
+    capsys.readouterr()
+    assert run(action, NUMBER, "--reason", "a bank") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("question", ["watermarks", "read"])
+def test_a_release_is_given_where_nobody_may_read_what_is_in_force(
+    broker: MemoryBroker,
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    question: str,
+) -> None:
+    """The answer says that it cannot say."""
+    run("topics", "create")
+
+    def refuse(at: TopicPartition, *range_: int) -> None:
+        raise Recoverable(f"{question} of {at.topic}: not authorized")
+
+    capsys.readouterr()
+    with monkeypatch.context() as refused:
+        refused.setattr(broker, question, refuse)
+        assert run("release", NUMBER, "--reason", "a bank") == 0
+    published, hint = capsys.readouterr().out.splitlines()
+    assert "published as" in published
+    assert hint == f"whether anything was in force of {NUMBER} is not known: {question} of decisions: not authorized"
+    assert [command.number for command in commands_on(broker)] == [NUMBER]
 
 
 def test_a_dry_run_counts_and_orders_nothing(
