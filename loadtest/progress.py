@@ -10,7 +10,7 @@ from detector.broker.kafka import KafkaBroker
 from detector.config import Settings
 from detector.errors import Recoverable
 from detector.service.figures import ROLE as DETECT
-from detector.service.ingest import ROLE as INGEST
+from detector.service.intake import ROLE as INGEST
 from loadtest.oracle import RECORDS
 
 POLL_S: Final = 0.02

@@ -20,22 +20,18 @@ from detector.ingest.rows import Ingested, Raw, pack_message, scatter
 from detector.metrics import Metrics
 from detector.records import BEAT_ID, SCHEMA_ID, I64s, NumberKind, Rows
 from detector.service.aside import Aside, Executor
+from detector.service.intake import ROLE, Intake, Read
 from detector.service.outbox import ATTEMPTS, Headers, Outbox, Output, fitting, settling_s
 from detector.service.readers import watch_readers
-from detector.service.receiving import tell_delays
 from detector.service.rejects import reject_output
 from detector.service.saying import tell_aborted, tell_assigned, tell_revoked
-from detector.service.telling import refuse_none, tell_settings
 
 log = logging.getLogger(__name__)
 
-ROLE = "ingest"
 SCHEMA_HEADER = ("schema", SCHEMA_ID)
 BEAT_HEADER = ("schema", BEAT_ID)
 BEAT_KEY = b"beat"
 """One for all: their topic is compacted."""
-DELAYS_EVERY_S = 1.0
-"""Between two batches of a source whose receive delays are told of: of batches of 200 records it would take 4 %."""
 
 
 class IngestRole:
@@ -52,7 +48,6 @@ class IngestRole:
     ) -> None:
         self._settings = settings
         self._broker = broker
-        self._metrics = metrics
         self._clock = clock
         self._sources = {source.topic: source for source in settings.sources}
         identity = f"{settings.group}-{ROLE}-{instance}"
@@ -72,39 +67,31 @@ class IngestRole:
         self._beat_s = settings.ingest.heartbeat_s
         self._beaten_s = 0.0
         """When this worker last sent heartbeats."""
-        self._delays_told_s: dict[str, float] = {}
-        """When the receive delays of each source were last told of."""
-        tell_settings(metrics, settings)
-        for source in settings.sources:
-            metrics.records.labels(source.name)  # a source that is silent from the start is seen to be
-        refuse_none(metrics, ("commands", *(source.name for source in settings.sources)))
+        self._intake = Intake(settings, metrics, clock)
         beats = [settings.topics.heartbeats] if self._beat_s else []
         self._consumer.subscribe([*self._sources, settings.topics.commands, *beats], self)
 
     def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Every partition starts at its committed offset."""
         self._held.update(partitions)
-        self._metrics.rebalances.labels(ROLE, "assigned").inc()
         tell_assigned(log, partitions)
-        self._metrics.assigned.labels(ROLE).set(len(self._held))
+        self._intake.moved("assigned", len(self._held))
         return {}
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Each step has committed what it did; where to go back is another worker's business now."""
-        self._metrics.rebalances.labels(ROLE, "revoked").inc()
-        self._let_go(partitions)
+        self._let_go("revoked", partitions)
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
         """The same, without having been asked."""
-        self._metrics.rebalances.labels(ROLE, "lost").inc()
-        self._let_go(partitions)
+        self._let_go("lost", partitions)
 
-    def _let_go(self, partitions: Sequence[TopicPartition]) -> None:
+    def _let_go(self, how: str, partitions: Sequence[TopicPartition]) -> None:
         self._held.difference_update(partitions)
         tell_revoked(log, partitions)
         for at in partitions:
             self._rewind.pop(at, None)
-        self._metrics.assigned.labels(ROLE).set(len(self._held))
+        self._intake.moved(how, len(self._held))
 
     def step(self) -> int:
         """One batch of records is rows on the internal topic, or rejects, with its offsets committed."""
@@ -121,7 +108,7 @@ class IngestRole:
         by_topic = _by_topic(messages)
         starts: dict[TopicPartition, int] = {}
         ends: dict[TopicPartition, int] = {}
-        ingested: list[tuple[Source, Raw, Ingested]] = []
+        ingested: list[Read] = []
         for topic, batch in by_topic.items():
             partitions = np.fromiter([message.partition() for message in batch], np.int64, len(batch))
             offsets = np.fromiter([message.offset() for message in batch], np.int64, len(batch))
@@ -130,10 +117,10 @@ class IngestRole:
                 source = self._sources[topic]
                 raw = Raw([message.value() for message in batch], partitions, offsets, _published_ms(source, batch))
                 result = self._readers[topic].read(raw)
-                ingested.append((source, raw, result))
+                ingested.append(Read(source, raw, result))
                 outputs += self._dead_letters(source, batch, result)
         outputs += self._packed(
-            [result.rows for *_, result in ingested], {k: v for *_, r in ingested for k, v in r.names.items()}
+            [read.result.rows for read in ingested], {k: v for read in ingested for k, v in read.result.names.items()}
         )
         ordered, refused = self._commands(by_topic.get(self._settings.topics.commands, []))
         outputs += ordered
@@ -151,7 +138,7 @@ class IngestRole:
             return len(messages)
         self._aborted = 0
         if len(messages) > len(beats):
-            self._observe(messages, ingested, refused, (began, polled, worked, time.perf_counter()))
+            self._intake.batch(messages, ingested, refused, (began, polled, worked, time.perf_counter()))
         return len(messages)
 
     def _take_over(self) -> None:
@@ -252,42 +239,6 @@ class IngestRole:
             Output(events, message.partition(), b"", headers=[BEAT_HEADER, ("beat", b"%d" % message.timestamp()[1])])
             for message in batch
         ]
-
-    def _observe(
-        self,
-        messages: Sequence[Message],
-        ingested: Sequence[tuple[Source, Raw, Ingested]],
-        refused: Sequence[Rejected],
-        at: tuple[float, float, float, float],
-    ) -> None:
-        """What a batch came to, once it is committed: what was aborted is read, and would be counted, again."""
-        metrics = self._metrics
-        now = self._clock()
-        newest_ms = 0
-        for rejected in refused:
-            metrics.rejects.labels("commands", rejected.reason.value).inc()
-        for source, raw, result in ingested:
-            metrics.records.labels(source.name).inc(result.records)
-            metrics.record_bytes.labels(source.name).inc(sum(map(len, filter(None, raw.values))))
-            for record in result.rejected:
-                metrics.rejects.labels(source.name, record.rejected.reason.value).inc()
-            for why, count in result.skipped.items():
-                metrics.skipped.labels(source.name, why).inc(count)
-            metrics.names.inc(len(result.names))
-            metrics.rows_out.inc(len(result.rows))
-            if len(result.rows):
-                if not 0 <= now - self._delays_told_s.get(source.name, 0.0) < DELAYS_EVERY_S:
-                    self._delays_told_s[source.name] = now
-                    tell_delays(metrics.receive_seconds, source.name, raw, result.rows)
-                newest_ms = max(newest_ms, int(result.rows["event_ms"].max()))
-        metrics.last_batch_timestamp.labels(ROLE).set(now)
-        metrics.batch_size.labels(ROLE).observe(len(messages))
-        metrics.latency_seconds.labels(ROLE).observe(max(0.0, now - messages[0].timestamp()[1] / 1000))
-        if newest_ms:
-            metrics.lag_seconds.labels(ROLE).set(now - newest_ms / 1000)
-        began, polled, worked, published = at
-        for stage, seconds in (("poll", polled - began), ("map", worked - polled), ("publish", published - worked)):
-            metrics.stage_seconds.labels(ROLE, stage).observe(seconds)
 
     @property
     def reachable(self) -> bool:
