@@ -5,16 +5,17 @@
 Nothing that only a label's maker knows may be a feature (`RESERVED`, and `leaks`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from detector.errors import ConfigError
 from detector.features.catalogue import NAMES
-from detector.learning.table import ACTIVE_FROM, ROLES, Weights
+from detector.learning.table import ACTIVE_FROM, ROLES
+from detector.learning.tablecolumns import floats, is_numeric, is_text, listed
+from detector.records import Bools
 from detector.verdict.trees import Vectors
 
 RESERVED: Final = (
@@ -28,6 +29,12 @@ RESERVED: Final = (
     *ROLES.values(),
 )
 """Columns of our own vectors table that are never features: they say where a row comes from or what was known later."""
+INDEX: Final = ("", "Unnamed: 0")
+"""What pandas calls its index in CSV, and in CSV that was read and written again: a row's place, never a feature."""
+INDEX_LEVEL: Final = "__index_level_"
+"""How it begins in parquet."""
+LARGEST: Final = float(np.finfo(np.float32).max)
+"""Beyond it, 3.4e38, no estimator of scikit-learn's that counts in 32 bits can weigh a value, nor square it in 64."""
 COUNTER_ROWS: Final = 50
 """A whole-numbered column that rises or falls by one over this many rows is a row counter, not a behaviour."""
 
@@ -46,22 +53,22 @@ def chosen_features(
             raise ConfigError(
                 f"{where}: wanted the bundle's features (missing {listed(missing)}; got {listed(whole.column_names)})"
             )
-        text = [name for name in wanted if not _numeric(whole.schema.field(name).type)]
+        text = [name for name in wanted if not is_numeric(whole.schema.field(name).type)]
         if text:
             raise ConfigError(f"{where}: {text[0]}: wanted numbers (got {whole.schema.field(text[0]).type})")
         return tuple(wanted)
     numeric, left = [], []
     for column in whole.schema:
-        if column.name in taken or column.name.startswith("__index_level_"):
+        if column.name in taken:
             continue
         if column.name == "profile":
             continue  # it names hard negatives: `tablefiles`
         if column.name in RESERVED:
             left.append(f"{column.name} (says where a row comes from)")
-        elif column.name not in NAMES and pa.types.is_null(column.type):
-            left.append(f"{column.name} (empty)")
-        elif not _numeric(column.type):
-            left.append(f"{column.name} ({'text' if _is_text(column.type) else column.type})")
+        elif column.name in INDEX or column.name.startswith(INDEX_LEVEL):
+            left.append(f"{column.name!r} (an index)")
+        elif not is_numeric(column.type):
+            left.append(f"{column.name} ({'text' if is_text(column.type) else column.type})")
         elif _is_counter(whole[column.name]):
             left.append(f"{column.name} (counts rows)")
         else:
@@ -75,25 +82,29 @@ def chosen_features(
 
 
 def vectors_of(whole: pa.Table, features: Sequence[str], where: str, notes: list[str]) -> Vectors:
-    """f64[rows, features]; null is NaN, and so is infinity, which no model can weigh: `notes` (mutated) says so."""
+    """f64[rows, features]; null is NaN, and so is what is beyond `LARGEST`.
+
+    `notes` (mutated) says which are, and what is never known; of the catalogue's features a source may not tell some.
+    """
     vectors = np.empty((whole.num_rows, len(features)))
     for i, name in enumerate(features):
-        vectors[:, i] = floats(whole[name])
-    endless = np.isinf(vectors)
+        vectors[:, i] = floats(whole[name], f"{where}: {name}")
+    endless = np.asarray(np.abs(vectors) > LARGEST)
     if endless.any():
-        names = [features[i] for i in np.flatnonzero(endless.any(axis=0)).tolist()]
-        notes.append(f"{np.count_nonzero(endless):,} infinite values are taken as not known, in {', '.join(names)}.")
+        names = _named(features, endless.any(axis=0))
+        notes.append(
+            f"{np.count_nonzero(endless):,} values that are infinite or beyond {LARGEST:.1e} are taken as not known, "
+            f"in {names}."
+        )
         vectors[endless] = np.nan
+    unknown = np.isnan(vectors).all(axis=0) & ~np.isin(features, NAMES)
+    if unknown.any():
+        notes.append(f"Known in no row: {_named(features, unknown)}.")
     return vectors
 
 
-def _numeric(kind: pa.DataType) -> bool:
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    return bool(number or pa.types.is_boolean(kind) or pa.types.is_null(kind))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind))
+def _named(features: Sequence[str], which: Bools) -> str:
+    return ", ".join(name for name, wanted in zip(features, which.tolist(), strict=True) if wanted)
 
 
 def _is_counter(column: pa.ChunkedArray) -> bool:
@@ -101,16 +112,3 @@ def _is_counter(column: pa.ChunkedArray) -> bool:
         return False
     steps = np.diff(column.to_numpy())
     return bool(abs(int(steps[0])) == 1 and (steps == steps[0]).all())
-
-
-def floats(column: pa.ChunkedArray) -> Weights:
-    """The values of a numeric column; null is NaN."""
-    if pa.types.is_boolean(column.type):
-        column = pc.cast(column, pa.int8())
-    return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-
-
-def listed(names: Iterable[object]) -> str:
-    """At most ten names, in order."""
-    texts = [str(name) for name in names]
-    return ", ".join(texts[:10]) + (f" and {len(texts) - 10} more" if len(texts) > 10 else "")

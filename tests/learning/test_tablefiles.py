@@ -104,11 +104,12 @@ def test_a_column_that_counts_rows_is_left_out(tmp_path: Path) -> None:
     assert any("row (counts rows)" in note for note in table.notes)
 
 
-def test_infinity_is_taken_as_not_known(tmp_path: Path) -> None:
-    """No model can weigh it, and JSON cannot hold it."""
-    table = read_table([changed(tmp_path / "t.parquet", night=[float("inf"), *[1.0] * 79])], CARRIER)
+@pytest.mark.parametrize("value", [float("inf"), -1e300])
+def test_what_no_model_can_weigh_is_taken_as_not_known(tmp_path: Path, value: float) -> None:
+    """Infinity, which JSON cannot hold either, and what a database puts in place of a null: sums of it overflow."""
+    table = read_table([changed(tmp_path / "t.parquet", night=[value, *[1.0] * 79])], CARRIER)
     assert np.isnan(table.column("night")[0])
-    assert "1 infinite values are taken as not known, in night." in table.notes
+    assert "1 values that are infinite or beyond 3.4e+38 are taken as not known, in night." in table.notes
 
 
 def test_several_files_are_one_table(tmp_path: Path) -> None:
