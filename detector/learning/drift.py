@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from detector.errors import ConfigError
 from detector.learning.daycounts import DayCounts
+from detector.learning.tablecolumns import floats, labels, moments, texts
 from detector.learning.vectors import Heading, day_of, heading_of
 from detector.records import I64s, U64s
 from detector.verdict.drift import ACT, BINS, LEAST_VECTORS, SCORE, WATCH, Counts, Floats, Reference
@@ -129,42 +130,44 @@ def _batches(file: Any, path: Path, model: Model) -> Iterator[Table]:
     with ExitStack() as stack:
         days = None
         if "weight" not in there and _has_number_days(file):
-            days = _counted(file, minutes, Path(stack.enter_context(TemporaryDirectory(prefix="drift-"))))
+            days = _counted(file, minutes, Path(stack.enter_context(TemporaryDirectory(prefix="drift-"))), path)
         extra = [name for name in ("label", "weight") if name in there] + list(NUMBER_DAY if days else ())
         for batch in file.iter_batches(BATCH, columns=[*model.names, *extra]):
-            vectors = np.stack([_floats(batch, name) for name in model.names], axis=1)
-            weights = _floats(batch, "weight") if "weight" in there else np.ones(len(vectors))
+            vectors = np.stack([floats(batch.column(name), f"{path}: {name}") for name in model.names], axis=1)
+            weights = np.ones(len(vectors))
+            if "weight" in there:
+                weights = floats(batch.column("weight"), f"{path}: weight")
             if days is not None:
-                weights = 1.0 / days.counts(*_number_days(batch, minutes))
-            honest = _floats(batch, "label") != 1 if "label" in there else np.ones(len(vectors), np.bool_)
+                weights = 1.0 / days.counts(*_number_days(batch, minutes, path))
+            honest = np.ones(len(vectors), np.bool_)
+            if "label" in there:
+                honest = labels(batch.column("label"), f"{path}: label")[0] != 1
             if honest.any():
                 yield Table(vectors[honest], weights[honest])
-
-
-def _floats(batch: pa.RecordBatch, name: str) -> Floats:
-    column: Floats = batch.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-    return column
 
 
 def _has_number_days(file: Any) -> bool:
     """Whether the table says of which number and moment its vectors are, as `detector features` writes it."""
     types = {field.name: field.type for field in file.schema_arrow}
-    return NUMBER_DAY[0] in types and pa.types.is_integer(types.get(NUMBER_DAY[1], pa.null()))
+    when = types.get(NUMBER_DAY[1], pa.null())
+    return NUMBER_DAY[0] in types and (pa.types.is_integer(when) or pa.types.is_timestamp(when))
 
 
-def _counted(file: Any, utc_offset_minutes: int, folder: Path) -> DayCounts:
+def _counted(file: Any, utc_offset_minutes: int, folder: Path, path: Path) -> DayCounts:
     """How many vectors each number-day has."""
     days = DayCounts(folder)
     for batch in file.iter_batches(BATCH, columns=list(NUMBER_DAY)):
-        days.add(*_number_days(batch, utc_offset_minutes))
+        days.add(*_number_days(batch, utc_offset_minutes, path))
     return days
 
 
-def _number_days(batch: pa.RecordBatch, utc_offset_minutes: int) -> tuple[U64s, I64s]:
+def _number_days(batch: pa.RecordBatch, utc_offset_minutes: int, path: Path) -> tuple[U64s, I64s]:
     """Of each vector: its number, as a hash of the text, and its day."""
-    texts, places = np.unique(np.array(batch.column(NUMBER_DAY[0]).to_pylist(), np.str_), return_inverse=True)
-    digests = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") for text in texts.tolist()]
-    event_ms = batch.column(NUMBER_DAY[1]).to_numpy().astype(np.int64)
+    number, time = NUMBER_DAY
+    given = np.array(texts(batch.column(number), f"{path}: {number}"), np.str_)
+    distinct, places = np.unique(given, return_inverse=True)
+    digests = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") for text in distinct.tolist()]
+    event_ms = moments(batch.column(time), f"{path}: {time}")
     return np.array(digests, np.uint64)[places], day_of(event_ms, utc_offset_minutes)
 
 

@@ -91,13 +91,13 @@ def vectors_of(whole: pa.Table, features: Sequence[str], where: str, notes: list
         vectors[:, i] = floats(whole[name], f"{where}: {name}")
     endless = np.asarray(np.abs(vectors) > LARGEST)
     if endless.any():
-        names = _named(features, endless.any(axis=0))
+        names = _named(features, np.asarray(endless.any(axis=0)))
         notes.append(
             f"{np.count_nonzero(endless):,} values that are infinite or beyond {LARGEST:.1e} are taken as not known, "
             f"in {names}."
         )
         vectors[endless] = np.nan
-    unknown = np.isnan(vectors).all(axis=0) & ~np.isin(features, NAMES)
+    unknown = np.asarray(np.isnan(vectors).all(axis=0) & ~np.isin(features, NAMES))
     if unknown.any():
         notes.append(f"Known in no row: {_named(features, unknown)}.")
     return vectors

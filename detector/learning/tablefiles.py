@@ -24,6 +24,7 @@ from detector.features.catalogue import feature_hash
 from detector.learning.table import ACTIVE_FROM, ROLES, UNSAID, Table, Texts, Weights, day_weights
 from detector.learning.tablecolumns import floats, labels, listed, moments, plain, said_moments, texts
 from detector.learning.tablefeatures import chosen_features, vectors_of
+from detector.learning.vectors import written_heading
 from detector.records import Bools, I64s
 from detector.units import DAY_MS, MINUTE_MS
 
@@ -34,8 +35,6 @@ FEWEST_SIMULATED: Final = 0.01
 somebody has shown a number that no country has."""
 HEADING: Final = ("feature_hash", "home_utc_offset_minutes", "moments", "activity_floor", "kind")
 """Of what our own table says of itself: what vectors mean, and which there are."""
-SPARKS: Final = b"org.apache.spark.sql.parquet.row.metadata"
-"""Where Spark writes what its columns say of themselves; with one of them stands our heading (`spark.headed`)."""
 
 
 def read_table(
@@ -175,12 +174,7 @@ def _heading(parts: Sequence[pa.Table], files: Sequence[Path]) -> dict[str, Any]
 
 def _said(part: pa.Table) -> dict[str, Any]:
     """The heading of one file, whoever wrote it; empty where there is none."""
-    metadata = part.schema.metadata or {}
-    if SPARKS in metadata:
-        columns = json.loads(metadata[SPARKS])["fields"]
-        written = "".join(column.get("metadata", {}).get("detector", "") for column in columns)
-    else:
-        written = metadata.get(b"detector", b"").decode()
+    written = written_heading(part.schema.metadata)
     return dict(json.loads(written)) if written.startswith("{") else {}
 
 

@@ -23,8 +23,9 @@ and in a table with labels:
 What the table says of itself (`Heading`) stands in the file's metadata, as JSON under the key `detector`.
 """
 
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -33,16 +34,20 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from detector.errors import ConfigError
 from detector.features.catalogue import NAMES, feature_hash
+from detector.learning.tablecolumns import plain
 from detector.records import I64s, U64s, number_text
 from detector.units import DAY_MS, MINUTE_MS
 from detector.verdict.trees import Vectors
 
 KEY: Final = b"detector"
 """Of the heading, in the file's metadata."""
+SPARKS: Final = b"org.apache.spark.sql.parquet.row.metadata"
+"""Where Spark writes what its columns say of themselves; with one of them stands our heading (`spark.headed`)."""
 
 ROW_GROUP: Final = 16_384
 """Vectors of a row group: 8 MB of features, which is what a reader holds of a table however large it is."""
@@ -161,7 +166,7 @@ class VectorWriter:
 
 
 class VectorTable:
-    """A table as it was written, read a row group at a time."""
+    """A table as it was written, by us or by Spark, read a row group at a time."""
 
     def __init__(self, path: Path) -> None:
         """Raises `ConfigError` where the file is not a table of vectors with the features of this program."""
@@ -179,9 +184,13 @@ class VectorTable:
                 "another version made it; make it again with `detector features`"
             )
         self.labelled: Final = "label" in self._file.schema_arrow.names
-        wanted = schema(found, labelled=self.labelled)
-        if not self._file.schema_arrow.equals(wanted):
-            raise ConfigError(f"{path}: wanted columns {wanted.names} (got {self._file.schema_arrow.names})")
+        self._wanted: Final = schema(found, labelled=self.labelled)
+        there, ours = set(self._file.schema_arrow.names), set(self._wanted.names)
+        if there != ours:
+            without = f"without {', '.join(sorted(ours - there))}" if ours - there else ""
+            besides = f"and no {', '.join(sorted(there - ours))}" if there - ours else ""
+            odd = " ".join(filter(None, (without, besides)))
+            raise ConfigError(f"{path}: wanted the columns of a table of vectors ({odd})")
 
     def __len__(self) -> int:
         """Vectors."""
@@ -193,10 +202,14 @@ class VectorTable:
         return int(self._file.num_row_groups)
 
     def group(self, index: int, columns: Iterable[str] | None = None) -> pa.RecordBatch:
-        """One row group; the named columns of it, in their own order, or all."""
-        table = self._file.read_row_group(index, columns=None if columns is None else list(columns))
-        batches = table.combine_chunks().to_batches()
-        return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+        """One row group; the named columns of it, in the table's order, or all. Types are those of `schema`, whoever
+        wrote them; a feature's null is NaN. Raises `ConfigError` for values that are not of their column."""
+        named = None if columns is None else set(columns)
+        fields = [field for field in self._wanted if named is None or field.name in named]
+        table = self._file.read_row_group(index, columns=[field.name for field in fields])
+        read = [_as(field, table.column(field.name), f"{self.path}: {field.name}") for field in fields]
+        batches = pa.Table.from_arrays(read, schema=pa.schema(fields)).combine_chunks().to_batches()
+        return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=pa.schema(fields))
 
     def batches(self, columns: Iterable[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Every row group, in log order."""
@@ -239,12 +252,35 @@ def _open(path: Path) -> Any:
         raise ConfigError(f"{path}: wanted a readable parquet file (got {said})") from error
 
 
+def written_heading(metadata: Mapping[bytes, bytes] | None) -> str:
+    """What a file says of its vectors, as it is written; empty where it says nothing."""
+    metadata = metadata or {}
+    if SPARKS in metadata:
+        columns = json.loads(metadata[SPARKS])["fields"]
+        return "".join(column.get("metadata", {}).get(KEY.decode(), "") for column in columns)
+    return metadata.get(KEY, b"").decode()
+
+
+def _as(field: pa.Field, column: Any, where: str) -> Any:
+    """The column, of the field's type and without nulls where it has none."""
+    if column.type != field.type:
+        try:
+            column = pc.cast(plain(column), field.type)
+        except pa.ArrowException as error:
+            raise ConfigError(f"{where}: wanted {field.type} (got {column.type}: {error})") from error
+    if field.nullable or not column.null_count:
+        return column
+    if field.name not in NAMES:
+        raise ConfigError(f"{where}: wanted a value in each row (got {column.null_count} empty)")
+    return pc.fill_null(column, np.nan)
+
+
 def _heading(file: Any, path: Path) -> Heading | None:
-    content = (file.schema_arrow.metadata or {}).get(KEY)
-    if content is None:
+    written = written_heading(file.schema_arrow.metadata)
+    if not written:
         return None
     try:
-        return msgspec.json.decode(content, type=Heading)
+        return msgspec.json.decode(written, type=Heading)
     except msgspec.DecodeError as error:
         raise ConfigError(
             f"{path}: metadata {KEY.decode()}: wanted the heading of a table of vectors ({error})"

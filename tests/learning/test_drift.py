@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,7 +18,7 @@ from detector.features.catalogue import INDEX, NAMES
 from detector.ingest.rows import Raw, open_source, pack_message, scatter
 from detector.ingest.zones import ZoneTable
 from detector.learning.drift import measure, reference_of, report
-from detector.learning.vectors import KEY, Heading
+from detector.learning.vectors import KEY, SPARKS, Heading
 from detector.pipeline import Detector, Entry
 from detector.records import SCHEMA_ID, mix64
 from detector.verdict.decisions import Decision
@@ -140,6 +141,36 @@ def test_a_table_without_weights_is_counted_by_number_days(tmp_path: Path) -> No
     np.testing.assert_array_equal(one.shares, other.shares)
 
 
+def test_a_table_that_others_wrote_is_counted_as_ours(tmp_path: Path) -> None:
+    """Words for labels, features of nulls alone or of decimals, Spark's heading: a day begins where the home's does."""
+    vectors, fraud = models.samples(3_000)
+    vectors[:, INDEX["risk_calls_24h"]] = np.nan
+    vectors[:, INDEX["calls_out_24h"]] = np.arange(3_000) % 7
+    model = Model.load(SHIPPED)
+    day_ms = 86_400_000
+    event_ms = [20_000 * day_ms - (i % 2 * (i < 900)) * day_ms // 24 for i in range(3_000)]
+    common: dict[str, Any] = {"number": [f"+{i // 2}" for i in range(3_000)], "event_ms": event_ms}
+    made_by = model.manifest.feature_hash
+    ours = write_table(tmp_path / "a.parquet", vectors, made_by, 120, **common, label=fraud.astype(int))
+    written = pq.read_table(ours)
+    decimals = pc.cast(written["calls_out_24h"], pa.decimal128(12, 4))
+    for name, column in (
+        ("calls_out_24h", decimals),
+        ("risk_calls_24h", pa.nulls(3_000)),
+        ("label", pa.array(["fraud" if bad else None if i % 3 else "honest" for i, bad in enumerate(fraud)])),
+        ("number", written["number"].dictionary_encode()),
+        ("event_ms", pc.cast(written["event_ms"], pa.timestamp("ms"))),
+    ):
+        written = written.set_column(written.column_names.index(name), name, column)
+    said = {"detector": written.schema.metadata[KEY].decode()}
+    fields = [{"name": name, "metadata": said if name == "number" else {}} for name in written.column_names]
+    theirs = tmp_path / "b.parquet"
+    pq.write_table(written.replace_schema_metadata({SPARKS: json.dumps({"fields": fields}).encode()}), theirs)
+    assert measure([theirs], model, model.drift) == measure([ours], model, model.drift)
+    pq.write_table(written.replace_schema_metadata(None), theirs)
+    assert measure([theirs], model, model.drift) != measure([ours], model, model.drift), "by UTC's days"
+
+
 def test_the_command_tells_what_moved_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Against another table: nothing but the feature that was changed, and the score that follows it."""
     models.save(tmp_path / "bundle", models.fitted())
@@ -178,10 +209,14 @@ def test_a_table_that_does_not_fit_the_model_is_refused(tmp_path: Path, capsys: 
     pq.write_table(pq.read_table(other).drop_columns(["sms_in_7d"]), lacking)
     noise = tmp_path / "noise.parquet"
     noise.write_bytes(b"no parquet")
+    text = tmp_path / "text.parquet"
+    whole = pq.read_table(other).replace_schema_metadata(None)
+    pq.write_table(whole.set_column(whole.column_names.index("sms_in_7d"), "sms_in_7d", pa.array(["x"] * 5)), text)
     for path, message in (
         (other, "feature_hash: wanted that of simulated-"),
         (lacking, "(got a table without sms_in_7d)"),
         (noise, "wanted a readable parquet file"),
+        (text, "sms_in_7d: wanted numbers (got string)"),
     ):
         assert main(["drift", "--vectors", str(path), "--bundle", str(SHIPPED)]) == 2
         assert f"{path}: " in (said := capsys.readouterr().err)

@@ -1,8 +1,11 @@
 """The table of vectors: what is written is read back bit for bit, and what is not such a table is refused."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +19,7 @@ from detector.learning import vectors
 from detector.learning.vectors import (
     LABEL,
     PLACE,
+    SPARKS,
     Heading,
     VectorTable,
     VectorWriter,
@@ -193,6 +197,75 @@ def test_what_is_no_table_of_ours_is_refused_by_name(tmp_path: Path) -> None:
     assert heading_of(path) == other
     with pytest.raises(ConfigError, match=r"wanted features .* \(got 000000000000\)"):
         VectorTable(path)
+
+
+def spark_writes(path: Path, count: int = 20, **replaced: pa.Array | None) -> Path:
+    """Our table with labels as Spark writes it: every column nullable, the heading beside the number's. `replaced`:
+    other columns in their place, or none."""
+    given = [*columns(*drawn(count)), *labels(count)]
+    table = dict(zip([*PLACE, *NAMES, *LABEL], given, strict=True)) | replaced
+    said: dict[str, Any] = {"detector": msgspec.json.encode(HEADING).decode()}
+    fields = [{"name": name, "metadata": said if name == "number" else {}} for name in table]
+    whole = pa.table({name: column for name, column in table.items() if column is not None})
+    pq.write_table(whole.replace_schema_metadata({SPARKS: json.dumps({"fields": fields}).encode()}), path)
+    return path
+
+
+def test_a_table_that_spark_wrote_is_read_as_ours(tmp_path: Path) -> None:
+    """Its features may be null, or of nothing but nulls; what nothing was taken behind has floats for whole numbers."""
+    count = 20
+    path = spark_writes(
+        tmp_path / "s.parquet",
+        count,
+        **{NAMES[0]: pa.nulls(count), NAMES[1]: pa.array([None, *range(1, count)], pa.int64())},
+        type=pa.nulls(count),
+        number=number_column(drawn(count)[0]).cast(pa.large_string()),
+        source=pa.array(["plain"] * count).dictionary_encode(),
+        offset=pa.array([None if i % 2 else float(i) for i in range(count)]),
+    )
+    assert heading_of(path) == HEADING
+    with VectorTable(path) as table:
+        (batch,) = table.batches()
+        assert (table.heading, table.labelled, batch.schema.names) == (HEADING, True, [*PLACE, *NAMES, *LABEL])
+        assert batch.schema.equals(vectors.schema(HEADING, labelled=True))
+        assert table.group(0, ["weight", "offset"]).to_pydict() == {
+            "weight": [0.5] * count,
+            "offset": [None if i % 2 else i for i in range(count)],
+        }
+    found = vectors_of(batch)
+    assert np.isnan(found[:, 0]).all()
+    assert found[:, 1].tolist()[1:] == list(range(1, count))
+    assert np.isnan(found[0, 1])
+    assert found[:, 2:].tobytes() == drawn(count)[1][:, 2:].tobytes()
+    assert [parse_number(text) for text in batch.column("number").to_pylist()] == drawn(count)[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("number", pa.array([None, *["+1"] * 19]), r"number: wanted a value in each row \(got 1 empty\)"),
+        ("event_ms", pa.nulls(20), r"event_ms: wanted a value in each row \(got 20 empty\)"),
+        ("weight", pa.array([None, *[1.0] * 19]), r"weight: wanted a value in each row \(got 1 empty\)"),
+        (NAMES[3], pa.array(["x"] * 20), rf"{NAMES[3]}: wanted double \(got string: .*'x'"),
+        ("offset", pa.array([0.5] * 20), r"offset: wanted int64 \(got double: .*0\.5"),
+        ("source", pa.array([[1]] * 20), r"source: wanted string \(got list<.*>"),
+        (NAMES[4], None, rf"wanted the columns of a table of vectors \(without {NAMES[4]}\)"),
+        ("extra", pa.nulls(20), r"wanted the columns of a table of vectors \(and no extra\)"),
+    ],
+)
+def test_what_no_table_of_vectors_holds_is_named_with_its_column(
+    tmp_path: Path, column: str, values: pa.Array | None, message: str
+) -> None:
+    """Also in what another program wrote."""
+    replaced: dict[str, Any] = {column: values}
+    path = spark_writes(tmp_path / "s.parquet", **replaced)
+
+    def every() -> None:
+        with VectorTable(path) as table:
+            list(table.batches())
+
+    with pytest.raises(ConfigError, match=rf"s\.parquet: {message}"):
+        every()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
