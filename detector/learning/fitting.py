@@ -309,6 +309,7 @@ def _bars(days: Greatest, folds: I64s) -> dict[str, Margins]:
 
 
 def _thresholds(days: Greatest, among: Bools | None = None) -> Thresholds:
+    """By honest number-days alone; days before a fraud are honest (why, `splits` says)."""
     honest = ~days.fraud if among is None else ~days.fraud & among
     margins: Margins = days.margin[honest]
     return choose_thresholds(margins, days.weight[honest])

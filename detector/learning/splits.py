@@ -3,6 +3,15 @@
 with a time      train | thresholds | test, in this order; a number known as fraud in training is in no later part. An
                  honest one is in all, on other days; a fraud that begins in the second span is in the third, too
 without          folds by number: each number's margin comes from a model that has not seen it (cross-fitted)
+
+A fraud of the second span may be judged in the third, for nothing that is held against it there has come from its
+fraud: it was fitted on as honest, if at all, and thresholds are read off honest number-days alone. The days before it
+turned are among those, as they were when somebody set thresholds then; to leave them out would take labels of later
+days. What its fraud has helped to set is the sigmoid, two parameters for display that reach no threshold, no order and
+no recall (`tests/learning/test_fitting.py` holds that). Of delays in the third span it has none (`reported_on`).
+
+Fresh numbers of a campaign that training has met are judged like others: whoever scores meets them too. How campaigns
+fare that it has not met is for a table of their own (`--test-on`).
 """
 
 from dataclasses import dataclass, replace

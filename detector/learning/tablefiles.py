@@ -27,6 +27,7 @@ from detector.learning.tablefeatures import chosen_features, vectors_of
 from detector.learning.vectors import written_heading
 from detector.records import Bools, I64s
 from detector.units import DAY_MS, MINUTE_MS
+from detector.verdict.trees import Vectors
 
 SIMULATED: Final = "+999"
 """No country has this code: the simulator's numbers begin with it."""
@@ -72,10 +73,16 @@ def read_table(
     event_ms = moments(whole[found["time"]], f"{where}: {found['time']}") if "time" in found else None
     offset_ms = MINUTE_MS * int(meta.get("home_utc_offset_minutes", 0))
     day = np.zeros(len(label), np.int64) if event_ms is None else (event_ms + offset_ms) // DAY_MS
+    vectors = vectors_of(whole, chosen, where, notes)
+    if "number" not in found and (copies := _copies(vectors)):
+        notes.append(
+            f"{copies:,} rows have all features in common with another one. Where they are copies, the figures are of "
+            "what was fitted on: name the column of numbers (--number), or take each once."
+        )
     simulated = meta.get("kind") == "simulated" or _simulated(numbers, kind, notes)
     return Table(
         features=chosen,
-        vectors=vectors_of(whole, chosen, where, notes),
+        vectors=vectors,
         fraud=label == 1,
         number=number,
         numbers=numbers,
@@ -197,6 +204,13 @@ def _numbers(whole: pa.Table, found: Mapping[str, str], where: str, notes: list[
             raise ConfigError(f"{where}: {found['number']}: wanted a number in each row (got {empty} empty)")
     numbers, codes = np.unique(np.array(given, dtype=np.str_), return_inverse=True)
     return codes.astype(np.int64), numbers
+
+
+def _copies(vectors: Vectors) -> int:
+    """Rows that another one equals."""
+    rows = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.shape[1] * vectors.itemsize))).ravel()
+    _, counts = np.unique(rows, return_counts=True)
+    return int(counts[counts > 1].sum())
 
 
 def _simulated(numbers: Texts, kind: str | None, notes: list[str]) -> bool:

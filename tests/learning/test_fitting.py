@@ -115,6 +115,33 @@ def test_delays_of_the_test_are_of_frauds_that_begin_in_it(own: Table, tmp_path:
     assert max((seconds for seconds, _ in delay["distribution"]), default=0) < 2 * DAY_MS / 1000
 
 
+def test_numbers_whose_recall_is_told_have_moved_no_threshold_by_their_fraud(own: Table, tmp_path: Path) -> None:
+    """
+    days     0 1 2 3 4 5 | 6 7 | 8 9
+              train        thr.  test      a fraud of day 6 counts in the test: what it did on days 6 and 7 sets nothing
+
+    Other vectors of fraud on these two days: equal thresholds, equal figures. Days before a fraud are honest ones, be
+    it of the test or of the span itself: who leaves them out has looked at later labels.
+    """
+    plain = fit_table(own, tmp_path / "a", QUIET, silent)
+    assert plain.manifest.fit is not None
+    split = plain.manifest.fit.split
+    span = (own.day >= split["thresholds_from"]) & (own.day < split["test_from"])
+    tested = np.unique(own.number[own.fraud & (own.day >= split["test_from"])])
+    assert np.isin(own.number[span & own.fraud], tested).any()
+    vectors = own.vectors.copy()
+    vectors[span & own.fraud] = own.vectors[np.flatnonzero(~own.fraud)[: np.count_nonzero(span & own.fraud)]]
+    other = fit_table(replace(own, vectors=vectors), tmp_path / "b", QUIET, silent)
+    assert other.manifest.calibration != plain.manifest.calibration, "these days do set what is displayed"
+    assert other.manifest.thresholds == plain.manifest.thresholds
+    assert other.evaluation["levels"] == plain.evaluation["levels"]
+    known = np.unique(own.number[own.fraud & (own.day < split["thresholds_from"])])
+    honest = own.rows(span & ~own.fraud & ~np.isin(own.number, known))
+    assert np.isin(honest.number, tested).any()
+    days = number_days_of_table(honest, Model.load(tmp_path / "a").margins(honest.vectors))
+    assert choose_thresholds(days.margin, days.weight) == plain.manifest.thresholds
+
+
 def test_the_prevalence_beside_the_counts_is_of_what_was_fitted_on(own: Table, tmp_path: Path) -> None:
     """Fraud that begins later than the training ends is none of its numbers."""
     manifest = fit_table(own, tmp_path, QUIET, silent).manifest
