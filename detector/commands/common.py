@@ -47,6 +47,13 @@ def add_config(parser: argparse.ArgumentParser, default: Path = DEFAULT_CONFIG) 
     )
 
 
+def check_folder(path: Path) -> None:
+    """`--out` can be a folder; `ConfigError` where a file is in its place, before any work is done for it."""
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f"--out: wanted a folder (got {path}: {place} is a file)")
+
+
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The settings that the command line names."""
     return load(arguments.config)
@@ -88,6 +95,14 @@ def say(text: str) -> None:
     """A line of progress, on stderr: what is printed on stdout may be read by a program."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"wanted 0 or more (got {text})")
+    return value
 
 
 def positive(text: str) -> int:

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detector.commands.common import Commands, add_command, out, say
+from detector.commands.common import Commands, add_command, check_folder, natural, out, say
 from detector.commands.fit import add_table, roles_of
 from detector.errors import ConfigError
 
@@ -27,7 +27,9 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--bundle", type=Path, required=True, metavar="FOLDER", help="the model bundle")
     add_table(parser, required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the three files go")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of intervals, folds and samples (default: 1)")
+    parser.add_argument(
+        "--seed", type=natural, default=1, metavar="N", help="of intervals, folds and samples (default: 1)"
+    )
     parser.add_argument(
         "--group",
         action="append",
@@ -61,6 +63,7 @@ def _groups(table: "Table", asked: Iterable[tuple[str, tuple[str, ...]]]) -> dic
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    check_folder(arguments.out)
     from detector.learning.judging import evaluate_bundle, write_evaluation
     from detector.learning.tablecard import CARD, figures
     from detector.learning.tablefiles import read_table

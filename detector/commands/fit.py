@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from detector.commands.common import Commands, add_command, out, say
+from detector.commands.common import Commands, add_command, check_folder, natural, out, say
 from detector.errors import ConfigError
 
 ROLES = ("label", "number", "time", "weight", "type")
@@ -26,7 +26,7 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "`detector model` makes the one that ships.",
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the bundle goes")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--seed", type=natural, default=1, metavar="N", help="default: 1")
     add_table(parser, required=True)
     parser.add_argument(
         "--thresholds-on",
@@ -43,7 +43,11 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         help="trees (default), logistic, or module:function that takes feature names and seed and returns a classifier",
     )
     parser.add_argument(
-        "--search", type=int, default=0, metavar="N", help="draw N sets of parameters and cross-validate (default: 0)"
+        "--search",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="draw N sets of parameters and cross-validate (default: 0)",
     )
     parser.add_argument(
         "--parameter",
@@ -111,6 +115,7 @@ def parameter(text: str) -> tuple[str, float | int]:
 def _fit(arguments: argparse.Namespace) -> int:
     if arguments.out is None:
         raise ConfigError("--out: wanted a folder for the bundle (got none)")
+    check_folder(arguments.out)
     sys.path.append(str(Path.cwd()))  # where a hook's module lies, most often
     from detector.learning.fitting import Apart, Asked, fit_table
     from detector.learning.tablecard import figures

@@ -26,6 +26,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
@@ -86,15 +87,18 @@ class Recipe:
     def fit(self, vectors: Vectors, fraud: Bools, weight: Weights, number: I64s, seed: int) -> Any:
         """The fitted estimator; equal arguments, equal bytes. Weights are scaled to a mean of 1.
 
-        Raises `ConfigError` where an estimator of a hook cannot be fitted or gives no margins.
+        Raises `ConfigError` where an estimator takes no such parameters, or that of a hook cannot be fitted.
         """
         weight = weight / weight.mean()
-        with threadpool_limits(1):
-            if self.name == "trees":
-                return self._trees(vectors, fraud, weight, number, seed)
-            if self.name == "logistic":
-                return _fit(_logistic(self.parameters), vectors, fraud, weight)
-            return self._hooked(vectors, fraud, weight, seed)
+        try:
+            with threadpool_limits(1):
+                if self.name == "trees":
+                    return self._trees(vectors, fraud, weight, number, seed)
+                if self.name == "logistic":
+                    return _fit(_logistic(self.parameters), vectors, fraud, weight)
+                return self._hooked(vectors, fraud, weight, seed)
+        except InvalidParameterError as error:
+            raise ConfigError(f"--parameter: wanted others (got {error})") from error
 
     def _trees(self, vectors: Vectors, fraud: Bools, weight: Weights, number: I64s, seed: int) -> Any:
         parameters = dict(self.parameters)

@@ -234,11 +234,21 @@ def _floor(table: Table) -> int:
 
 
 def _with(recipe: Recipe, parameters: Mapping[str, Any]) -> Recipe:
-    """The recipe with some parameters in place of its own; `ConfigError` for one that it does not have."""
+    """The recipe with some parameters in place of its own; `ConfigError` for one that it does not have.
+
+    Values of scikit-learn's are checked by it, of ours here.
+    """
     for name in parameters:
         if name not in recipe.parameters or recipe.name not in SPACES:
             known = ", ".join(recipe.parameters) if recipe.name in SPACES else "none: a hook sets its own"
             raise ConfigError(f"--parameter {name}: wanted one of the estimator's ({known})")
+    for name, fits, wanted in (
+        ("models", lambda value: isinstance(value, int) and value >= 1, "1 or more, whole"),
+        ("numbers_share", lambda value: 0 < value <= 1, "above 0, up to 1"),
+        ("forest_trees", lambda value: isinstance(value, int) and value >= 0, "0 or more, whole"),
+    ):
+        if name in parameters and not fits(parameters[name]):
+            raise ConfigError(f"--parameter {name}: wanted {wanted} (got {parameters[name]})")
     return replace(recipe, parameters={**recipe.parameters, **parameters})
 
 

@@ -115,7 +115,8 @@ def _read(file: Path, columns: Mapping[str, str]) -> pa.Table:
     as_text = [columns["number"], columns["type"], "profile"]
     try:
         if file.suffix == ".parquet":
-            found = pyarrow.parquet.read_table(file, partitioning=None)
+            with pyarrow.parquet.ParquetFile(file) as opened:
+                found = opened.read()
         else:
             options = pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(as_text, pa.string()), strings_can_be_null=True

@@ -128,3 +128,43 @@ def test_rows_that_repeat_others_are_told_where_nothing_says_whose_they_are(
     labelled.write(path, numbered)
     assert main([*arguments, "--number", "msisdn", "--out", str(tmp_path / "c")]) == 0
     assert "in common with another" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--parameter", "max_iter=0"], "--parameter: wanted others (got The 'max_iter' parameter"),
+        (["--parameter", "models=1.5"], "--parameter models: wanted 1 or more, whole (got 1.5)"),
+        (["--parameter", "models=0"], "--parameter models: wanted 1 or more, whole (got 0)"),
+        (["--parameter", "numbers_share=1.5"], "--parameter numbers_share: wanted above 0, up to 1 (got 1.5)"),
+        (["--parameter", "forest_trees=-1"], "--parameter forest_trees: wanted 0 or more, whole (got -1)"),
+        (["--estimator", "logistic", "--parameter", "C=-1"], "--parameter: wanted others (got The 'C' parameter"),
+    ],
+)
+def test_parameters_that_no_estimator_takes_are_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    """They ended in a traceback."""
+    path = labelled.write(tmp_path / "t.parquet", whole())
+    assert message in refused(capsys, path, *ROLES, *arguments)
+
+
+@pytest.mark.parametrize("option", ["--seed", "--search"])
+def test_a_count_below_nought_is_no_count(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    """numpy ended in a traceback over the seed, and the search took it for none."""
+    path = labelled.write(tmp_path / "t.parquet", whole())
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--vectors", str(path), *ROLES, option, "-1", "--out", str(tmp_path / "b")])
+    assert f"argument {option}: wanted 0 or more (got -1)" in capsys.readouterr().err
+
+
+def test_a_place_where_no_folder_can_be_is_named_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fit of minutes ended in a traceback and nothing. There is no table yet, and nobody asks for it."""
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    for place in (taken, taken / "b"):
+        for command in (["fit"], ["evaluate", "--bundle", str(tmp_path / "none")]):
+            assert main([*command, "--vectors", str(tmp_path / "none.csv"), "--out", str(place)]) == 2
+            assert capsys.readouterr().err == f"detector: --out: wanted a folder (got {place}: {taken} is a file)\n"

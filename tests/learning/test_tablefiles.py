@@ -144,6 +144,14 @@ def test_what_is_wrong_is_named_with_its_place(
         read_table([changed(tmp_path / "t.csv", **columns)], roles)
 
 
+def test_a_column_that_is_there_twice_is_refused_by_name(tmp_path: Path) -> None:
+    """Which one is meant nobody can say."""
+    table = pa.table(labelled.carrier(80))
+    twice = table.append_column("night", table["night"])
+    with pytest.raises(ConfigError, match=r"t\.parquet: wanted each column once \(got night again\)"):
+        read_table([labelled.write(tmp_path / "t.parquet", twice)], CARRIER)
+
+
 def test_a_table_of_text_alone_has_nothing_to_fit_on(tmp_path: Path) -> None:
     """Said, with what was wanted."""
     path = labelled.write(tmp_path / "t.csv", {"tariff": ["a", "b"], "label": [0, 1]})
