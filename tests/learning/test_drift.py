@@ -21,6 +21,7 @@ from detector.learning.drift import measure, reference_of, report
 from detector.learning.vectors import KEY, SPARKS, Heading
 from detector.pipeline import Detector, Entry
 from detector.records import SCHEMA_ID, mix64
+from detector.units import DAY_MS, HOUR_MS
 from detector.verdict.decisions import Decision
 from detector.verdict.drift import EVERY, ROW_BITS
 from detector.verdict.judge import Judge, Moment
@@ -147,8 +148,7 @@ def test_a_table_that_others_wrote_is_counted_as_ours(tmp_path: Path) -> None:
     vectors[:, INDEX["risk_calls_24h"]] = np.nan
     vectors[:, INDEX["calls_out_24h"]] = np.arange(3_000) % 7
     model = Model.load(SHIPPED)
-    day_ms = 86_400_000
-    event_ms = [20_000 * day_ms - (i % 2 * (i < 900)) * day_ms // 24 for i in range(3_000)]
+    event_ms = [20_000 * DAY_MS - (i % 2 * (i < 900)) * HOUR_MS for i in range(3_000)]
     common: dict[str, Any] = {"number": [f"+{i // 2}" for i in range(3_000)], "event_ms": event_ms}
     made_by = model.manifest.feature_hash
     ours = write_table(tmp_path / "a.parquet", vectors, made_by, 120, **common, label=fraud.astype(int))
