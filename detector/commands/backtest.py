@@ -134,7 +134,8 @@ def _truth(files: Sequence[Path], settings: Settings) -> "Truth":
             for label in labels
             if label.fraud and label.source != DETECTOR
         ),
-        (label.number for label in labels if label.source == DETECTOR),
+        {label.number for label in labels if label.source == DETECTOR}
+        - {label.number for label in labels if label.source != DETECTOR},
     )
 
 

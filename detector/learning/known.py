@@ -4,13 +4,14 @@
                                +--> Known(known by, delay) --of(numbers, moments)--> fraud, honest, or neither
     decisions --------Hidden---+
 
-A number at a moment t is, of the labels that were known by then:
-1. neither, where one of them is our own decision: to learn from it would be to learn what we knew;
-2. neither, where t is not before the day by which things were known: of what follows nothing was;
-3. fraud, while a fraud label says so, of several the one that has precedence;
-4. neither, from the end of that until the longest window has forgotten it;
-5. honest, while a label says so, in the same order;
-6. neither otherwise, where a fraud label speaks of another time: nobody knows what it was before;
+A number at a moment t is, of the labels that were known by then and that are not our own decision (to learn from that
+would be to learn what we knew):
+1. neither, where t is not before the day by which things were known: of what follows nothing was;
+2. fraud, while a fraud label says so, of several the one that has precedence;
+3. neither, from the end of that until the longest window has forgotten it;
+4. honest, while a label says so, in the same order;
+5. neither otherwise, where a fraud label speaks of another time: nobody knows what it was before;
+6. neither, where our own decision speaks of the number: what others say of it counts, their silence does not;
 7. neither, where it was blocked or warned of, or had been within the longest window: of somebody who is blocked nobody
    complains;
 8. honest, where nobody said anything for as long as the delay after t;
@@ -61,12 +62,13 @@ class Known:
         """
         self.known_by_ms: Final = known_by_ms
         self._honest_until_ms = known_by_ms - delay_ms
-        self.labels: Final = sorted((label for label in labels if label.known_at_ms <= known_by_ms), key=_order)
+        known = [label for label in labels if label.known_at_ms <= known_by_ms]
+        self.labels: Final = sorted((label for label in known if label.source != DETECTOR), key=_order)
         self._by_number: dict[int, list[int]] = {}
         for index, label in enumerate(self.labels):
             self._by_number.setdefault(label.number, []).append(index)
-        self._numbers = np.array(sorted(self._by_number), np.uint64)
-        self._ours = {label.number for label in self.labels if label.source == DETECTOR}
+        self._ours = {label.number for label in known if label.source == DETECTOR}
+        self._numbers = np.array(sorted(self._by_number.keys() | self._ours), np.uint64)
         self.draws: Final = Draws(self.labels)
         self._hidden: Final = hidden or {}
         self._hidden_numbers = np.array(sorted(self._hidden), np.uint64)
@@ -74,7 +76,7 @@ class Known:
     def of(self, numbers: U64s, event_ms: I64s) -> Judged:
         """What each number was at each moment."""
         label = np.where(event_ms <= self._honest_until_ms, HONEST_ROW, NEITHER).astype(np.int8)  # 8, 9
-        label[event_ms >= self.known_by_ms] = NEITHER  # 2
+        label[event_ms >= self.known_by_ms] = NEITHER  # 1
         for row in np.flatnonzero(np.isin(numbers, self._hidden_numbers)).tolist():
             if self._is_hidden(int(numbers[row]), int(event_ms[row])):
                 label[row] = NEITHER  # 7
@@ -85,21 +87,21 @@ class Known:
 
     def _one(self, number: int, at_ms: int, unsaid: int) -> tuple[int, int]:
         """What a labelled number was, and by which label; `unsaid` is what it would be without."""
-        if number in self._ours or at_ms >= self.known_by_ms:
-            return NEITHER, NOBODY  # 1, 2
-        mine = [self.labels[index] for index in self._by_number[number]]
-        says = [index for index in self._by_number[number] if self.labels[index].covers(at_ms)]
+        if at_ms >= self.known_by_ms:
+            return NEITHER, NOBODY  # 1
+        mine = [self.labels[index] for index in self._by_number.get(number, ())]
+        says = [index for index in self._by_number.get(number, ()) if self.labels[index].covers(at_ms)]
         says.sort(key=lambda index: _precedence(self.labels[index], at_ms))
         for index in says:
             if self.labels[index].fraud:
-                return FRAUD_ROW, index  # 3
+                return FRAUD_ROW, index  # 2
         frauds = [label for label in mine if label.fraud]
         ended_ms = [label.active_until_ms for label in frauds if label.active_until_ms is not None]
         if any(0 <= at_ms - end_ms < MEMORY_MS for end_ms in ended_ms):
-            return NEITHER, NOBODY  # 4
+            return NEITHER, NOBODY  # 3
         if says:
-            return HONEST_ROW, says[0]  # 5
-        return (NEITHER if frauds else unsaid), NOBODY  # 6 to 9
+            return HONEST_ROW, says[0]  # 4
+        return (NEITHER if frauds or number in self._ours else unsaid), NOBODY  # 5 to 9
 
     def _is_hidden(self, number: int, at_ms: int) -> bool:
         stretches = self._hidden[number]
@@ -107,8 +109,8 @@ class Known:
         return before > 0 and at_ms < stretches[before - 1][1]
 
     def moments(self) -> list[tuple[int, int]]:
-        """The labels' own moments, with their numbers, in order; none of a number that is left out."""
-        found = {(label.moment_ms, label.number) for label in self.labels if label.number not in self._ours}
+        """The labels' own moments, with their numbers, in order; none of a label that is our own decision."""
+        found = {(label.moment_ms, label.number) for label in self.labels}
         return sorted(each for each in found if each[0] < self.known_by_ms)
 
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from detector.broker import TopicPartition
 from detector.broker.memory import MemoryBroker
 from detector.broker.topics import topic_specs
 from detector.cli import main
+from detector.commands.backtest import _truth
 from detector.config import ROOT, Settings, load
 from detector.learning.backtest import AGAINST
 from detector.learning.cdr import TRUNKS
 from detector.learning.encode import encode
-from detector.learning.labelfile import NumberLabel, write_labels
+from detector.learning.known import Known
+from detector.learning.labelfile import DETECTOR, NumberLabel, write_labels
+from detector.learning.labels import FRAUD_ROW, HONEST_ROW, NEITHER
 from detector.learning.simulate import Scenario, Traffic, simulate
 from detector.metrics import Metrics
 from detector.records import parse_number
@@ -30,6 +34,7 @@ from detector.service.ingest import IngestRole
 from detector.verdict.decisions import Decision
 from tests.service.harness import RECORDS, settings_tree
 from tests.service.test_roles import drain
+from tests.strategies import DAY_MS, NUMBERS
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +246,27 @@ def test_what_is_missing_is_named(
     monkeypatch.chdir(folder)
     assert main(["backtest", *arguments, "--config", "detector.yaml"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_labels_say_of_a_number_is_what_features_would_say(folder: Path, tmp_path: Path) -> None:
+    """Whether it was caught or wronged is judged by the same labels that it would be learnt from: what our own decision
+    says is not heard, what others say beside it is."""
+    settings = load(folder / "detector.yaml", environ={})
+    fraud = NumberLabel(1, True, 10 * DAY_MS, 20 * DAY_MS, 21 * DAY_MS, "complaint", "irsf")
+    own = replace(fraud, source=DETECTOR)
+    cleared = replace(fraud, fraud=False, source="analyst", type=None)
+    cases = {
+        NUMBERS[0]: ([fraud], FRAUD_ROW),
+        NUMBERS[0] + 1: ([own], NEITHER),
+        NUMBERS[0] + 2: ([own, fraud], FRAUD_ROW),
+        NUMBERS[0] + 3: ([own, cleared], HONEST_ROW),
+        NUMBERS[0] + 4: ([cleared], HONEST_ROW),
+    }
+    labels = [replace(label, number=number) for number, (some, _) in cases.items() for label in some]
+    write_labels(tmp_path / "labels.csv", labels)
+    truth = _truth([tmp_path / "labels.csv"], settings)
+    numbers = np.array(list(cases), np.uint64)
+    known = Known(labels, 90 * DAY_MS, 14 * DAY_MS).of(numbers, np.full(len(cases), 15 * DAY_MS)).label.tolist()
+    for number, said, (_, wanted) in zip(cases, known, cases.values(), strict=True):
+        assert said == wanted
+        assert (number in truth.frauds, truth.is_honest(number)) == (said == FRAUD_ROW, said == HONEST_ROW)

@@ -64,12 +64,22 @@ def test_fraud_that_has_not_ended_goes_on_until_the_day_of_knowing() -> None:
     assert at([replace(FRAUD, active_until_ms=None)], 15, 99.9, 100, 150) == [FRAUD_ROW, FRAUD_ROW, NEITHER, NEITHER]
 
 
-def test_a_number_that_is_labelled_by_our_own_decision_is_left_out_altogether() -> None:
-    """Even where others say the same: they may have heard it from us."""
+def test_our_own_decision_says_nothing_and_takes_nothing_from_what_others_say() -> None:
+    """
+    detector          |=======    neither where nobody else speaks: never honest, for people may be silent because of us
+    complaint  |FFF|              fraud, and what is said of others' labels, as without us
+    analyst        |HHH|          honest, though a decision of ours was there
+              10  20  30  40
+    """
     own = replace(FRAUD, source=DETECTOR, active_from_ms=40 * DAY_MS, active_until_ms=None, known_at_ms=41 * DAY_MS)
-    assert at([own, FRAUD], 1, 15, 60) == [NEITHER] * 3
+    cleared = replace(
+        FRAUD, fraud=False, source="analyst", type=None, active_from_ms=20 * DAY_MS, active_until_ms=30 * DAY_MS
+    )
+    assert at([own], 1, 15, 39, 60) == [NEITHER] * 4
+    assert at([own, FRAUD], 1, 15, 22, 60) == [NEITHER, FRAUD_ROW, NEITHER, NEITHER]
+    assert at([own, cleared], 1, 25, 35, 60) == [NEITHER, HONEST_ROW, NEITHER, NEITHER]
     assert at([own], 15, number=GOOD) == [HONEST_ROW]
-    assert at([own, FRAUD], 15, by_ms=30 * DAY_MS) == [FRAUD_ROW]
+    assert at([own], 15, by_ms=30 * DAY_MS) == [HONEST_ROW]  # our decision was not there yet
 
 
 def test_an_honest_label_needs_no_delay_but_not_while_fraud_is_remembered() -> None:
@@ -138,7 +148,7 @@ def test_of_several_labels_the_hold_out_goes_first_then_the_likeliest() -> None:
 
 
 def test_the_moments_of_labels_are_those_that_somebody_can_be_judged_at() -> None:
-    """Not after the day of knowing, and not of numbers that are left out."""
+    """Not after the day of knowing, and not of what only we decided."""
     coming = replace(FRAUD, number=GOOD, active_from_ms=BY, active_until_ms=None)
     own = replace(FRAUD, number=NUMBERS[2], source=DETECTOR)
     assert Known([FRAUD, FRAUD, coming, own], BY, DELAY).moments() == [(20 * DAY_MS - 1, BAD)]
@@ -172,7 +182,9 @@ HIDDEN = st.dictionaries(
 def naive(labels: list[NumberLabel], number: int, ms: int, by_ms: int, delay_ms: int, hidden: Hidden) -> int:
     """The rules, one after the other, over all labels."""
     mine = [label for label in labels if label.known_at_ms <= by_ms and label.number == number]
-    if any(label.source == DETECTOR for label in mine) or ms >= by_ms:
+    ours = any(label.source == DETECTOR for label in mine)
+    mine = [label for label in mine if label.source != DETECTOR]
+    if ms >= by_ms:
         return NEITHER
     ends = {id(label): label.active_until_ms or 1 << 62 for label in mine}
     if any(label.fraud and label.active_from_ms <= ms < ends[id(label)] for label in mine):
@@ -181,7 +193,7 @@ def naive(labels: list[NumberLabel], number: int, ms: int, by_ms: int, delay_ms:
         return NEITHER
     if any(not label.fraud and label.active_from_ms <= ms < ends[id(label)] for label in mine):
         return HONEST_ROW
-    if any(label.fraud for label in mine):
+    if ours or any(label.fraud for label in mine):
         return NEITHER
     if any(from_ms <= ms < until_ms for from_ms, until_ms in hidden.get(number, [])):
         return NEITHER
