@@ -125,15 +125,13 @@ def _other(settings: Settings, arguments: argparse.Namespace) -> Settings:
 
 def _truth(files: Sequence[Path], settings: Settings) -> "Truth":
     from detector.learning.backtest import truth_of
+    from detector.learning.known import Known
     from detector.learning.labelfile import DETECTOR
 
     labels = labels_of(files, settings)
+    known = Known(labels, max((label.known_at_ms for label in labels), default=0), 0)
     return truth_of(
-        (
-            (label.number, label.active_from_ms, label.type or "unknown")
-            for label in labels
-            if label.fraud and label.source != DETECTOR
-        ),
+        ((label.number, label.active_from_ms, label.type or "unknown") for label in known.frauds()),
         {label.number for label in labels if label.source == DETECTOR}
         - {label.number for label in labels if label.source != DETECTOR},
     )

@@ -14,7 +14,7 @@ them are let be. An empty or absent value stands for the default.
 | `active_from_ms`, `active_until_ms` | when it was that: UTC milliseconds, until exclusive; empty = it still is |
 | `known_at_ms` | from when on anybody could know this |
 | `source` | complaint, analyst, hold_out, random_audit, takedown, detector, or another word |
-| `confidence` | 0 to 1; empty = 1 |
+| `confidence` | 0 to 1: how sure whoever says it is; the surest counts (`known`). Empty = 1, as sure as can be |
 | `probability` | with which the number was drawn to be looked at, above 0 to 1; empty = 1 |
 | `drawn_ms` | of an audit: when the number-day began that chance drew; empty = not said |
 | `draw` | of an audit: which draw it was, and from which days (`draws`); empty = not said |
@@ -94,6 +94,11 @@ class NumberLabel:
     def drawn_at(self, ms: int) -> bool:
         """Whether chance drew that moment, and not another day of which the label speaks too."""
         return self.drawn_ms is None or self.drawn_ms <= ms < self.drawn_ms + DAY_MS
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether the label is there because chance drew its number or its day."""
+        return self.source in (RANDOM_AUDIT, HOLD_OUT) or self.probability < 1
 
     @property
     def moment_ms(self) -> int:

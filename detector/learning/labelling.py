@@ -14,7 +14,8 @@ fraud begins is two of them, what the number was before and what it is since: ea
     honest, audited   are in the table, honest for the same reason                1
     hold-out, either  were blocked: what our own decisions say is left out        1 / probability
 
-An analyst may know of a fraud's other days than the one that was drawn: these are fraud, and weigh 1.
+An analyst may know of a fraud's other days than the one that was drawn: these are fraud, and weigh 1. `known` says
+whose chance a row weighs by, and that it weighs by none where others had said the same.
 """
 
 from collections import Counter
@@ -98,7 +99,7 @@ def _write_draft(
             each.numbers.tofile(file)
             judged = known.of(each.numbers, each.event_ms)
             days.add(each.numbers, _day_and_label(each.event_ms, judged.label, heading))
-            writer.write([*columns_of(each, sources), *label_columns_of(known, judged, each.event_ms)])
+            writer.write([*columns_of(each, sources), *label_columns_of(known, judged)])
             for label, word in WORDS.items():
                 written.labels[word] += int(np.count_nonzero(judged.label == label))
     written.vectors = writer.written
@@ -135,30 +136,26 @@ def columns_of(taken: Taken, sources: Mapping[int, str]) -> list[pa.Array]:
     ]
 
 
-def label_columns_of(known: Known, judged: Judged, event_ms: I64s) -> list[pa.Array]:
-    """What a table with labels has besides, of what was judged at these moments.
+def label_columns_of(known: Known, judged: Judged) -> list[pa.Array]:
+    """What a table with labels has besides, of what was judged at some moments.
 
     Weights before they are divided among a number-day.
     """
     said = _or_null(judged.by, pa.int64(), NOBODY)
     told = _told(known)
-    began_ms = told.drawn_ms[judged.by + 1]
-    drawn = (began_ms == NOWHERE) | ((began_ms <= event_ms) & (event_ms < began_ms + DAY_MS))
     return [
         _or_null(judged.label, pa.int8(), NEITHER),
         *(column.take(said) for column in told.columns),
-        pa.array(np.where(drawn, told.weight[judged.by + 1], 1.0)),
+        pa.array(told.weight[judged.drawn + 1]),
     ]
 
 
 class _Told(NamedTuple):
-    """What the labels say, in columns; `weight` and `drawn_ms` begin with nobody's."""
+    """What the labels say, in columns; `weight` begins with nobody's."""
 
     columns: tuple[pa.Array, ...]
     """Type, source, since when, and when it became known."""
     weight: npt.NDArray[np.float64]
-    drawn_ms: I64s
-    """`NOWHERE` where no day was drawn."""
 
 
 @lru_cache(maxsize=1)
@@ -173,7 +170,6 @@ def _told(known: Known) -> _Told:
             pa.array([label.known_at_ms for label in labels], pa.int64()),
         ),
         np.array([1.0, *(stands_for(label, known.draws.of(label)) for label in labels)]),
-        np.array([NOWHERE, *(NOWHERE if label.drawn_ms is None else label.drawn_ms for label in labels)], np.int64),
     )
 
 

@@ -107,7 +107,7 @@ def vectors_of_rows(
         arrays = [*map(pa.array, order), *columns_of(taken, names)]
         if known is not None:
             judged = known.of(taken.numbers, taken.event_ms)
-            arrays += label_columns_of(known, judged, taken.event_ms)
+            arrays += label_columns_of(known, judged)
         return pa.RecordBatch.from_arrays(arrays, list(types))
 
     def take(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -261,6 +261,7 @@ def test_what_labels_say_of_a_number_is_what_features_would_say(folder: Path, tm
         NUMBERS[0] + 2: ([own, fraud], FRAUD_ROW),
         NUMBERS[0] + 3: ([own, cleared], HONEST_ROW),
         NUMBERS[0] + 4: ([cleared], HONEST_ROW),
+        NUMBERS[0] + 5: ([fraud, replace(cleared, known_at_ms=22 * DAY_MS)], HONEST_ROW),
     }
     labels = [replace(label, number=number) for number, (some, _) in cases.items() for label in some]
     write_labels(tmp_path / "labels.csv", labels)

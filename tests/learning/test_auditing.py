@@ -210,7 +210,7 @@ def test_in_training_too_several_draws_stand_for_a_day_once() -> None:
         labels = drawn_labels(whole, seed, truth) + drawn_labels(whole, seed + 1, truth)
         known = Known([each for each in labels if each.fraud], 40_000 * DAY_MS, 0)
         judged = known.of(whole[0], whole[1] * DAY_MS)
-        table = pa.Table.from_arrays(label_columns_of(known, judged, whole[1] * DAY_MS), names=list(LABEL))
+        table = pa.Table.from_arrays(label_columns_of(known, judged), names=list(LABEL))
         weights.append(sum(row["weight"] for row in table.to_pylist() if row["label"] == 1))
     assert 0.85 < np.mean(weights) / fraud.sum() < 1.05  # a day that both drew weighs once only
 

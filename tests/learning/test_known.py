@@ -126,25 +126,134 @@ def test_it_is_said_which_label_decides() -> None:
     assert by[1:] == [NOBODY, NOBODY]
 
 
-def test_of_several_labels_the_hold_out_goes_first_then_the_likeliest() -> None:
-    """Which decides how much a number-day weighs. A victim of a spared number would not have told of a blocked one; a
-    fraud of which a victim told is not one that only an audit finds."""
+def test_the_surest_label_counts_and_of_equally_sure_ones_the_last() -> None:
+    """
+    complaint        |FFFFFFFFFF|        confidence as given, known on day 22
+    analyst, audit   |HHHHHHHHHH|
+                    10         20
+    An analyst who clears a number is heard, and so is an audit's honest number-day; at the same time fraud is.
+    """
+    unsure = replace(FRAUD, confidence=0.1)
+    for source in ("analyst", RANDOM_AUDIT):
+        later = replace(FRAUD, fraud=False, type=None, source=source, known_at_ms=25 * DAY_MS, probability=0.5)
+        for labels, wanted in (
+            ([unsure, later], HONEST_ROW),
+            ([unsure, replace(later, known_at_ms=1)], HONEST_ROW),
+            ([FRAUD, later], HONEST_ROW),
+            ([FRAUD, replace(later, known_at_ms=FRAUD.known_at_ms)], FRAUD_ROW),
+            ([FRAUD, replace(later, known_at_ms=1)], FRAUD_ROW),
+            ([FRAUD, replace(later, confidence=0.9)], FRAUD_ROW),
+        ):
+            assert at(labels, 15) == [wanted]
+            known = Known(labels, BY, DELAY)
+            (by,) = known.of(np.array([BAD], np.uint64), np.array([15 * DAY_MS])).by.tolist()
+            assert known.labels[by].fraud == (wanted == FRAUD_ROW)
+
+
+def test_a_fraud_that_was_taken_back_leaves_nothing_behind() -> None:
+    """
+    complaint          |FFFFFFFFFFF|
+    analyst, later         |HHHHHHHHHHHHHHHH|
+    fraud              |FFF|-- 7 d --|HHHHHH|  neither: nobody knows whose it was
+                      10  15        22     40
+    Taken back as a whole it says nothing of other days either, and silence about them counts as ever.
+    """
+    cleared = replace(
+        FRAUD,
+        fraud=False,
+        type=None,
+        source="analyst",
+        active_from_ms=15 * DAY_MS,
+        active_until_ms=40 * DAY_MS,
+        known_at_ms=41 * DAY_MS,
+    )
+    assert at([FRAUD, cleared], 9, 12, 15, 21.9, 22, 39, 41) == [
+        NEITHER,
+        FRAUD_ROW,
+        NEITHER,
+        NEITHER,
+        HONEST_ROW,
+        HONEST_ROW,
+        NEITHER,
+    ]
+    whole = replace(cleared, active_from_ms=5 * DAY_MS)
+    assert at([FRAUD, whole], 4, 12, 22, 39, 41, 90) == [*[HONEST_ROW] * 5, NEITHER]
+
+
+def test_the_stretches_of_fraud_are_what_moments_say() -> None:
+    """From the first moment at which it holds; what was taken back is none, and several that touch are one."""
+    cleared = replace(FRAUD, fraud=False, type=None, source="analyst", known_at_ms=41 * DAY_MS)
+    more = replace(FRAUD, active_from_ms=18 * DAY_MS, active_until_ms=None, known_at_ms=30 * DAY_MS)
+    early = replace(cleared, active_until_ms=12 * DAY_MS)
+    other = replace(FRAUD, number=GOOD)
+    found = Known([FRAUD, more, early, other, replace(cleared, number=GOOD)], BY, 0).frauds()
+    assert [(one.number, one.active_from_ms, one.active_until_ms, one.type) for one in found] == [
+        (BAD, 12 * DAY_MS, None, "simbox")
+    ]
+
+
+def drawn(labels: list[NumberLabel], day: float = 15) -> NumberLabel | None:
+    """The label by whose chance the number weighs."""
+    known = Known(labels, BY, DELAY)
+    (index,) = known.of(np.array([BAD], np.uint64), np.array([int(day * DAY_MS)])).drawn.tolist()
+    return None if index == NOBODY else known.labels[index]
+
+
+def test_a_row_weighs_by_the_chance_that_something_hangs_on() -> None:
+    """The hold-out always: a victim of a spared number would not have told of a blocked one. Other draws only where
+    nobody else said the same, before or after."""
     complaint = replace(FRAUD, known_at_ms=30 * DAY_MS)
     audit = replace(FRAUD, source=RANDOM_AUDIT, probability=0.01)
+    last = replace(audit, known_at_ms=60 * DAY_MS)
     spared = replace(FRAUD, source=HOLD_OUT, probability=0.1, known_at_ms=40 * DAY_MS)
+    fine = replace(spared, fraud=False, type=None, confidence=0.5)
+    cleared = replace(complaint, fraud=False, type=None, source="analyst", known_at_ms=35 * DAY_MS)
     for labels, wanted in (
-        ([audit, complaint], complaint),
-        ([audit, complaint, spared], spared),
-        ([audit, spared], spared),
+        ([complaint], None),
         ([audit], audit),
+        ([audit, complaint], None),
+        ([last, complaint], None),
+        ([audit, complaint, spared], spared),
+        ([complaint, fine], fine),  # fraud, for the victim is surer, and it stands for ten that were blocked
+        ([audit, spared], spared),
+        ([complaint, cleared, last], last),  # without the audit it would pass as honest
+        ([last, replace(audit, probability=0.5)], replace(audit, probability=0.5)),
+        ([replace(audit, drawn_ms=12 * DAY_MS)], None),
+        ([replace(audit, drawn_ms=15 * DAY_MS)], replace(audit, drawn_ms=15 * DAY_MS)),
     ):
+        assert drawn(labels) == wanted
+    assert drawn([replace(complaint, fraud=False, type=None), replace(audit, fraud=False, type=None)]) is None
+
+
+def test_who_else_speaks_does_not_move_what_a_draw_stands_for() -> None:
+    """
+    1,000 number-days of fraud: of 400 a victim tells, some before the audit and some after, some unsurely; of the rest
+    only the audit, of one in four. Of 200 more that were blocked one in four is spared, and of half of those a victim
+    tells. Over sixty draws the weights of the fraud are the 1,200 that there are.
+    """
+    rng = np.random.default_rng(5)
+    day = NumberLabel(0, True, 15 * DAY_MS, 16 * DAY_MS, 30 * DAY_MS, "complaint")
+    weights = []
+    for _ in range(60):
+        labels = []
+        for number in range(1, 1_201):
+            mine = replace(day, number=number)
+            told = number <= 400 or (number > 1_000 and number % 2 == 1)
+            at_ms = int(rng.integers(20, 60)) * DAY_MS
+            complaint = replace(mine, known_at_ms=at_ms, confidence=float(rng.choice([0.3, 1.0])))
+            if number <= 1_000:
+                labels += [complaint] if told else []
+                if rng.random() < 0.25:
+                    labels.append(replace(mine, source=RANDOM_AUDIT, probability=0.25))
+            elif rng.random() < 0.25:
+                labels += [complaint] if told else []
+                labels.append(replace(mine, source=HOLD_OUT, probability=0.25))
         known = Known(labels, BY, DELAY)
-        (by,) = known.of(np.array([BAD], np.uint64), np.array([15 * DAY_MS])).by.tolist()
-        assert known.labels[by] == wanted
-    honest = [replace(label, fraud=False, type=None) for label in (complaint, audit)]
-    known = Known(honest, BY, DELAY)
-    (by,) = known.of(np.array([BAD], np.uint64), np.array([15 * DAY_MS])).by.tolist()
-    assert known.labels[by] == honest[0]
+        numbers = np.arange(1, 1_201).astype(np.uint64)
+        judged = known.of(numbers, np.full(1_200, 15 * DAY_MS))
+        stands = np.array([1.0, *(1 / label.probability for label in known.labels)])
+        weights.append(stands[judged.drawn + 1][judged.label == FRAUD_ROW].sum())
+    assert abs(np.mean(weights) - 1_200) < 4 * np.std(weights) / 60**0.5 < 30
 
 
 def test_the_moments_of_labels_are_those_that_somebody_can_be_judged_at() -> None:
@@ -157,8 +266,14 @@ def test_the_moments_of_labels_are_those_that_somebody_can_be_judged_at() -> Non
 DAYS = st.integers(0, 30)
 LABELS = st.lists(
     st.builds(
-        lambda number, fraud, begin, days, known, source: NumberLabel(
-            number, fraud, begin * DAY_MS, None if days is None else (begin + days) * DAY_MS, known * DAY_MS, source
+        lambda number, fraud, begin, days, known, source, confidence: NumberLabel(
+            number,
+            fraud,
+            begin * DAY_MS,
+            None if days is None else (begin + days) * DAY_MS,
+            known * DAY_MS,
+            source,
+            confidence=confidence,
         ),
         st.sampled_from(NUMBERS[:2]),
         st.booleans(),
@@ -166,6 +281,7 @@ LABELS = st.lists(
         st.none() | st.integers(1, 10),
         DAYS,
         st.sampled_from(["complaint", "audit", DETECTOR]),
+        st.sampled_from([0.5, 1.0]),
     ),
     max_size=5,
 )
@@ -179,21 +295,29 @@ HIDDEN = st.dictionaries(
 )
 
 
+def _said(mine: list[NumberLabel], ms: int) -> int:
+    """By the one of several that counts."""
+    says = [label for label in mine if label.active_from_ms <= ms < (label.active_until_ms or 1 << 62)]
+    says.sort(key=lambda label: (label.confidence, label.known_at_ms, label.fraud))
+    return NEITHER if not says else FRAUD_ROW if says[-1].fraud else HONEST_ROW
+
+
 def naive(labels: list[NumberLabel], number: int, ms: int, by_ms: int, delay_ms: int, hidden: Hidden) -> int:
-    """The rules, one after the other, over all labels."""
+    """The rules, one after the other, over all labels, by half days."""
     mine = [label for label in labels if label.known_at_ms <= by_ms and label.number == number]
     ours = any(label.source == DETECTOR for label in mine)
     mine = [label for label in mine if label.source != DETECTOR]
     if ms >= by_ms:
         return NEITHER
-    ends = {id(label): label.active_until_ms or 1 << 62 for label in mine}
-    if any(label.fraud and label.active_from_ms <= ms < ends[id(label)] for label in mine):
+    frauds = [day for day in range(2 * 81) if _said(mine, day * DAY_MS // 2) == FRAUD_ROW]
+    said = _said(mine, ms)
+    if said == FRAUD_ROW:
         return FRAUD_ROW
-    if any(label.fraud and ends[id(label)] <= ms < ends[id(label)] + MEMORY_MS for label in mine):
+    if any(ms - MEMORY_MS <= day * DAY_MS // 2 < ms for day in frauds):
         return NEITHER
-    if any(not label.fraud and label.active_from_ms <= ms < ends[id(label)] for label in mine):
+    if said == HONEST_ROW:
         return HONEST_ROW
-    if ours or any(label.fraud for label in mine):
+    if ours or frauds:
         return NEITHER
     if any(from_ms <= ms < until_ms for from_ms, until_ms in hidden.get(number, [])):
         return NEITHER
@@ -224,3 +348,4 @@ def test_every_moment_is_what_the_rules_say_and_the_order_of_labels_does_not_mat
     again = Known(shuffled, by * DAY_MS, delay * DAY_MS, hidden)
     assert again.labels == Known(labels, by * DAY_MS, delay * DAY_MS).labels
     assert again.of(numbers, event_ms).by.tolist() == judged.by.tolist()
+    assert again.frauds() == Known(labels, by * DAY_MS, delay * DAY_MS, hidden).frauds()
