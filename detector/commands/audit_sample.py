@@ -56,7 +56,9 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         "which draw it is, and what several found of one day is averaged, not added up.\n\n"
         "With --estimate it says, from those labels and all others, how much of the fraud was decided against. With\n"
         "--archive or --from-topic too, what was caught counts only on days on which the number was active, as what\n"
-        "was missed does: else it also counts while a block was in force against somebody who no longer tried.\n\n"
+        "was missed does: else it also counts while a block was in force against somebody who no longer tried. Of\n"
+        "somebody who is blocked nobody complains: what blocks catch is estimated by the labels of the hold-out where\n"
+        "there are any of the days that audits drew from.\n\n"
         "With --hold-out it is, instead, every number-day whose block was held back because the number is in the\n"
         "hold-out (verdict.hold_out_share): with labels, these tell what blocking hides.",
     )
@@ -105,7 +107,7 @@ def _day(text: str) -> int:
 
 
 def _audit_sample(arguments: argparse.Namespace) -> int:
-    from detector.learning.auditing import decided_against, draw, draw_named, estimate, held_out, number_days
+    from detector.learning.auditing import acted, decided_against, draw, draw_named, estimate, held_out, number_days
     from detector.verdict.model import Model
 
     settings = settings_of(arguments)
@@ -119,9 +121,9 @@ def _audit_sample(arguments: argparse.Namespace) -> int:
         broker = stack.enter_context(open_kafka(settings)) if arguments.from_topic else None
         decisions = decisions_of(arguments.decisions, settings)
         if arguments.estimate is not None:
-            labels, against = labels_of(arguments.estimate, settings), decided_against(decisions, minutes)
+            labels, done = labels_of(arguments.estimate, settings), acted(decisions, minutes)
             active = number_days(_logs(arguments, settings, broker), settings, model) if traffic else None
-            for line in told(estimate(labels, against, minutes, active)):
+            for line in told(estimate(labels, done, minutes, active)):
                 out(line)
             return 0
         name = ""
@@ -164,14 +166,20 @@ def told(found: "Recall") -> list[str]:
     """What is printed of an estimate."""
     if found.missed.value is None:
         return ["no labels of the source random_audit: nothing can be said of recall"]
-    missed, recall = found.missed, found.recall
+    missed, caught, recall = found.missed, found.caught, found.recall
+    between = f" ({caught.low:,.0f} to {caught.high:,.0f})" if caught.high != caught.low else ""
     lines = [
         f"{found.audited:,} number-days audited, {found.found:,} of them fraud: "
-        f"{missed.value:,.0f} missed ({missed.low:,.0f} to {missed.high:,.0f}), {found.caught:,} caught"
+        f"{missed.value:,.0f} missed ({missed.low:,.0f} to {missed.high:,.0f}), {caught.value:,.0f} caught{between}"
     ]
     if recall.value is not None and recall.low is not None:
         high = 1.0 if recall.high is None else recall.high
         lines.append(f"recall of fraud's number-days: {recall.value:.1%} ({recall.low:.1%} to {high:.1%})")
+    if found.untold:
+        lines.append(
+            f"on {found.untold:,} number-days a block was in force of which no label of the hold-out tells: frauds "
+            "that were blocked and nobody told of are missing, so that recall is rather higher"
+        )
     return lines
 
 

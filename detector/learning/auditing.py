@@ -9,12 +9,15 @@ margins, where it is most likely, and the other from all the rest, where nobody 
 number-day is equally likely, and `probability` says how likely: weighted by its inverse, what analysts find stands for
 all that is there (Horvitz and Thompson 1952). Where several draws were made from a day, their mean does (`draws`).
 
+Of somebody who is blocked nobody complains, so that labels tell of the blocked fraud only what was known anyhow. The
+numbers of the hold-out, which would have been blocked, were drawn too, and in the same way stand for the blocked.
+
 The draw is by a hash of number, day and seed: the same seed draws the same, in whatever order the logs were read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
@@ -25,7 +28,8 @@ from detector.features.coverage import LONGEST_WINDOW_MS
 from detector.learning.decided import is_against
 from detector.learning.draws import Draws, name_of_draw
 from detector.learning.features import Taker, Tally, from_log
-from detector.learning.labelfile import DETECTOR, HOLD_OUT, RANDOM_AUDIT, NumberLabel
+from detector.learning.known import Known
+from detector.learning.labelfile import HOLD_OUT, RANDOM_AUDIT, NumberLabel
 from detector.learning.logs import Log
 from detector.learning.moments import EveryNth
 from detector.learning.numberdays import Gathered, NumberDays
@@ -35,6 +39,7 @@ from detector.pipeline import fresh_state
 from detector.records import Bools, I64s, mix64, parse_number
 from detector.units import DAY_MS, MINUTE_MS
 from detector.verdict.decisions import Decision
+from detector.verdict.holds import EVIDENCE
 from detector.verdict.model import Model
 
 NEAR_SHARE: Final = 0.1
@@ -44,9 +49,16 @@ is any good, and still enough that not all of them are drawn."""
 Intervals = Mapping[int, list[tuple[int, int]]]
 """Of a number: the days `[first, last]` on which something was in force against it."""
 
+Found = dict[int, list[tuple[int, int]]]
+"""The same while it is being made."""
+
+Places = AbstractSet[tuple[int, int]]
+"""Number-days."""
+
 Days = tuple[int, int]
 """`[first, stop)`, of the home since 1970."""
 ALWAYS: Final[Days] = (0, 1 << 31)
+ALWAYS_MS: Final = ALWAYS[1] * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,18 @@ class Drawn:
     """Of the label that comes of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """When what was done against whom."""
+
+    against: Intervals
+    """Anything; also what an operator did, for then somebody has looked."""
+    blocked: Intervals = field(default_factory=dict)
+    """A block by a rule that spares the hold-out."""
+    spared: Intervals = field(default_factory=dict)
+    """Less than such a block, because the number is in the hold-out and for no other reason."""
+
+
 def number_days(logs: Iterable[Log], settings: Settings, model: Model, days: Days = ALWAYS) -> NumberDays:
     """The number-days of `days` on which production scores, with full windows; their greatest margins by `model`."""
     gathered = Gathered(settings.home.utc_offset_minutes)
@@ -79,14 +103,26 @@ def number_days(logs: Iterable[Log], settings: Settings, model: Model, days: Day
 
 
 def decided_against(decisions: Iterable[Decision], utc_offset_minutes: int) -> Intervals:
-    """When something was in force against whom, by the day; also what an operator did, for then somebody has looked."""
-    found: dict[int, list[tuple[int, int]]] = {}
+    """When something was in force against whom, by the day."""
+    return acted(decisions, utc_offset_minutes).against
+
+
+def acted(decisions: Iterable[Decision], utc_offset_minutes: int) -> Acted:
+    """When what was done against whom, by the day."""
+    against: Found = {}
+    blocked: Found = {}
+    spared: Found = {}
     for decision in decisions:
         if is_against(decision):
             first = _day(decision.issued_at, utc_offset_minutes)
             last = _day(max(decision.expires_at - 1, decision.issued_at), utc_offset_minutes)
-            found.setdefault(parse_number(decision.number), []).append((first, last))
-    return found
+            number = parse_number(decision.number)
+            against.setdefault(number, []).append((first, last))
+            if decision.action == "block" and decision.basis in EVIDENCE:
+                blocked.setdefault(number, []).append((first, last))
+            if decision.held_back == ("hold_out",):
+                spared.setdefault(number, []).append((first, last))
+    return Acted(against, blocked, spared)
 
 
 def draw(population: NumberDays, against: Intervals, count: int, near: float, seed: int) -> list[Drawn]:
@@ -143,33 +179,40 @@ class Recall:
     """Number-days that analysts looked at."""
     found: int
     """Of these, how many were fraud."""
-    caught: int
-    """Number-days of known fraud on which something was in force."""
+    caught: Interval
+    """Number-days of fraud on which something was in force: those that labels know, and those that the hold-out stands
+    for."""
     missed: Interval
     """Those on which nothing was, as the audit estimates them."""
     recall: Interval
+    untold: int
+    """Number-days on which a block was in force and no hold-out tells how many of them were fraud."""
 
 
 def estimate(
-    labels: Iterable[NumberLabel], against: Intervals, utc_offset_minutes: int, active: NumberDays | None = None
+    labels: Iterable[NumberLabel], done: Acted, utc_offset_minutes: int, active: NumberDays | None = None
 ) -> Recall:
     """What audits and all other labels together say; `UNKNOWN` where there is no audit.
 
     `active`: the number-days on which production scored. Given, what was caught is only counted on these, as what was
     missed is: a block that lasts longer than the fraud tries to go on has caught no more.
 
-    Within a stratum, which draw and probability tell, the share of fraud lies within its exact binomial bounds (Clopper
-    and Pearson 1934); the bounds of all strata are added up, which is more than cautious enough. What was caught and
-    never confirmed by a label is not counted: so recall is rather higher than this.
+    Missed: within a stratum, which draw and probability tell, the share of fraud lies within its exact binomial bounds
+    (Clopper and Pearson 1934).
+
+    Caught, on the days of draws from which there are labels of the hold-out: what was found of the numbers that only
+    the hold-out spared stands, by the inverse of their chance, for these and the blocked together; of the blocked
+    labels add nothing to it. A number is drawn as a whole, so that the bounds are of numbers: as many as so many
+    spared ones may come of, with as many days each. On other days, and of what no hold-out spares anybody (flags,
+    warnings, lists, operators), number-days count that labels say are fraud; of the blocked that nobody told of some
+    are missing then, and recall is rather higher than this.
+
+    The bounds of all parts are added up, which is more than cautious enough.
     """
-    audits, others = [], []
-    for label in labels:
-        if label.source == RANDOM_AUDIT:
-            audits.append(label)
-        elif label.fraud and label.source != DETECTOR:
-            others.append(label)
+    labels = list(labels)
+    audits = [label for label in labels if label.source == RANDOM_AUDIT]
     if not audits:
-        return Recall(0, 0, 0, UNKNOWN, UNKNOWN)
+        return Recall(0, 0, UNKNOWN, UNKNOWN, UNKNOWN, 0)
     draws = Draws(audits)
     strata: dict[tuple[str | None, float, int], list[int]] = {}
     for label in audits:
@@ -179,50 +222,99 @@ def estimate(
     parts = []
     for (_, probability, times), (n, found) in strata.items():
         chance = probability * times
-        parts.append((found / chance, *_bounds(found, n), n / chance))
-    missed = Interval(
-        value=sum(value for value, _, _, _ in parts),
-        low=sum(low * size for _, low, _, size in parts),
-        high=sum(high * size for _, _, high, size in parts),
-    )
-    days = {
-        day
+        low, high = (bound * n / chance for bound in _bounds(found, n))
+        parts.append(Interval(found / chance, low, high))
+    missed = _sum(parts)
+    spans = [
+        frozenset(range(_day(from_ms, utc_offset_minutes), _day(until_ms - 1, utc_offset_minutes) + 1))
         for from_ms, until_ms in draws.spans
-        for day in range(_day(from_ms, utc_offset_minutes), _day(until_ms - 1, utc_offset_minutes) + 1)
-    }
-    found_days = _caught(others, against, days, utc_offset_minutes)
-    if active is not None:
-        mine = np.isin(active[0], np.array([number for number, _ in found_days], np.uint64))
-        found_days &= set(zip(active[0][mine].tolist(), active[1][mine].tolist(), strict=True))
-    caught = len(found_days)
+    ]
+    days = frozenset[int]().union(*spans)
+    others = [label for label in labels if label.source != RANDOM_AUDIT]
+    frauds = _days_of(Known(others, ALWAYS_MS, 0).frauds(), days, utc_offset_minutes)
+    against, blocked, spared = (
+        _active(_places(intervals, days), active) for intervals in (done.against, done.blocked, done.spared)
+    )
+    chances = {label.number: label.probability for label in others if label.source == HOLD_OUT}
+    looked_at = spared & _days_of((label for label in others if label.source == HOLD_OUT), days, utc_offset_minutes)
+    told = frozenset[int]().union(*(span for span in spans if any(day in span for _, day in looked_at)))
+    ours = {place for place in blocked | spared if place[1] in told}
+    plain = len((against & frauds) - ours)
+    caught = _sum([Interval(plain, plain, plain), *_stood_for(spared & ours, frauds, chances)])
     return Recall(
         audited=len(audits),
         found=sum(label.fraud for label in audits),
         caught=caught,
         missed=missed,
-        recall=Interval(*(_part(caught, other) for other in (missed.value, missed.high, missed.low))),
+        recall=Interval(
+            _part(caught.value, missed.value), _part(caught.low, missed.high), _part(caught.high, missed.low)
+        ),
+        untold=len(blocked - ours),
     )
 
 
-def _part(caught: int, missed: float | None) -> float | None:
-    return caught / (caught + missed) if missed is not None and caught + missed else None
+def _part(caught: float | None, missed: float | None) -> float | None:
+    return caught / (caught + missed) if caught is not None and missed is not None and caught + missed else None
 
 
-def _caught(
-    frauds: Iterable[NumberLabel], against: Intervals, days: AbstractSet[int], utc_offset_minutes: int
-) -> set[tuple[int, int]]:
-    """Number-days of `days` on which the labels have fraud, and something was in force."""
+def _sum(parts: Sequence[Interval]) -> Interval:
+    return Interval(*(sum(getattr(part, name) for part in parts) for name in ("value", "low", "high")))
+
+
+def _stood_for(spared: Places, frauds: Places, chances: Mapping[int, float]) -> list[Interval]:
+    """How many number-days of fraud the spared ones stand for, an interval for each chance with which they were."""
+    strata: dict[float, list[tuple[int, int]]] = {}
+    for place in spared:
+        if place[0] in chances:
+            strata.setdefault(chances[place[0]], []).append(place)
+    found = []
+    for chance, places in sorted(strata.items()):
+        fraud = [place for place in places if place in frauds]
+        numbers = len({number for number, _ in fraud})
+        # With none found: as long as the spared ones are.
+        each = len(fraud) / numbers if numbers else len(places) / len({number for number, _ in places})
+        low, high = _drawn_from(numbers, chance)
+        found.append(Interval(len(fraud) / chance, low * each, high * each))
+    return found
+
+
+def _drawn_from(found: int, chance: float) -> tuple[float, float]:
+    """Among how many there may be of whom each is found with this chance, and so many were; exact, by the tails of the
+    binomial distribution in the number of trials."""
+    from scipy.stats import nbinom
+
+    low = float(nbinom.ppf(OUTSIDE / 2, found, chance)) + found if found else 0.0
+    return low, float(nbinom.ppf(1 - OUTSIDE / 2, found + 1, chance)) + found
+
+
+def _days_of(labels: Iterable[NumberLabel], days: AbstractSet[int], utc_offset_minutes: int) -> Places:
+    """Number-days of `days` that the labels speak of; what had not ended, until it became known."""
     found = set()
-    for label in frauds:
+    for label in labels:
         end_ms = label.known_at_ms if label.active_until_ms is None else label.active_until_ms
         first = _day(label.active_from_ms, utc_offset_minutes)
         last = _day(max(end_ms - 1, label.active_from_ms), utc_offset_minutes)
-        found |= {
-            (label.number, day)
-            for day in days
-            if first <= day <= last and any(one <= day <= other for one, other in against.get(label.number, ()))
-        }
+        found |= {(label.number, day) for day in days if first <= day <= last}
     return found
+
+
+def _places(intervals: Intervals, days: AbstractSet[int]) -> Places:
+    """Number-days of `days` that lie in them."""
+    return {
+        (number, day)
+        for number, mine in intervals.items()
+        for first, last in mine
+        for day in (range(first, last + 1) if last - first < len(days) else days)
+        if day in days and first <= day <= last
+    }
+
+
+def _active(places: Places, active: NumberDays | None) -> Places:
+    """Those on which production scored, where that is known."""
+    if active is None:
+        return places
+    mine = np.isin(active[0], np.array(sorted({number for number, _ in places}), np.uint64))
+    return places & set(zip(active[0][mine].tolist(), active[1][mine].tolist(), strict=True))
 
 
 def _bounds(found: int, trials: int) -> tuple[float, float]:

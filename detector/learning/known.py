@@ -112,7 +112,8 @@ class Known:
         return Judged(label, by, drawn)
 
     def frauds(self) -> list[NumberLabel]:
-        """The stretches in which labelled numbers were fraud, as a label of each; by number, then by time."""
+        """The stretches in which labelled numbers were fraud, as a label of each that is known when the last of those
+        that make it is; by number, then by time."""
         found: list[NumberLabel] = []
         for number in sorted(self._by_number):
             pieces = self._pieces(number)
@@ -121,7 +122,8 @@ class Known:
                     continue
                 until_ms = pieces[at + 1].from_ms if at + 1 < len(pieces) else None
                 if at and pieces[at - 1].says == FRAUD_ROW:
-                    found[-1] = replace(found[-1], active_until_ms=until_ms)
+                    known_ms = max(found[-1].known_at_ms, self.labels[piece.by].known_at_ms)
+                    found[-1] = replace(found[-1], active_until_ms=until_ms, known_at_ms=known_ms)
                 else:
                     found.append(replace(self.labels[piece.by], active_from_ms=piece.from_ms, active_until_ms=until_ms))
         return found

@@ -302,3 +302,38 @@ def test_a_wrong_command_line_says_what_was_wanted(
     assert main(["audit-sample", *config, *flags]) == 2
     assert "d.jsonl: line 1: wanted a decision" in capsys.readouterr().err
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_what_blocks_hide_is_told_by_the_hold_out_or_said_to_be_missing(
+    run: Run, folder: Path, tmp_path: Path, broker: MemoryBroker, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of a hold-out of one half is fraud: twice as many were caught. Without labels of it, the estimate says on how
+    many number-days blocks were in force."""
+    held = run("--hold-out")
+    days = {line["day"]: int(line["active_from_ms"]) for line in held}
+    spared = {"label": "fraud", "known_at_ms": "1900000000000"}
+    nobody = spared | {"number": "+999700099999", "label": "honest", "source": "random_audit", "probability": "0.5"}
+    honest = [nobody | {"active_from_ms": str(ms), "active_until_ms": str(ms + DAY_MS)} for ms in days.values()]
+    first, last = (day_of(edge(days.values())) for edge in (min, max))
+    blocked = {
+        (d.number, day)
+        for d in decisions(broker, settings)
+        if d.action == "block"
+        for day in range(max(first, day_of(d.issued_at)), min(last, day_of(d.expires_at - 1)) + 1)
+    }
+    assert len(blocked) > 3
+    missing = f"on {len(blocked)} number-days a block was in force of which no label of the hold-out tells"
+    for lines, caught, untold in (
+        (honest, " 0 caught\n", True),
+        (honest + [line | spared for line in held], f" {2 * len(held)} caught (", False),
+    ):
+        sheet = tmp_path / "labels.csv"
+        with sheet.open("w", newline="") as file:
+            writer = csv.DictWriter(file, held[0] | spared, restval="")
+            writer.writeheader()
+            writer.writerows(lines)
+        capsys.readouterr()
+        assert main(["audit-sample", "--config", str(folder / "small.yaml"), "--estimate", str(sheet)]) == 0
+        said = capsys.readouterr().out
+        assert caught in said
+        assert (missing in said) == untold

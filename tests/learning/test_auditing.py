@@ -7,8 +7,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from scipy.stats import binom
 
-from detector.learning.auditing import NEAR_SHARE, decided_against, draw, draw_named, estimate, held_out
+from detector.learning.auditing import NEAR_SHARE, Acted, acted, decided_against, draw, draw_named, estimate, held_out
 from detector.learning.known import Known
 from detector.learning.labelfile import NumberLabel
 from detector.learning.labelling import label_columns_of
@@ -128,8 +129,8 @@ def test_recall_is_what_was_caught_of_that_and_what_the_audit_stands_for() -> No
     day = label(NUMBERS[1], 20_000, fraud=True, source="complaint")
     two_days = NumberLabel(NUMBERS[2], True, 20_001 * DAY_MS, None, 20_003 * DAY_MS, "analyst")
     against = {NUMBERS[1]: [(20_000, 20_000)], NUMBERS[2]: [(20_002, 20_005)]}
-    found = estimate([*audits, day, two_days], against, 0)
-    assert (found.audited, found.found, found.caught) == (16, 1, 2)
+    found = estimate([*audits, day, two_days], Acted(against), 0)
+    assert (found.audited, found.found, found.caught.value) == (16, 1, 2)
     assert found.missed.value == 4
     assert found.missed.low is not None
     assert found.missed.high is not None
@@ -188,7 +189,7 @@ def test_what_several_draws_find_of_one_day_is_not_added_up() -> None:
             "by week": drawn_labels(of_days(whole, 20_000, 20_001), seed, truth) + drawn_labels(whole, seed + 1, truth),
         }
         for name, labels in draws.items():
-            said = estimate(labels, {}, 0)
+            said = estimate(labels, Acted({}), 0)
             assert said.missed.value is not None
             assert said.missed.low is not None
             assert said.missed.high is not None
@@ -237,8 +238,8 @@ def test_what_a_block_meets_nobody_on_is_not_caught() -> None:
     tried: NumberDays = (np.array([NUMBERS[1]], np.uint64), np.array([20_000]), np.zeros(1))
     for ttl_days, silent in ((1, 1), (3, 3), (30, 5)):
         against = {NUMBERS[1]: [(20_000, 19_999 + ttl_days)]}
-        assert estimate([*audits, blocked], against, 0, tried).caught == 1
-        assert estimate([*audits, blocked], against, 0).caught == silent
+        assert estimate([*audits, blocked], Acted(against), 0, tried).caught.value == 1
+        assert estimate([*audits, blocked], Acted(against), 0).caught.value == silent
 
 
 def test_what_our_own_decisions_say_is_no_fraud_that_was_caught() -> None:
@@ -249,9 +250,10 @@ def test_what_our_own_decisions_say_is_no_fraud_that_was_caught() -> None:
         label(NUMBERS[1], 20_001, fraud=True, source="complaint"),
         label(NUMBERS[2], 20_000, fraud=True, source="complaint"),
     ]
-    found = estimate([*audits, *others], {NUMBERS[1]: [(19_990, 20_010)], NUMBERS[2]: [(20_001, 20_001)]}, 0)
-    assert (found.caught, found.missed.value, found.recall.value) == (0, 0.0, None)
-    assert estimate(others, {}, 0).recall.value is None
+    against = {NUMBERS[1]: [(19_990, 20_010)], NUMBERS[2]: [(20_001, 20_001)]}
+    found = estimate([*audits, *others], Acted(against), 0)
+    assert (found.caught.value, found.missed.value, found.recall.value) == (0, 0.0, None)
+    assert estimate(others, Acted({}), 0).recall.value is None
 
 
 def test_audits_of_a_known_truth_give_its_recall() -> None:
@@ -273,7 +275,7 @@ def test_audits_of_a_known_truth_give_its_recall() -> None:
     for seed in range(40):
         drawn = draw((numbers, days, margins), against, 300, 0.5, seed)
         audits = [label(one.number, one.day, truth[one.number, one.day], probability=one.probability) for one in drawn]
-        said = estimate([*audits, *complaints], against, 0)
+        said = estimate([*audits, *complaints], Acted(against), 0)
         assert said.recall.value is not None
         assert said.recall.low is not None
         assert said.recall.high is not None
@@ -281,3 +283,96 @@ def test_audits_of_a_known_truth_give_its_recall() -> None:
         within += said.recall.low <= taken.sum() / fraud.sum() <= said.recall.high
     assert abs(np.mean(found) - taken.sum() / fraud.sum()) < 0.05
     assert within >= 38
+
+
+def test_what_was_done_by_the_day_and_of_what_the_hold_out_tells() -> None:
+    """Blocks by rules that spare the hold-out; a list's and an operator's block spare nobody."""
+    block = replace(against(NUMBERS[0]), issued_at=20_000 * DAY_MS, expires_at=20_001 * DAY_MS)
+    spared = replace(block, number=number_text(NUMBERS[1]), action="flag", held_back=("hold_out",))
+    others = [
+        replace(block, number=number_text(NUMBERS[2]), basis="list"),
+        replace(block, number=number_text(NUMBERS[2]), basis="operator"),
+        replace(block, number=number_text(NUMBERS[2]), action="flag", held_back=("hold_out", "budget")),
+        replace(block, number=number_text(NUMBERS[3]), mode="shadow"),
+    ]
+    done = acted([block, spared, *others], 0)
+    day = [(20_000, 20_000)]
+    assert done == Acted({NUMBERS[0]: day, NUMBERS[1]: day, NUMBERS[2]: day * 3}, {NUMBERS[0]: day}, {NUMBERS[1]: day})
+
+
+def test_the_hold_out_tells_what_blocks_catch() -> None:
+    """
+    100 number-days of fraud that would be blocked   95 blocked, 5 spared by a hold-out of 1 in 20
+    the audit                                        10 missed
+    Of the blocked nobody tells, or somebody does: 100 are caught either way, and not 5.
+    """
+    first = NUMBERS[0] + 1_000
+    day = [(20_000, 20_000)]
+    blocked = {first + i: day for i in range(95)}
+    spared = {first + 95 + i: day for i in range(5)}
+    done = Acted(blocked | spared, blocked, spared)
+    audits = [label(NUMBERS[0] + i, 20_000, fraud=i == 0, probability=0.1) for i in range(9)]
+    held = [label(number, 20_000, fraud=True, source="hold_out", probability=0.05) for number in spared]
+    told = [label(number, 20_000, fraud=True, source="complaint") for number in [*blocked][:3]]
+    for labels in ([*audits, *held], [*audits, *held, *told]):
+        found = estimate(labels, done, 0)
+        assert (found.caught.value, found.missed.value, found.untold) == (100, 10, 0)
+        np.testing.assert_allclose(found.recall.value or 0, 100 / 110)
+        # The fewest of whom 5 or more, and the most of whom 5 or fewer, are spared with more than one in forty.
+        low, high = found.caught.low or 0, found.caught.high or 0
+        assert binom.sf(4, low, 0.05) > 0.025 >= binom.sf(4, low - 1, 0.05)
+        assert binom.cdf(5, high, 0.05) > 0.025 >= binom.cdf(5, high + 1, 0.05)
+    found = estimate([*audits, *told], done, 0)
+    assert (found.caught.value, found.untold) == (3, 95)
+
+
+def test_days_from_which_there_is_no_hold_out_count_as_labels_say() -> None:
+    """
+    draw            week 1        week 2
+    hold-out        labels        none       flags count by their labels in both
+    """
+    spans = [f"{day * DAY_MS}-{(day + 7) * DAY_MS}-ab" for day in (20_000, 20_007)]
+    audits = [
+        replace_label(label(NUMBERS[0] + i, 20_000 + 7 * i, fraud=False), draw=span, drawn_ms=(20_000 + 7 * i) * DAY_MS)
+        for i, span in enumerate(spans)
+    ]
+    first = NUMBERS[0] + 1_000
+    blocked = {first: [(20_002, 20_002), (20_008, 20_009)]}
+    spared, flagged = {first + 1: [(20_003, 20_004)]}, {first + 2: [(20_001, 20_010)]}
+    held = NumberLabel(first + 1, True, 20_003 * DAY_MS, None, 20_030 * DAY_MS, "hold_out", probability=0.25)
+    told = [NumberLabel(first + i, True, 20_000 * DAY_MS, None, 20_030 * DAY_MS, "complaint") for i in (0, 2)]
+    found = estimate([*audits, held, *told], Acted(blocked | spared | flagged, blocked, spared), 0)
+    # Two days of one spared number of four, ten flagged days, and of the blocked number those of the second week.
+    assert (found.caught.value, found.untold) == (2 / 0.25 + 10 + 2, 2)
+
+
+def test_with_a_hold_out_of_a_known_truth_recall_is_what_it_is() -> None:
+    """600 numbers with one to three days each, 0.8 of them fraud, would be blocked; a fifth is spared. Victims tell of
+    nine in ten of the spared and of one in ten of the blocked."""
+    rng = np.random.default_rng(2)
+    audits = [label(NUMBERS[0] + i, 20_000 + i % 3, fraud=i < 5, probability=0.1) for i in range(40)]
+    first = NUMBERS[0] + 1_000
+    days = rng.integers(1, 4, 600)
+    fraud = rng.random(600) < 0.8
+    truth = int(days[fraud].sum())
+    found, within = [], 0
+    for _ in range(60):
+        held = rng.random(600) < 0.2
+        intervals = [[(20_000, 20_000 + int(count) - 1)] for count in days]
+        blocked = {first + i: intervals[i] for i in range(600) if not held[i]}
+        spared = {first + i: intervals[i] for i in range(600) if held[i]}
+        labels = [
+            label(first + i, 20_000 + day, bool(fraud[i]), "hold_out", 0.2)
+            for i in np.flatnonzero(held).tolist()
+            for day in range(days[i])
+        ]
+        tells = fraud & (rng.random(600) < np.where(held, 0.9, 0.1))
+        labels += [label(first + i, 20_000, True, "complaint") for i in np.flatnonzero(tells).tolist()]
+        said = estimate([*audits, *labels], Acted(blocked | spared, blocked, spared), 0)
+        assert said.caught.value is not None
+        assert said.caught.low is not None
+        assert said.caught.high is not None
+        found.append(said.caught.value)
+        within += said.caught.low <= truth <= said.caught.high
+    assert abs(np.mean(found) - truth) < 4 * np.std(found) / 60**0.5 < 0.1 * truth
+    assert within >= 54
