@@ -23,6 +23,7 @@ import numpy as np
 from detector.errors import ConfigError
 from detector.features.catalogue import NAMES
 from detector.learning.assessment import Judged, assess, flat
+from detector.learning.digests import merged, sketch, together
 from detector.learning.estimators import Recipe, hardly_known
 from detector.learning.estimators import recipe as recipe_of
 from detector.learning.greatest import Greatest, joined, number_days_of_table
@@ -176,7 +177,12 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say, apart: Apart | No
             split=tuned.said,
             prevalence=prevalence,
             search=found.said if found else None,
-            inputs={"files": dict(table.files), "columns": dict(table.roles), "notes": notes},
+            inputs={
+                "files": dict(table.files),
+                "rows": sketch(fitted_on),
+                "columns": dict(table.roles),
+                "notes": notes,
+            },
         ),
     )
     (out / CARD).write_text(table_card(manifest, evaluation), encoding="utf-8")
@@ -258,18 +264,20 @@ def _by_time(table: Table, split: TimeSplit, estimator: Any) -> Tuned:
     days = number_days_of_table(second, estimator.decision_function(second.vectors))
     thresholds = _thresholds(days)
     judged = Judged.of(test, estimator.decision_function(test.vectors), thresholds)
-    return Tuned(split.said, days, thresholds, judged)
+    return Tuned({**split.said, "thresholds_rows": sketch(second)}, days, thresholds, judged)
 
 
 def _by_table(table: Table, apart: Apart, estimator: Any, say: Say) -> Tuned:
     """Thresholds on number-days of tables that are read one after the other, figures on one more."""
     days: list[Greatest] = []
     files: dict[str, str] = {}
+    rows = ""
     for read in apart.thresholds:
         part = _alike(read(), table)
         say(f"thresholds: {len(part):,} vectors of {', '.join(part.files)}")
         days.append(number_days_of_table(part, estimator.decision_function(part.vectors)))
-        files |= part.files
+        files = together(files.items(), part.files.items())
+        rows = merged(rows, sketch(part))
         del part
     whole = joined(days)
     thresholds = _thresholds(whole)
@@ -278,6 +286,7 @@ def _by_table(table: Table, apart: Apart, estimator: Any, say: Say) -> Tuned:
     said = {
         "by": "table",
         "thresholds": files,
+        "thresholds_rows": rows,
         "test": dict(test.files),
         "honest_number_days": int(np.count_nonzero(~whole.fraud)),
     }

@@ -3,8 +3,8 @@
     bundle -> margins of the table -> assess; importance, baselines, ablations -> files
 
 Which numbers the bundle was fitted on is not known to it: whoever gives the table sees to it that they are not in it.
-A file that it was fitted on, or that its thresholds were set on, is known by its hash: it is said, and `promotion` says
-no.
+What it was fitted on, or its thresholds set on, is known again by the files' and the rows' hashes (`digests`): it is
+said, and `promotion` says no.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -15,6 +15,7 @@ import msgspec
 
 from detector.learning.assessment import Judged, assess
 from detector.learning.contrasts import contrasts, importance
+from detector.learning.digests import seen_by
 from detector.learning.page import page
 from detector.learning.table import Table
 from detector.learning.tablecard import CARD, table_card
@@ -66,7 +67,9 @@ def evaluate_bundle(
     }
     for what, files in seen.items():
         if files:
-            evaluation["table"]["notes"].append(f"{what} {', '.join(files)} itself: these figures flatter.")
+            evaluation["table"]["notes"].append(
+                f"{what} {', '.join(files)} itself, or on records of it: these figures flatter."
+            )
     if not quick:
         say("dealing features out anew")
         evaluation["importance"] = importance(table, _batched(bundle, model), ROWS, seed)
@@ -90,10 +93,10 @@ def _seen(table: Table, fit: Fit | None) -> dict[str, list[str]]:
         return {}
     tuned_on = fit.split["thresholds"] if fit.split["by"] == "table" else {}
     return {
-        what: [file for file, digest in table.files.items() if digest in files.values()]
-        for what, files in (
-            ("The bundle was fitted on", fit.inputs["files"]),
-            ("The bundle's thresholds were set on", tuned_on),
+        what: seen_by(table, files, rows)
+        for what, files, rows in (
+            ("The bundle was fitted on", fit.inputs["files"], fit.inputs.get("rows", "")),
+            ("The bundle's thresholds were set on", tuned_on, fit.split.get("thresholds_rows", "")),
         )
     }
 

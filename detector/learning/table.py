@@ -56,7 +56,7 @@ class Table:
     roles: Mapping[str, str]
     """The column of each role that was found."""
     files: Mapping[str, str] = field(repr=False)
-    """SHA-256 by file name."""
+    """SHA-256 by file name, `digests.together` for files of one name."""
     notes: tuple[str, ...]
     """What was left out or taken for granted, a sentence each."""
     active_from_ms: I64s | None = None

@@ -10,7 +10,6 @@ written, `tablecolumns` says.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,6 +20,7 @@ import pyarrow.parquet
 
 from detector.errors import ConfigError
 from detector.features.catalogue import feature_hash
+from detector.learning.digests import digest_of, together
 from detector.learning.table import ACTIVE_FROM, ROLES, UNSAID, Table, Texts, Weights, day_weights
 from detector.learning.tablecolumns import floats, labels, listed, moments, plain, said_moments, texts
 from detector.learning.tablefeatures import chosen_features, vectors_of
@@ -94,7 +94,7 @@ def read_table(
         moments=str(meta.get("moments", "")),
         floor=meta.get("activity_floor"),
         roles=found,
-        files={file.name: sha256(file.read_bytes()).hexdigest() for file in files},
+        files=together((file.name, digest_of(file)) for file in files),
         notes=tuple(notes),
         active_from_ms=_since(whole, where),
     )

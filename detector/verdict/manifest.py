@@ -74,7 +74,7 @@ class Fit(Part, frozen=True):
     prevalence: Prevalence
     search: dict[str, Any] | None
     inputs: dict[str, Any]
-    """Files by name and SHA-256, the columns' roles, and what was left out."""
+    """Files by name and SHA-256, a sketch of the rows, the columns' roles, and what was left out."""
 
 
 class Versions(Part, frozen=True):
