@@ -139,7 +139,8 @@ class Loop:
         """The candidate is in force, or is not, for reasons that are printed."""
         head("The candidate of last week and the model in force, on a week that neither has seen")
         for name, bundle in (("champion", self._deployment.bundle), ("challenger", candidate)):
-            typed("evaluate", "--bundle", bundle, "--vectors", table, "--quick", "--out", folder / name)
+            known = ("--trained-on", *self._tables)  # the candidate's, for both
+            typed("evaluate", "--bundle", bundle, "--vectors", table, *known, "--quick", "--out", folder / name)
         self._do(
             *("backtest", "--bundle", candidate, "--labels", "topic", "--from", began_ms),
             *("--json", folder / "backtest.json"),

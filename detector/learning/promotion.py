@@ -53,10 +53,18 @@ class FraudType(msgspec.Struct, frozen=True):
     read_off: list[ReadOff]
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """Fraud numbers that were left out because training knew them: how many, and from which files."""
+
+    fraud_numbers: int
+    trained_on: dict[str, str]
+
+
 class Table(msgspec.Struct, frozen=True):
     """What was judged on: files by name, with their digests."""
 
     files: dict[str, str]
+    left_out: LeftOut | None = None
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -132,6 +140,8 @@ def _incomparable(champion: Evaluation, challenger: Evaluation) -> Iterator[str]
         )
     elif champion.table.files != challenger.table.files:
         yield "the two were judged on different tables: judge both on one"
+    elif _left_out(champion) != _left_out(challenger):
+        yield "the two were judged on different numbers of one table: give --trained-on the same files for both"
     for who, bundle in (("challenger", challenger.bundle), ("champion", champion.bundle)):
         if bundle.seen:
             yield (
@@ -145,6 +155,12 @@ def _incomparable(champion: Evaluation, challenger: Evaluation) -> Iterator[str]
         )
     if (champion.bundle.kind, challenger.bundle.kind) == ("real", "simulated"):
         yield "the challenger was trained on simulated traffic, the champion on real"
+
+
+def _left_out(evaluation: Evaluation) -> set[str]:
+    """By the tables that training knew them from."""
+    found = evaluation.table.left_out
+    return set(found.trained_on.values()) if found else set()
 
 
 def _older(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:

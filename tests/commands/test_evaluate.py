@@ -5,6 +5,8 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from detector.cli import main
@@ -162,3 +164,28 @@ def test_a_table_without_the_bundles_features_is_refused_in_one_line(
     arguments = ["--bundle", str(folder / "bundle"), "--vectors", str(path), "--out", str(tmp_path / "r")]
     assert main(["evaluate", *arguments]) == 2
     assert "t.csv: wanted the bundle's features (missing night; got msisdn" in capsys.readouterr().err
+
+
+def test_numbers_that_training_knew_as_fraud_are_left_out_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of several tables of one name; it is said how many, in words, in the report and for `promote`."""
+    table = labelled.ours(120, 9)
+    days = (np.asarray(table["event_ms"]) - labelled.START_MS) // labelled.DAY_MS
+    for name, mine in (("a", days < 3), ("b", (days >= 3) & (days < 6)), ("c", days >= 6)):
+        (tmp_path / name).mkdir()
+        labelled.write(tmp_path / name / "v.parquet", table.filter(pa.array(mine)))
+    label, numbers = np.asarray(table["label"]), np.array(table["number"].to_pylist())
+    known, frauds = set(numbers[(label == 1) & (days < 6)]), set(numbers[(label == 1) & (days >= 6)])
+    assert known < frauds
+    common = ["evaluate", "--bundle", str(Path(ROOT, "models", "default")), "--quick", "--out", str(tmp_path / "r")]
+    common += ["--vectors", str(tmp_path / "c" / "v.parquet")]
+    assert main([*common, "--trained-on", *(str(tmp_path / name / "v.parquet") for name in "ab")]) == 0
+    found = json.loads((tmp_path / "r" / "evaluation.json").read_bytes())["table"]
+    assert found["fraud_numbers"] == len(frauds - known)
+    assert found["left_out"]["fraud_numbers"] == len(known)
+    assert list(found["left_out"]["trained_on"]) == ["v.parquet", "v.parquet (2)"]
+    assert f"left out, as training knew them: {len(known)} fraud numbers" in capsys.readouterr().out
+    assert "Numbers known as fraud in training" in (tmp_path / "r" / "report.html").read_text()
+    assert main([*common, "--trained-on", str(tmp_path / "c" / "v.parquet")]) == 2
+    assert "wanted fraud numbers that training did not know" in capsys.readouterr().err

@@ -105,6 +105,10 @@ AGAINST: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda e: e["bundle"].update(kind="simulated"), "trained on simulated traffic, the champion on real"),
     (lambda e: e.update(figures="simulator"), "figures of the challenger are simulator, of the champion real"),
     (lambda e: e["table"].update(files={"other.parquet": "ab" * 32}), "judged on different tables"),
+    (
+        lambda e: e["table"].update(left_out={"fraud_numbers": 3, "trained_on": {"first.parquet": "cd" * 32}}),
+        "judged on different numbers of one table: give --trained-on the same files for both",
+    ),
     (lambda e: e["bundle"].update(seen=["test.parquet"]), "the challenger has seen test.parquet"),
 ]
 
