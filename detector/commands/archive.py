@@ -2,6 +2,7 @@
 
 import argparse
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -43,7 +44,10 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--dir", type=Path, metavar="DIR", help="the folder of the archive (required)")
     parser.add_argument("--once", action="store_true", help="end at the log's present end, as a cron job does")
     parser.add_argument(
-        "--keep-days", type=positive, metavar="N", help="remove days older than the newest less N (default: keep all)"
+        "--keep-days",
+        type=positive,
+        metavar="N",
+        help="remove days older than the newest less N; a day in the future is not the newest (default: keep all)",
     )
     parser.add_argument(
         "--pause-s", type=positive, default=PAUSE_S, metavar="S", help=f"between two looks (default: {PAUSE_S})"
@@ -87,6 +91,7 @@ def _archive(arguments: argparse.Namespace) -> int:
     if not arguments.once:
         stop_on_signals(stop.set, stop.set)
     stopped = until_told_or_alone(stop.is_set)
+    ahead_s = max((source.max_future_s or 0 for source in settings.sources), default=0)
     topics, gaps = settings.topics, arguments.accept_gaps
     with archive.writing(), served.writing(), open_kafka(settings) as broker:
         looks = [(archive, Archiver(archive, broker, topics.events, accept_gaps=gaps), topics.partitions, "rows")]
@@ -98,7 +103,7 @@ def _archive(arguments: argparse.Namespace) -> int:
         while True:
             try:
                 for look in looks:
-                    _look(*look, arguments.keep_days, stopped)
+                    _look(*look, arguments.keep_days, int((time.time() + ahead_s) * 1000), stopped)
             except Recoverable as error:
                 if arguments.once:
                     raise
@@ -113,15 +118,19 @@ def _look(
     partitions: int,
     what: str,
     keep_days: int | None,
+    until_ms: int,
     stopped: Callable[[], bool],
 ) -> None:
-    """Every partition is archived up to its present end, and what is too old is gone."""
+    """Every partition is archived up to its present end, and what is too old is gone.
+
+    `until_ms`: the latest moment that an event can have.
+    """
     rows = 0
     for q in range(partitions):
         if stopped():
             break
         rows += archiver.step(q, stopped)
-    gone = archive.keep(keep_days) if keep_days is not None else 0
+    gone = archive.keep(keep_days, until_ms) if keep_days is not None else 0
     out(f"{archive.root}: {rows:,} {what} archived" + (f"; {gone:,} days removed" if gone else ""))
 
 

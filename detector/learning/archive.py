@@ -125,16 +125,19 @@ class Archive:
             self._move(partition, moved)  # 2
         return moved
 
-    def keep(self, days: int) -> int:
+    def keep(self, days: int, until_ms: int) -> int:
         """Days older than the newest day less `days` are gone, whole. Returns how many.
 
+        `until_ms`: the latest moment that an event can have. A day beyond it is a switch's wrong clock, and is not the
+        newest: else one such record would take everything else with it.
         1. Progress says so: windows that reach further back are no longer whole. 2. The days go, behind that.
         """
         with self._changing():
             folders = sorted(self.root.glob("day=*"))
-            if not folders:
+            newest = max((_day(folder) for folder in folders if _day(folder) * DAY_MS <= until_ms), default=None)
+            if newest is None:
                 return 0
-            oldest = _day(folders[-1]) - days
+            oldest = newest - days
             gone = [folder for folder in folders if _day(folder) < oldest]
             for partition, progress in self.progress().items() if gone else ():  # 1
                 before_ms = max(progress.gone_before_ms, oldest * DAY_MS)

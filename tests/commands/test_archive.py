@@ -28,6 +28,7 @@ from tests.service.harness import settings_tree
 
 EVENTS = "events.by-number"
 START_MS = 1_793_577_600_000
+LATER_MS = START_MS + 1_000 * DAY_MS
 SENDER = pack_sender("ACME", 3)
 Row = tuple[int, int, bytes]
 
@@ -105,7 +106,7 @@ def archived(root: Path, broker: MemoryBroker | KafkaBroker, batch_bytes: int = 
         for q in range(2):
             archiver.step(q)
         if keep_days:
-            archive.keep(keep_days)
+            archive.keep(keep_days, LATER_MS)
 
 
 def test_rows_come_back_in_the_order_of_the_log(tmp_path: Path, broker: MemoryBroker) -> None:
@@ -318,9 +319,9 @@ def test_what_retention_removed_is_remembered(tmp_path: Path, broker: MemoryBrok
         archiver = Archiver(archive, broker, EVENTS)
         for q in range(2):
             archiver.step(q)
-        assert archive.keep(9) == 0
+        assert archive.keep(9, LATER_MS) == 0
         assert [archive.progress()[q].gone_before_ms for q in range(2)] == [0, 0]
-        assert archive.keep(1) == 1
+        assert archive.keep(1, LATER_MS) == 1
         publish(broker, 0, 20)
         archiver.step(0)
     progress = archive.progress()
@@ -328,6 +329,44 @@ def test_what_retention_removed_is_remembered(tmp_path: Path, broker: MemoryBrok
     assert progress[0].next == broker.watermarks(TopicPartition(EVENTS, 0))[1]
     begins_ms = {log.whole_from_ms() for log in logs_in(archive, 2)}
     assert begins_ms == {START_MS + DAY_MS + WHOLE_AFTER_MS}
+
+
+def test_a_day_in_the_future_takes_nothing_with_it(tmp_path: Path, broker: MemoryBroker) -> None:
+    """
+    day        0  1  2 | now         2038
+    kept          1  2               2038    one record of a switch whose clock is wrong
+    """
+    archived(tmp_path, broker)
+    wrong = some_rows(0, 1)
+    wrong["event_ms"] = 2_147_483_647_000
+    with closing(broker.producer("test-2038")) as producer:
+        producer.begin()
+        producer.send(EVENTS, 0, wrong.tobytes(), headers=[("schema", SCHEMA_ID)])
+        producer.commit({}, None)
+    archived(tmp_path, broker)
+    now_ms = START_MS + 3 * DAY_MS - 1
+    with Archive(tmp_path).writing() as archive:
+        assert archive.keep(1, now_ms) == 1
+        days = sorted(folder.name for folder in tmp_path.glob("day=*"))
+        assert days == ["day=2026-11-03", "day=2026-11-04", "day=2038-01-19"]
+        assert archive.keep(1, START_MS - 1) == 0  # nothing that is there can be today's
+
+
+def test_the_clock_and_what_sources_may_be_ahead_say_what_the_future_is(
+    tmp_path: Path, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day that begins within `max_future_s` is the newest, if records are of it."""
+    tree = settings_tree(tmp_path)
+    tree["sources"][0]["max_future_s"] = 3_600  # type: ignore[index]
+    tree["topics"] = dict(tree["topics"]) | {"partitions": 2}  # type: ignore[call-overload]
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(tree))
+    monkeypatch.setattr("detector.commands.archive.open_kafka", lambda settings: nullcontext(broker))
+    begins_ms = START_MS + 2 * DAY_MS  # of the newest day
+    for before_s, kept in ((3_700, 3), (3_500, 2)):
+        monkeypatch.setattr("time.time", lambda before_s=before_s: begins_ms / 1000 - before_s)
+        argv = ["archive", "--config", str(tmp_path / "small.yaml"), "--dir", str(tmp_path / "a"), "--once"]
+        assert main([*argv, "--keep-days", "1"]) == 0
+        assert len(list((tmp_path / "a").glob("day=*"))) == kept
 
 
 @pytest.mark.kafka
