@@ -201,9 +201,10 @@ def estimate(
     (Clopper and Pearson 1934).
 
     Caught, on the days of draws from which there are labels of the hold-out: what was found of the numbers that only
-    the hold-out spared stands, by the inverse of their chance, for these and the blocked together; of the blocked
-    labels add nothing to it. A number is drawn as a whole, so that the bounds are of numbers: as many as so many
-    spared ones may come of, with as many days each. On other days, and of what no hold-out spares anybody (flags,
+    the hold-out spared stands, by the inverse of their chance, for these and the blocked together, on the days of which
+    labels say that they were fraud: where it went on behind the day of the sheet, the label has to say so. Of the
+    blocked labels add nothing to it. A number is drawn as a whole, so that the bounds are of numbers: as many as so
+    many spared ones may come of, with as many days each. On other days, and of what no hold-out spares anybody (flags,
     warnings, lists, operators), number-days count that labels say are fraud; of the blocked that nobody told of some
     are missing then, and recall is rather higher than this.
 
