@@ -41,9 +41,10 @@ import numpy.typing as npt
 
 from detector.learning.decided import Hidden
 from detector.learning.draws import Draws
-from detector.learning.labelfile import DAY_MS, DETECTOR, HOLD_OUT, NumberLabel
+from detector.learning.labelfile import DETECTOR, HOLD_OUT, NumberLabel
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, MEMORY_MS, NEITHER
 from detector.records import I64s, U64s
+from detector.units import DAY_MS
 
 NOBODY: Final = -1
 

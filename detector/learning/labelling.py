@@ -46,7 +46,6 @@ from detector.learning.vectors import (
     numbers_of,
 )
 from detector.records import I64s
-from detector.units import DAY_MS
 
 WORDS: Final = {FRAUD_ROW: "fraud", HONEST_ROW: "honest", NEITHER: "not known"}
 

@@ -31,10 +31,11 @@ from detector.metrics import Metrics
 from detector.records import parse_number
 from detector.replay import Replay
 from detector.service.ingest import IngestRole
+from detector.units import DAY_MS
 from detector.verdict.decisions import Decision
 from tests.service.harness import RECORDS, settings_tree
 from tests.service.test_roles import drain
-from tests.strategies import DAY_MS, NUMBERS
+from tests.strategies import NUMBERS
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 
 from detector.cli import main
 from detector.config import ROOT
+from detector.units import DAY_MS
 from tests.learning import labelled
 
 ROLES = ["--label", "is_fraud", "--number", "msisdn"]
@@ -171,7 +172,7 @@ def test_numbers_that_training_knew_as_fraud_are_left_out_on_request(
 ) -> None:
     """Of several tables of one name; it is said how many, in words, in the report and for `promote`."""
     table = labelled.ours(120, 9)
-    days = (np.asarray(table["event_ms"]) - labelled.START_MS) // labelled.DAY_MS
+    days = (np.asarray(table["event_ms"]) - labelled.START_MS) // DAY_MS
     for name, mine in (("a", days < 3), ("b", (days >= 3) & (days < 6)), ("c", days >= 6)):
         (tmp_path / name).mkdir()
         labelled.write(tmp_path / name / "v.parquet", table.filter(pa.array(mine)))

@@ -15,11 +15,12 @@ from detector.learning.fitting import Apart, Asked, fit_table
 from detector.learning.judging import evaluate_bundle
 from detector.learning.table import Table
 from detector.learning.tablefiles import read_table
+from detector.units import DAY_MS
 from detector.verdict.manifest import Manifest
 from detector.verdict.model import Model
 from tests.learning import labelled
 
-WEEK_MS = 7 * labelled.DAY_MS
+WEEK_MS = 7 * DAY_MS
 
 
 def later(table: pa.Table, ms: int = WEEK_MS) -> pa.Table:
@@ -88,7 +89,7 @@ def test_the_same_records_are_known_again_in_another_file(
     fit = fitted.manifest.fit
     assert fit is not None
     assert fit.split["test_from"] == 20_008
-    days = pc.divide(pc.subtract(table["event_ms"], labelled.START_MS), labelled.DAY_MS)
+    days = pc.divide(pc.subtract(table["event_ms"], labelled.START_MS), DAY_MS)
     sparse = table.filter(pa.array(np.arange(len(table)) % 8 == 0))
     begin, middle = (table.filter(pc.is_in(days, pa.array(some))) for some in ([0, 1, 2], [6, 7]))
     more = pa.concat_tables([later(table, 9 * WEEK_MS), sparse])
