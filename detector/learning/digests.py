@@ -1,8 +1,8 @@
 """Digests: by what a table is known again that a bundle was fitted on, or that its thresholds were set on.
 
-    files --file_digest, together--> SHA-256 by name      the very same files
-    number and moment of each row --sketch--> manifest    the same records in another file: exported again, at fewer
-                                                          moments, or together with others
+    files --digest_of, together--> SHA-256 by name             the very same files
+    number, moment and vector of a row --sketch--> manifest    the same records in another file: exported again, at
+                                                               fewer moments, or together with others
 
 A sketch is the `KEPT` least hashes of a table's rows, a sample that every table draws alike (Broder 1997): of rows that
 two tables share those whose hash is among the least are in both. One that is found again says that there are some;
@@ -66,18 +66,18 @@ def seen_by(table: Table, files: Mapping[str, str], known: str) -> list[str]:
 
 
 def _hashes(table: Table) -> U64s:
-    """Of each row: of its number and moment, or where there is no time of its number and vector.
-
-    None where a row has no number; nor of a simulator's hours, where other networks have the same numbers.
-    """
-    if "number" not in table.roles or (table.kind == "simulated" and table.moments == "hour"):
+    """Of each row: of its number, moment and vector, for two networks may have the same numbers and hours; none where
+    rows have no numbers."""
+    if "number" not in table.roles:
         return np.empty(0, np.uint64)
     texts = (blake2b(text.encode(), digest_size=8).digest() for text in table.numbers.tolist())
     found: U64s = np.frombuffer(b"".join(texts), "<u8").astype(np.uint64)[table.number]
     if table.event_ms is not None:
-        return mix64(found ^ mix64(table.event_ms.astype(np.uint64)))
+        found = mix64(found ^ mix64(table.event_ms.astype(np.uint64)))
     for column in range(table.vectors.shape[1]):
-        found = mix64(found ^ np.ascontiguousarray(table.vectors[:, column], np.float64).view(np.uint64))
+        values = np.asarray(table.vectors[:, column], np.float64)
+        bits = np.where(np.isnan(values), np.nan, values).view(np.uint64)  # however the file writes what is not known
+        found = mix64(found ^ bits)
     return found
 
 

@@ -112,14 +112,17 @@ def test_a_sketch_finds_a_fiftieth(week: Callable[[str, pa.Table], Table]) -> No
     assert merged(sketch(whole.rows(half)), sketch(whole.rows(~half))) == known == sketch(whole, whole.rows(half))
 
 
-def test_rows_that_cannot_be_told_apart_are_not_known_again(tmp_path: Path) -> None:
-    """Without numbers; a simulator's hours, for all its networks have the same numbers. A table without a time is known
-    by its numbers and vectors: next month's has the same numbers."""
+def test_rows_are_told_apart_by_number_moment_and_vector(tmp_path: Path) -> None:
+    """Without numbers they are not known again. All networks of the simulator have the same numbers, next month's table
+    without a time has this month's, and hours are everybody's."""
     table = read_table([labelled.write(tmp_path / "v.parquet", labelled.ours(20, 5))])
+    assert table.event_ms is not None
     roles = {role: name for role, name in table.roles.items() if role != "number"}
     assert sketch(replace(table, roles=roles)) == ""
-    assert sketch(replace(table, kind="simulated", moments="hour")) == ""
-    assert sketch(replace(table, moments="hour")) == sketch(replace(table, kind="simulated")) != ""
-    timeless = replace(table, event_ms=None)
-    assert shared(timeless, sketch(timeless)) == len(table)
-    assert shared(replace(timeless, vectors=table.vectors + 1), sketch(timeless)) == 0
+    for known in (table, replace(table, event_ms=None)):
+        assert shared(known, sketch(known)) == len(known)
+        assert shared(replace(known, vectors=table.vectors + 1), sketch(known)) == 0
+    assert shared(replace(table, event_ms=table.event_ms + 1), sketch(table)) == 0
+    assert shared(replace(table, numbers=table.numbers[::-1]), sketch(table)) == 0
+    other = np.where(np.isnan(table.vectors), -np.float64("nan"), table.vectors)
+    assert shared(replace(table, vectors=other), sketch(table)) == len(table)
