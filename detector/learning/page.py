@@ -13,6 +13,8 @@ from detector.learning.tablecard import percent, shown
 from detector.verdict.manifest import LEVELS
 
 TOP_FEATURES: Final = 15
+ENOUGH: Final = 100
+"""Number-days from which on a calibration bin's error is told: its share is then known to 0.05 (standard error)."""
 _STYLE: Final = """
 :root{color-scheme:light}
 body{font:15px/1.5 system-ui,sans-serif;color:#24292f;background:#fff;max-width:1020px;margin:2rem auto;padding:0 1rem}
@@ -20,7 +22,9 @@ h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin:2.2rem 0 .4r
 .origin{display:inline-block;padding:.15rem .6rem;border-radius:1rem;background:#fff3cd;font-weight:600}
 .origin.real{background:#d1f0dd}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:1.5rem}
-figure{margin:0}figcaption{color:#57606a;font-size:.88rem}
+figure{margin:0}figcaption,caption,.said{color:#57606a;font-size:.88rem}
+caption{caption-side:bottom;text-align:left;padding-top:.4rem}
+.of{border:1px solid #d8dee4;border-radius:.6rem;padding:0 .45rem;font-size:.78rem;white-space:nowrap}
 svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:#24292f}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
@@ -33,6 +37,8 @@ th:first-child,td:first-child{text-align:left}
 .tiles b{display:block;font-size:1.4rem}.tiles small{color:#57606a}
 ul{padding-left:1.2rem}li{margin:.15rem 0}
 """
+_NEVER: Final = "never"
+"""The median of delays of which half or more are endless."""
 
 
 def page(evaluation: Mapping[str, Any]) -> str:
@@ -52,27 +58,29 @@ def page(evaluation: Mapping[str, Any]) -> str:
 
 def _sections(evaluation: Mapping[str, Any]) -> Iterator[str]:
     table = evaluation["table"]
+    of = "simulator" if evaluation["figures"] == "simulator" else "real"
     yield (
         f"<p>{table['fraud_numbers']:,} fraud and {table['honest_numbers']:,} honest numbers, "
         f"{table['honest_number_days']:,} honest number-days. A number counts once, by its greatest margin. "
-        "Intervals hold 95 %, drawn by number.</p>"
+        "Intervals in brackets hold 95 %, drawn by number; a figure without one has none.</p>"
     )
-    yield _tiles(evaluation)
-    yield "<h2>At each level</h2>" + _levels(evaluation)
-    yield '<h2>What the margins are worth</h2><div class="grid">' + "".join(_figures(evaluation)) + "</div>"
+    yield _tiles(evaluation, of)
+    yield "<h2>At each level</h2>" + _levels(evaluation, of)
+    drawn = "".join(_figure(plot, words, of) for plot, words in _figures(evaluation))
+    yield f'<h2>What the margins are worth</h2><div class="grid">{drawn}</div>'
     if evaluation["types"]:
-        yield "<h2>By type of fraud</h2>" + _types(evaluation["types"])
+        yield "<h2>By type of fraud</h2>" + _types(evaluation["types"], of)
     if evaluation.get("groups"):
-        yield "<h2>By group of types</h2>" + _groups(evaluation["groups"])
+        yield "<h2>By group of types</h2>" + _groups(evaluation["groups"], of)
     if evaluation["hard_negatives"]:
-        yield "<h2>Honest numbers that are hard to tell</h2>" + _hard(evaluation["hard_negatives"])
+        yield "<h2>Honest numbers that are hard to tell</h2>" + _hard(evaluation["hard_negatives"], of)
     if evaluation.get("contrast"):
-        yield "<h2>Beside something simpler, and with less to go by</h2>" + _contrasts(evaluation)
+        yield "<h2>Beside something simpler, and with less to go by</h2>" + _contrasts(evaluation, of)
     notes = "".join(f"<li>{escape(note)}</li>" for note in table["notes"])
     yield f"<h2>What this cannot say</h2><ul>{notes}</ul>"
 
 
-def _tiles(evaluation: Mapping[str, Any]) -> str:
+def _tiles(evaluation: Mapping[str, Any], of: str) -> str:
     levels = evaluation["levels"]
     tiles = [
         ("Recall at watch (0.1 % of honest number-days)", percent(levels["watch"]["recall"])),
@@ -84,10 +92,11 @@ def _tiles(evaluation: Mapping[str, Any]) -> str:
     for name, text in tiles:
         value, _, rest = text.partition(" (")
         shown_tiles.append(f"<div><small>{escape(name)}</small><b>{value}</b><small>{rest.rstrip(')')}</small></div>")
-    return f'<div class="tiles">{"".join(shown_tiles)}</div>'
+    words = _caption("At the bundle's own thresholds; the area and the precision are of numbers.", of)
+    return f'<div class="tiles">{"".join(shown_tiles)}</div><p class="said">{words}</p>'
 
 
-def _levels(evaluation: Mapping[str, Any]) -> str:
+def _levels(evaluation: Mapping[str, Any], of: str) -> str:
     first = next(iter(evaluation["levels"].values()))
     prevalences = [at["prevalence"] for at in first["at_prevalence"]]
     head = ["level", "margin", "recall of fraud numbers", "honest number-days wronged", "honest numbers"]
@@ -100,12 +109,13 @@ def _levels(evaluation: Mapping[str, Any]) -> str:
         row += [percent(at["precision"], 0) for at in said["at_prevalence"]]
         row += [shown(at["alerts"], 0) for at in said["at_prevalence"]]
         rows.append(row)
-    return _table(head, rows)
+    return _table(head, rows, "At the bundle's own thresholds.", of)
 
 
-def _figures(evaluation: Mapping[str, Any]) -> Iterator[str]:
+def _figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each plot and what is to be said below it."""
     curve = [(recall, precise) for recall, precise in evaluation["curves"]["precision_recall"]]
-    yield _figure(
+    yield (
         plots.lines(
             "Precision against recall",
             plots.share_axis("recall of fraud numbers"),
@@ -114,46 +124,67 @@ def _figures(evaluation: Mapping[str, Any]) -> Iterator[str]:
         ),
         f"Precision and recall at the table's own share of fraud, {_share_of_numbers(evaluation):.1%} of its numbers.",
     )
-    bins = [(one["shown"], one["seen"]) for one in evaluation["calibration"]["bins"]]
-    yield _figure(
-        plots.lines(
-            "Calibration",
-            plots.share_axis("display value"),
-            plots.share_axis("share that was fraud"),
-            [Line("as it should be", [(0, 0), (1, 1)], plots.FAINT, dashed=True), Line("ten bins", bins, dots=True)],
-        ),
-        f"Calibration of number-days in bins of equal width; mean error {evaluation['calibration']['mean_error']:.3f}.",
-    )
+    yield _calibration(evaluation["calibration"])
     delay = evaluation["delay"]
     if delay and delay.get("recall_by_victims"):
         points = [(float(k), share) for k, share in delay["recall_by_victims"]]
-        yield _figure(
+        yield (
             plots.lines(
                 "Recall against victims",
                 plots.log_axis("victims so far", [k for k, _ in points]),
                 plots.share_axis("fraud numbers flagged by then"),
                 [Line("", points, plots.ORANGE, steps=True)],
             ),
-            f"Recall against victims (estimated): half of the fraud numbers are flagged after "
-            f"{_said(delay['victims']['median'])} of them.",
+            "Recall against victims (estimated): " + _half(delay["victims"]["median"], "after {} of them"),
         )
     if delay and delay.get("distribution"):
         points = [(seconds, share) for seconds, share in delay["distribution"]]
-        yield _figure(
+        yield (
             plots.lines(
                 "Delay",
                 plots.log_axis("seconds since the fraud began", [s for s, _ in points]),
                 plots.share_axis("fraud numbers flagged by then"),
                 [Line("", points, plots.GREEN, steps=True)],
             ),
-            f"Delay until the flag: median {_said(delay['seconds']['median'])} s; what is never flagged stays below.",
+            "Delay until the flag: " + _half(delay["seconds"]["median"], "within {} s"),
         )
     if evaluation.get("importance"):
         named = [(one["feature"], one["drop"]) for one in evaluation["importance"][:TOP_FEATURES]]
-        yield _figure(
-            plots.bars("Feature importance", named, plots.BLUE),
-            "Fall of the area under the curve when a feature's values are dealt out anew.",
+        yield (
+            plots.bars("Feature importance", "fall of the area under the curve, of 1", named, plots.BLUE),
+            "Fall of the area under the curve when a feature's values are dealt out anew, once; where it is below "
+            "zero the area rose, by chance.",
         )
+
+
+def _calibration(calibration: Mapping[str, Any]) -> tuple[str, str]:
+    """Bins of many number-days and of few, and how far off they are."""
+    bins = calibration["bins"]
+    many = [one for one in bins if one["number_days"] >= ENOUGH]
+    few = [one for one in bins if one["number_days"] < ENOUGH]
+    drawn = [Line("as it should be", [(0, 0), (1, 1)], plots.FAINT, dashed=True)]
+    for name, some, colour in (
+        (f"{ENOUGH} number-days or more", many, plots.BLUE),
+        ("fewer", few, plots.GREY),
+    ):
+        if some:
+            drawn.append(Line(name, [(one["shown"], one["seen"]) for one in some], colour, dots=True))
+    usual = max(bins, key=lambda one: int(one["number_days"]))
+    share = usual["number_days"] / sum(one["number_days"] for one in bins)
+    words = (
+        f"Calibration in bins of equal width. Over number-days the mean error is {calibration['mean_error']:.3f}, "
+        f"{share:.0%} of them in the bin at {usual['shown']:.2f}"
+    )
+    if many:
+        worst = max(many, key=lambda one: abs(float(one["shown"]) - float(one["seen"])))
+        words += (
+            f"; the largest error of a bin of {ENOUGH} or more is {abs(worst['shown'] - worst['seen']):.2f}: "
+            f"{worst['shown']:.2f} shown where {worst['seen']:.2f} was fraud ({worst['number_days']:,} number-days)"
+        )
+    plot = plots.lines(
+        "Calibration", plots.share_axis("display value"), plots.share_axis("share that was fraud"), drawn
+    )
+    return plot, words + "."
 
 
 def _share_of_numbers(evaluation: Mapping[str, Any]) -> float:
@@ -161,7 +192,7 @@ def _share_of_numbers(evaluation: Mapping[str, Any]) -> float:
     return float(table["fraud_numbers"] / max(1, table["numbers"]))
 
 
-def _types(types: Sequence[Mapping[str, Any]]) -> str:
+def _types(types: Sequence[Mapping[str, Any]], of: str) -> str:
     head = ["type", "numbers", *LEVELS, "median delay, s", "median victims"]
     rows = []
     for kind in types:
@@ -175,10 +206,10 @@ def _types(types: Sequence[Mapping[str, Any]]) -> str:
                 _median(delay, "victims"),
             ]
         )
-    return _table(head, rows)
+    return _table(head, rows, f"At the bundle's own thresholds; {_to_the_flag(rows)}.", of)
 
 
-def _groups(groups: Sequence[Mapping[str, Any]]) -> str:
+def _groups(groups: Sequence[Mapping[str, Any]], of: str) -> str:
     head = [
         "group",
         "numbers",
@@ -202,14 +233,11 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> str:
                 "-" if early is None else f"{early:.0%}",
             ]
         )
-    words = (
-        "Margins are those that 0.1 % and 0.01 % of this table's own honest number-days reach; delays run to the flag "
-        "of the bundle."
-    )
-    return _table(head, rows) + f"<p>{words}</p>"
+    words = "Margins are those that 0.1 % and 0.01 % of this table's own honest number-days reach"
+    return _table(head, rows, f"{words}; {_to_the_flag(rows)}.", of)
 
 
-def _hard(profiles: Sequence[Mapping[str, Any]]) -> str:
+def _hard(profiles: Sequence[Mapping[str, Any]], of: str) -> str:
     rows = [
         [
             one["profile"],
@@ -218,10 +246,11 @@ def _hard(profiles: Sequence[Mapping[str, Any]]) -> str:
         ]
         for one in sorted(profiles, key=lambda one: (-one["reached"]["watch"], -one["reached"]["flag"], one["profile"]))
     ]
-    return _table(["profile", "number-days", "reached watch", "flag", "block"], rows)
+    words = "Number-days that reached the bundle's own thresholds."
+    return _table(["profile", "number-days", "reached watch", "flag", "block"], rows, words, of)
 
 
-def _contrasts(evaluation: Mapping[str, Any]) -> str:
+def _contrasts(evaluation: Mapping[str, Any], of: str) -> str:
     head = ["scored by", "area", "average precision", "recall at 0.1 %", "recall at 0.01 %"]
     rows = [
         [
@@ -234,17 +263,39 @@ def _contrasts(evaluation: Mapping[str, Any]) -> str:
         for one in (evaluation["contrast"], *evaluation["baselines"], *evaluation["ablations"])
     ]
     notes = "".join(f"<li>{escape(note)}</li>" for note in evaluation["contrast_notes"])
-    return _table(head, rows) + f"<ul>{notes}</ul>"
+    words = "Margins are those that 0.1 % and 0.01 % of the honest number-days reach of which each was judged."
+    return _table(head, rows, words, of) + f"<ul>{notes}</ul>"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: str, of: str) -> str:
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="scroll"><table><caption>{_caption(words, of)}</caption>'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
-def _figure(drawn: str, words: str) -> str:
-    return f"<figure>{drawn}<figcaption>{escape(words)}</figcaption></figure>"
+def _figure(drawn: str, words: str, of: str) -> str:
+    return f"<figure>{drawn}<figcaption>{_caption(words, of)}</figcaption></figure>"
+
+
+def _caption(words: str, of: str) -> str:
+    """With what it is of, the simulator or real traffic: whoever copies a figure takes that along."""
+    return f'<span class="of">{of}</span> {escape(words)}'
+
+
+def _half(median: float | None, flagged: str) -> str:
+    """By when half of the fraud numbers are flagged, if ever."""
+    if median is None:
+        return "half of the fraud numbers or more are never flagged."
+    return f"half of the fraud numbers are flagged {flagged.format(_said(median))}; those that never are stay below."
+
+
+def _to_the_flag(rows: Sequence[Sequence[str]]) -> str:
+    """What the delays among `rows` are."""
+    never = f", and are {_NEVER} where half of the numbers or more are not flagged"
+    return "delays run to the bundle's flag" + (never if any(_NEVER in row for row in rows) else "")
 
 
 def _median(delay: Mapping[str, Any], what: str) -> str:
@@ -253,4 +304,4 @@ def _median(delay: Mapping[str, Any], what: str) -> str:
 
 
 def _said(value: float | None) -> str:
-    return "never" if value is None else f"{value:,.0f}"
+    return _NEVER if value is None else f"{value:,.0f}"

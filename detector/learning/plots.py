@@ -17,6 +17,7 @@ FAINT: Final = "#d8dee4"
 BLUE: Final = "#0072b2"
 ORANGE: Final = "#d55e00"
 GREEN: Final = "#009e73"
+GREY: Final = "#8c959f"
 WIDTH: Final = 460
 HEIGHT: Final = 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 34, 16, 46
@@ -106,21 +107,45 @@ def lines(title: str, across: Axis, up: Axis, drawn: Sequence[Line]) -> str:
     return f'{_svg(title, HEIGHT, marks)}<p class="legend">{legend}</p>'
 
 
-def bars(title: str, named: Sequence[tuple[str, float]], colour: str = BLUE, digits: int = 4) -> str:
-    """Horizontal bars from zero, the longest as wide as the frame; each with its name and value."""
-    most = max([value for _, value in named if value > 0], default=1.0)
-    height = BAR_HEIGHT * len(named) + 8
-    room = WIDTH - BAR_LEFT - 64
+def bars(title: str, across: str, named: Sequence[tuple[str, float]], colour: str = BLUE, digits: int = 4) -> str:
+    """Horizontal bars from zero, to its left and grey where the value is below it; each with its name and value.
+
+    `across`: what the axis below shows.
+    """
+    axis = _from_zero(across, [value for _, value in named])
+    room, foot = WIDTH - BAR_LEFT - 64, 4 + BAR_HEIGHT * len(named)
+
+    def x(value: float) -> float:
+        return BAR_LEFT + room * axis.place(value)
+
     marks = []
+    for tick in axis.ticks:
+        marks.append(f'<line x1="{x(tick):.1f}" y1="4" x2="{x(tick):.1f}" y2="{foot}" stroke="{FAINT}"/>')
+        marks.append(_text(x(tick), foot + 16, axis.written(tick), "middle"))
+    marks.append(_text(BAR_LEFT + room / 2, foot + 36, axis.name, "middle"))
     for i, (name, value) in enumerate(named):
         top = 4 + BAR_HEIGHT * i
-        long = room * max(0.0, value) / most
+        left, right = sorted((x(0), x(value)))
         marks.append(_text(BAR_LEFT - 6, top + 14, name, "end"))
         marks.append(
-            f'<rect x="{BAR_LEFT}" y="{top + 3}" width="{long:.1f}" height="{BAR_HEIGHT - 6}" fill="{colour}"/>'
+            f'<rect x="{left:.1f}" y="{top + 3}" width="{right - left:.1f}" height="{BAR_HEIGHT - 6}" '
+            f'fill="{colour if value > 0 else GREY}"/>'
         )
-        marks.append(_text(BAR_LEFT + long + 5, top + 14, f"{value:.{digits}f}", "start"))
-    return _svg(title, height, marks)
+        marks.append(_text(right + 5, top + 14, f"{value:.{digits}f}", "start"))
+    return _svg(title, foot + 44, marks)
+
+
+def _from_zero(name: str, values: Sequence[float]) -> Axis:
+    """Around `values` and zero, in a few round steps."""
+    low, high = min([0.0, *values]), max([0.0, *values])
+    if low == high:
+        high = 1.0
+    least = (high - low) / 4
+    decade = 10.0 ** np.floor(np.log10(least))
+    step = float(next(times * decade for times in (1, 2, 5, 10) if times * decade >= least * (1 - 1e-9)))
+    first, last = int(np.floor(low / step + 1e-9)), int(np.ceil(high / step - 1e-9))
+    ticks = [round(k * step, 12) for k in range(first, last + 1)]
+    return Axis(name, ticks[0], ticks[-1], ticks)
 
 
 def _svg(title: str, height: int, marks: Sequence[str]) -> str:

@@ -41,6 +41,43 @@ def test_a_report_of_the_simulator_says_so_at_its_head(evaluation: dict[str, Any
     assert "x&lt;script&gt;" in html
 
 
+@pytest.mark.parametrize(("figures", "word"), [("simulator", "simulator"), ("real", "real")])
+def test_every_figure_and_table_carries_what_it_is_of(evaluation: dict[str, Any], figures: str, word: str) -> None:
+    """For figures are copied out of reports, and their heads are not."""
+    html = page(evaluation | {"figures": figures, "importance": [{"feature": "x", "drop": 0.1}]})
+    captions = re.findall(r"<(?:figcaption|caption)>(.*?)</(?:figcaption|caption)>", html)
+    assert len(captions) == html.count("<figure>") + html.count("<table>") > 5
+    assert all(caption.startswith(f'<span class="of">{word}</span> ') for caption in captions)
+    assert f'<p class="said"><span class="of">{word}</span>' in html
+
+
+def test_where_half_are_never_flagged_the_captions_say_that(evaluation: dict[str, Any]) -> None:
+    """And not that half are flagged after never of them."""
+    never, soon = {"median": None, "p90": None}, {"median": 7.0, "p90": None}
+    html = page(evaluation | {"delay": evaluation["delay"] | {"seconds": never, "victims": never}})
+    assert html.count("half of the fraud numbers or more are never flagged.") == 2
+    assert "after never" not in html
+    assert "never s" not in html
+    html = page(evaluation | {"delay": evaluation["delay"] | {"seconds": soon, "victims": soon}})
+    assert "half of the fraud numbers are flagged after 7 of them" in html
+    assert "half of the fraud numbers are flagged within 7 s" in html
+
+
+def test_the_calibrations_caption_says_what_its_middle_does(evaluation: dict[str, Any]) -> None:
+    """The mean is that of the lowest bin, where nearly all number-days are; few number-days tell no error."""
+    bins = [
+        {"shown": 0.01, "seen": 0.011, "number_days": 9_700},
+        {"shown": 0.45, "seen": 0.26, "number_days": 200},
+        {"shown": 0.75, "seen": 0.0, "number_days": 99},
+    ]
+    html = page(evaluation | {"calibration": {"prevalence": 0.01, "bins": bins, "mean_error": 0.0123}})
+    assert "mean error is 0.012, 97% of them in the bin at 0.01" in html
+    assert "largest error of a bin of 100 or more is 0.19: 0.45 shown where 0.26 was fraud (200 number-days)" in html
+    assert html.count("<circle") == 3
+    few = page(evaluation | {"calibration": {"prevalence": 0.01, "bins": bins[2:], "mean_error": 0.75}})
+    assert "largest error" not in few
+
+
 def test_where_no_delay_is_known_the_page_does_not_say_never(evaluation: dict[str, Any], tmp_path: Path) -> None:
     """All of the fraud began before the table: of none is known when it was flagged."""
     table = read_table([labelled.write(tmp_path / "v.parquet", labelled.ours(80, 5))])
@@ -86,14 +123,24 @@ def test_a_line_in_steps_stays_level_until_its_next_point() -> None:
     assert y0 == y1 > y2
 
 
-def test_bars_are_as_long_as_their_values_and_none_runs_backwards() -> None:
-    """A fall below zero is chance: no bar."""
-    widths = [
-        float(w) for w in re.findall(r'<rect[^>]* width="([\d.]+)"', bars("t", [("a", 0.4), ("b", 0.1), ("c", -1)]))
-    ]
-    assert widths[0] == pytest.approx(4 * widths[1], rel=0.01)
-    assert widths[2] == 0
-    assert max(widths) < WIDTH
+def test_bars_are_as_long_as_their_values_and_run_backwards_below_zero() -> None:
+    """A fall below zero is chance, and to be seen as that; the axis says what a length means."""
+    drawn = ElementTree.fromstring(bars("t", "fall, of 1", [("a", 0.4), ("b", 0.1), ("c", -0.2)]))
+    a, b, c = ({name: float(one.attrib[name]) for name in ("x", "width")} for one in drawn.findall("rect"))
+    assert a["width"] == pytest.approx(4 * b["width"], rel=0.01)
+    assert c["width"] == pytest.approx(2 * b["width"], rel=0.01)
+    assert c["x"] + c["width"] == pytest.approx(a["x"], abs=0.2)
+    texts = {text.text: float(text.attrib["x"]) for text in drawn.findall("text")}
+    assert {"fall, of 1", "-0.2", "0", "0.2", "0.4"} <= set(texts)
+    assert texts["0"] == pytest.approx(a["x"], abs=0.2)
+    assert texts["0.4"] - texts["0.2"] == pytest.approx(a["width"] / 2, abs=0.2)
+    assert a["x"] + a["width"] < WIDTH
+
+
+def test_bars_of_nothing_have_an_axis_all_the_same() -> None:
+    """Where no feature is looked at, every fall is nought."""
+    drawn = ElementTree.fromstring(bars("t", "fall", [("a", 0.0)]))
+    assert [float(one.attrib["width"]) for one in drawn.findall("rect")] == [0]
 
 
 def test_ticks_are_written_as_people_read_them() -> None:
