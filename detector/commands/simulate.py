@@ -99,7 +99,8 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--truth",
         action="store_true",
-        help="labels tell what no network knows: variants (vishing-mimic) as types, and how honest numbers live",
+        help="labels tell what no network knows: variants (vishing-mimic) as types, how honest numbers live, "
+        "senders, and who was at the festival",
     )
 
 

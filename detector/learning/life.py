@@ -36,8 +36,9 @@ _CELLS: Final = np.array([profile.cells for profile in PROFILES])
 _ROAMING: Final = np.array([profile.roaming for profile in PROFILES])
 
 
-def honest_day(people: Population, day_ms: int, start_ms: int, festival: bool, rng: np.random.Generator) -> Records:
-    """All honest records that begin on the day from `day_ms`, unsorted. `start_ms` is the scenario's start."""
+def honest_day(people: Population, day_ms: int, start_ms: int, rng: np.random.Generator) -> Records:
+    """All honest records that begin on the day from `day_ms`, unsorted; of a festival's evening those that any evening
+    has. `start_ms` is the scenario's start."""
     weekday = int((day_ms // DAY_MS + 3) % 7)
     factor = np.where(weekday >= 5, _WEEKEND, 1.0)[people.profile]
     factor *= rng.random(len(people)) < _WORKING[people.profile]
@@ -49,8 +50,6 @@ def honest_day(people: Population, day_ms: int, start_ms: int, festival: bool, r
     parts.append(_app_messages(people, day_ms, start_ms, rng))
     if weekday < 5:
         parts += _notices(people, day_ms, start_ms, rng)
-    if festival:
-        parts += _festival(people, day_ms, start_ms, rng)
     return join(parts)
 
 
@@ -211,8 +210,11 @@ def _notices(people: Population, day_ms: int, start_ms: int, rng: np.random.Gene
     return parts
 
 
-def _festival(people: Population, day_ms: int, start_ms: int, rng: np.random.Generator) -> list[Records]:
-    """One evening everybody at the same place calls and greets at once; many calls find no free line."""
+def festival(people: Population, day_ms: int, start_ms: int, rng: np.random.Generator) -> tuple[Records, I64s]:
+    """One evening everybody at the same place calls and greets at once; many calls find no free line.
+
+    Also the slots of those who are there.
+    """
     there = np.flatnonzero((people.home == Home.MOBILE) & (people.calls > 0.5) & (people.alive_ms == 0))
     there = there[people.gone_ms[there] > day_ms - start_ms + DAY_MS]
     there = there[rng.random(len(there)) < FESTIVAL_SHARE]
@@ -232,7 +234,7 @@ def _festival(people: Population, day_ms: int, start_ms: int, rng: np.random.Gen
         if kind == CALL:
             settle(rng, records, answered=0.35, cancelled=0.35, busy=0.15, talk_s=20, spread=1.0)
         parts.append(records)
-    return parts
+    return join(parts), there
 
 
 def _between(

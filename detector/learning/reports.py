@@ -13,11 +13,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from detector.learning.cdr import SENDERS
 from detector.learning.labelfile import NumberLabel
 from detector.learning.labels import Label
 from detector.learning.profiles import PROFILES
-from detector.learning.simulate import Traffic
-from detector.units import HOUR_MS
+from detector.learning.simulate import APPLICATION, Traffic
+from detector.units import DAY_MS, HOUR_MS
 
 
 class Way(NamedTuple):
@@ -40,6 +41,10 @@ COMPLAINED_ELSE: Final = 0.8
 
 USUAL: Final = "private"
 """The profile of most people, which no label has to name."""
+FESTIVAL: Final = "festival"
+"""That of people of the usual one, who call and greet everybody on one evening."""
+FESTIVAL_DAYS: Final = 2
+"""The festival's and the next, of which windows of 24 hours still hold the evening."""
 TOLD: Final = "simulator"
 """The source of what only the simulator knows."""
 
@@ -71,7 +76,8 @@ def reported(labels: Sequence[Label], seed: int) -> list[NumberLabel]:
 
 
 def told(traffic: Traffic) -> list[NumberLabel]:
-    """What becomes known, with the variant in place of the type; and how our unusual honest numbers live.
+    """What becomes known, with the variant in place of the type; how our unusual honest numbers live, and senders; and
+    who was at the festival.
 
     For figures by variant and by hard negative: no network knows either.
     """
@@ -80,8 +86,23 @@ def told(traffic: Traffic) -> list[NumberLabel]:
         for label, report in zip(traffic.labels, reported(traffic.labels, traffic.scenario.seed), strict=True)
     ]
     people, begin_ms = traffic.people, traffic.scenario.start_ms
-    for number, profile in zip(people.numbers[people.own].tolist(), people.profile[people.own].tolist(), strict=True):
-        name = PROFILES[profile].name
-        if name != USUAL and number not in traffic.frauds:
-            reports.append(NumberLabel(number, False, begin_ms, None, begin_ms, TOLD, name))
+
+    def honest(number: int, name: str, from_ms: int = begin_ms, until_ms: int | None = None) -> None:
+        if number not in traffic.frauds:
+            reports.append(NumberLabel(number, False, from_ms, until_ms, from_ms, TOLD, name))
+
+    profiles = [PROFILES[profile].name for profile in people.profile[people.own].tolist()]
+    usual = set()
+    for number, name in zip(people.numbers[people.own].tolist(), profiles, strict=True):
+        if name == USUAL:
+            usual.add(number)
+        else:
+            honest(number, name)
+    for number in SENDERS.tolist():
+        honest(number, APPLICATION)
+    if traffic.scenario.festival_day is not None:
+        evening_ms = begin_ms + traffic.scenario.festival_day * DAY_MS
+        for number in traffic.guests.tolist():
+            if number in usual:
+                honest(number, FESTIVAL, evening_ms, evening_ms + FESTIVAL_DAYS * DAY_MS)
     return reports

@@ -13,7 +13,7 @@ import numpy as np
 from detector.learning.campaigns import KINDS, run
 from detector.learning.cdr import HONEST, SENDERS, Records, join, order, subjects
 from detector.learning.labels import Label, labels_of
-from detector.learning.life import call_backs, honest_day
+from detector.learning.life import call_backs, festival, honest_day
 from detector.learning.months import draw_months
 from detector.learning.ordinary import Ordinary, Practice, crews, recruit
 from detector.learning.population import Population, draw_population
@@ -27,6 +27,9 @@ MONDAY_MS: Final = 1_793_577_600_000
 
 DEMO_SEED: Final = 2_000
 """Never one of the seeds that the shipped model is fitted on, gets its thresholds from or is judged on."""
+
+APPLICATION: Final = "application"
+"""How the holder of a sender id lives: one-time codes, banks, shops, notices."""
 
 WANGIRI_RETURNED: Final = 0.05
 """Share of missed Wangiri rings that are called back (FRAUD.md)."""
@@ -74,6 +77,8 @@ class Traffic:
     people: Population = field(repr=False)
     bought: U64s = field(repr=False)
     """Numbers of `people` that were got for fraud: nobody honest holds them. Lent ones are not among them."""
+    guests: U64s = field(repr=False)
+    """Our own numbers that were at the festival."""
 
     @cached_property
     def frauds(self) -> dict[int, list[Label]]:
@@ -86,7 +91,7 @@ class Traffic:
     def profile_of(self, number: int) -> str:
         """How the holder of `number` lives: a profile's name, `application`, a fraud's kind, or `unknown`."""
         if number_kind(number) is NumberKind.SENDER:
-            return "application"
+            return APPLICATION
         if number in self.frauds and (number_trunk(number) or not self._is_honest(number)):
             return self.frauds[number][0].type
         bare = pack_number(number_kind(number), number & ((1 << 50) - 1))
@@ -115,10 +120,14 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
         crooks = recruit(round(scenario.ordinary.frauds * scenario.numbers), scenario.days, generators[-1])
         people = draw_months(generators[0], scenario.numbers, scenario.days, crooks.lives)
     parts: list[Records] = []
+    guests = np.empty(0, dtype=np.uint64)
     for day in range(scenario.days):
         begin = scenario.start_ms + day * DAY_MS
-        festival = day == scenario.festival_day
-        parts.append(order(honest_day(people, begin, scenario.start_ms, festival, generators[1 + day])))
+        honest = honest_day(people, begin, scenario.start_ms, generators[1 + day])
+        if day == scenario.festival_day:
+            evening, there = festival(people, begin, scenario.start_ms, generators[1 + day])
+            honest, guests = join([honest, evening]), people.numbers[np.intersect1d(there, people.own)]
+        parts.append(order(honest))
         if progress:
             progress((day + 1) / scenario.days)
     taken: set[int] = set()
@@ -144,7 +153,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Traffic:
         bought = people.numbers[people.span.crooks[~crooks.lent]]
     records = order(_without(join(parts), silenced))
     labels = labels_of(records, subjects(records), plans)
-    return Traffic(scenario, records, labels, people, bought)
+    return Traffic(scenario, records, labels, people, bought, guests)
 
 
 def _without(records: Records, silenced: dict[int, int]) -> Records:

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from detector.learning.cdr import SENDERS
 from detector.learning.labels import Label
 from detector.learning.profiles import PROFILES
-from detector.learning.reports import TOLD, USUAL, reported, told
-from detector.learning.simulate import Scenario, simulate
-from detector.units import HOUR_MS
+from detector.learning.reports import FESTIVAL, TOLD, USUAL, reported, told
+from detector.learning.simulate import APPLICATION, Scenario, simulate
+from detector.units import DAY_MS, HOUR_MS
 
 
 def labels(kind: str, count: int) -> list[Label]:
@@ -59,8 +60,31 @@ def test_the_truth_names_variants_and_how_unusual_honest_numbers_live() -> None:
     assert {one.type for one in fraud} >= {"wangiri-overt", "robocall-mimic", "spoofing-overt"}
     assert {one.source for one in honest} == {TOLD}
     profiles = {one.name for one in PROFILES} - {USUAL}
-    assert {one.type for one in honest} <= profiles
+    assert {one.type for one in honest} <= profiles | {APPLICATION}
     assert {"courier", "chatty", "small_business"} <= {one.type for one in honest}
     assert len({one.number for one in honest}) == len(honest)
     assert not {one.number for one in honest} & set(traffic.frauds)
     assert all(traffic.profile_of(one.number) == one.type for one in honest)
+
+
+def test_the_truth_names_senders_and_who_was_at_the_festival() -> None:
+    """Hard negatives both: huge one-way messaging, and an evening on which everybody greets everybody.
+
+    festival      |<-- its day, and the next: windows hold the evening -->|
+    """
+    traffic = simulate(Scenario(numbers=2_000, days=4, seed=3, festival_day=1))
+    honest = [one for one in told(traffic) if not one.fraud]
+    assert {one.number for one in honest if one.type == APPLICATION} == set(SENDERS.tolist())
+    guests = [one for one in honest if one.type == FESTIVAL]
+    begins_ms = traffic.scenario.start_ms + DAY_MS
+    assert {(one.active_from_ms, one.active_until_ms) for one in guests} == {(begins_ms, begins_ms + 2 * DAY_MS)}
+    assert len({one.number for one in honest}) == len(honest)
+    assert {traffic.profile_of(one.number) for one in guests} == {USUAL}
+    # They begin far more on that evening than others of their kind do.
+    records = traffic.records
+    evening = records[(records["start_ms"] >= begins_ms + 19 * HOUR_MS) & (records["start_ms"] < begins_ms + DAY_MS)]
+    mine = np.isin(evening["originator"], np.array([one.number for one in guests], np.uint64)).sum()
+    assert 40 < len(guests) < 200
+    assert mine / len(guests) > 10
+    assert mine / len(evening) > 2 * len(guests) / 2_000
+    assert not [one for one in told(simulate(Scenario(numbers=300, days=1, seed=3))) if one.type == FESTIVAL]
