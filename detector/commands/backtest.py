@@ -48,7 +48,8 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="known frauds, in files or `topic`: every other number counts as honest",
+        help="known frauds, in files or `topic`, caught by what is decided while they last: every other number counts "
+        "as honest",
     )
     parser.add_argument(
         "--budget",
@@ -131,7 +132,10 @@ def _truth(files: Sequence[Path], settings: Settings) -> "Truth":
     labels = labels_of(files, settings)
     known = Known(labels, max((label.known_at_ms for label in labels), default=0), 0)
     return truth_of(
-        ((label.number, label.active_from_ms, label.type or "unknown") for label in known.frauds()),
+        (
+            (label.number, label.active_from_ms, label.active_until_ms, label.type or "unknown")
+            for label in known.frauds()
+        ),
         {label.number for label in labels if label.source == DETECTOR}
         - {label.number for label in labels if label.source != DETECTOR},
     )

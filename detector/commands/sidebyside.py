@@ -55,15 +55,15 @@ def _touched(outcome: "Outcome") -> dict[str, Mapping[str, int]]:
 
 
 def _types(outcomes: "Sequence[Outcome]") -> list[str]:
-    """Known frauds by type."""
-    columns = ("caught", "blocked", "delay")
+    """Known frauds by type. Late: decided against only after it had ended."""
+    columns = ("caught", "blocked", "late", "delay")
     found = [f"{'fraud':<24}{'numbers':>8}" + "  ".join("".join(f"{name:>10}" for name in columns) for _ in outcomes)]
     for kind in dict.fromkeys(kind for one in outcomes for kind in one.types):
         cells = []
         for one in outcomes:
             caught = one.types[kind]
             delay = "-" if caught.median_delay_s is None else str(timedelta(seconds=round(caught.median_delay_s)))
-            cells.append(f"{caught.caught:>10,}{caught.blocked:>10,}{delay:>10}")
+            cells.append(f"{caught.caught:>10,}{caught.blocked:>10,}{caught.late:>10,}{delay:>10}")
         found.append(f"{kind:<24}{outcomes[0].types[kind].numbers:>8,}" + "  ".join(cells))
     return found
 

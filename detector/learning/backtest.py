@@ -19,10 +19,11 @@ import numpy as np
 
 from detector.config import Settings
 from detector.ingest.zones import ZoneTable
+from detector.learning.labels import MEMORY_MS
 from detector.learning.numberdays import Gathered, NumberDays
 from detector.learning.rates import lowest_within
 from detector.pipeline import Detector, Entry, Part
-from detector.records import parse_number
+from detector.records import Bools, parse_number
 from detector.units import DAY_MS, HOUR_MS, MINUTE_MS
 from detector.verdict.decisions import SEVERITY, Action, Decision
 from detector.verdict.judge import Judge, Moment
@@ -31,6 +32,8 @@ from detector.verdict.memory import Memory
 from detector.verdict.model import Model
 from detector.verdict.policy import Policy
 
+NEVER_MS: Final = 1 << 62
+"""The end of what does not end."""
 AGAINST: Final = frozenset({"flag", "warn", "block"})
 """Actions that touch a number; release and allow are in its favour."""
 
@@ -48,10 +51,17 @@ class Made(NamedTuple):
 
 
 class Fraud(NamedTuple):
-    """From when on a number was known to be a fraudster, in hindsight."""
+    """When a number was a fraudster, as is known in hindsight."""
 
     from_ms: int
+    """The first time."""
     type: str
+    spans: tuple[tuple[int, int], ...]
+    """Half open, one a label; `NEVER_MS` where one does not end."""
+
+    def lasts(self, from_ms: int, until_ms: int) -> bool:
+        """Whether it was one at any moment of `[from_ms, until_ms)`."""
+        return any(begin < until_ms and from_ms < end for begin, end in self.spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +146,11 @@ class Caught:
 
     numbers: int
     caught: int
-    """Against which something was decided from its first fraudulent event on."""
+    """Against which something was decided while it was one."""
     blocked: int
+    late: int
+    """Against which something was decided after that only, while the longest window still held what it had done: that
+    is no catch."""
     median_delay_s: float | None
 
 
@@ -149,7 +162,7 @@ class Level:
     margin: float
     numbers_a_day: float
     frauds_a_day: float | None
-    """Of these, known frauds; None without labels."""
+    """Of these, frauds on that day; None without labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +226,7 @@ def tally(lane: Lane, number_days: NumberDays, span_days: float, truth: Truth | 
     touched = [_gravest(made) for number, made in first.items() if truth and truth.is_honest(number)]
     touched.sort(key=lambda made: (-SEVERITY[made.action], made.at_ms))
     thresholds, span = lane.model.thresholds, span_days or 1.0  # nothing scored: whatever is counted is 0
+    frauds = _frauds(number_days, offset_ms, truth) if truth else None
     return Outcome(
         name=lane.name,
         model=lane.model.version,
@@ -229,18 +243,21 @@ def tally(lane: Lane, number_days: NumberDays, span_days: float, truth: Truth | 
         touched=dict(Counter(made.action for made in touched)),
         touched_by=dict(Counter(made.rule for made in touched)),
         examples=[(made.text, made.action, made.rule) for made in touched[:EXAMPLES]],
-        levels=[_level(name, float(getattr(thresholds, name)), number_days, span, truth) for name in LEVELS],
-        suggested=_suggested(number_days, span, truth, budget),
+        levels=[_level(name, float(getattr(thresholds, name)), number_days, span, frauds) for name in LEVELS],
+        suggested=_suggested(number_days, span, frauds, budget),
         numbers=frozenset(first),
     )
 
 
-def truth_of(frauds: Iterable[tuple[int, int, str]], own: Iterable[int] = ()) -> Truth:
-    """Labels of fraud as number, first event and type; the first of a number holds. `own`: the detector's labels."""
+def truth_of(frauds: Iterable[tuple[int, int, int | None, str]], own: Iterable[int] = ()) -> Truth:
+    """Labels of fraud as number, since when, until when (None = it did not end) and type, which the first one of a
+    number gives. `own`: the detector's labels."""
     found: dict[int, Fraud] = {}
-    for number, from_ms, kind in frauds:
-        if number not in found or from_ms < found[number].from_ms:
-            found[number] = Fraud(from_ms, kind)
+    for number, from_ms, until_ms, kind in frauds:
+        fraud = Fraud(from_ms, kind, ((from_ms, NEVER_MS if until_ms is None else until_ms),))
+        other = found.get(number, fraud)
+        first = fraud if from_ms < other.from_ms else other
+        found[number] = first._replace(spans=tuple(sorted({*fraud.spans, *other.spans})))
     return Truth(found, frozenset(own) - found.keys())
 
 
@@ -266,43 +283,54 @@ def _gravest(made: Sequence[Made]) -> Made:
 
 
 def _types(first: Mapping[int, Sequence[Made]], truth: Truth) -> dict[str, Caught]:
-    """Known frauds by type: what was decided from the first fraudulent event on."""
+    """Known frauds by type: what was decided while they were that."""
     by_type: dict[str, list[list[Made]]] = defaultdict(list)
     delays: dict[str, list[float]] = defaultdict(list)
+    late: Counter[str] = Counter()
     for number, fraud in truth.frauds.items():
-        against = [made for made in first.get(number, ()) if made.at_ms >= fraud.from_ms]
+        made = first.get(number, ())
+        against = [one for one in made if fraud.lasts(one.at_ms, one.at_ms + 1)]
         by_type[fraud.type].append(against)
         if against:
-            delays[fraud.type].append((min(made.at_ms for made in against) - fraud.from_ms) / 1000)
+            delays[fraud.type].append((min(one.at_ms for one in against) - fraud.from_ms) / 1000)
+        elif any(fraud.lasts(one.at_ms - MEMORY_MS, one.at_ms + 1) for one in made):
+            late[fraud.type] += 1
     return {
         kind: Caught(
             numbers=len(found),
             caught=sum(map(bool, found)),
             blocked=sum(any(made.action == "block" for made in against) for against in found),
+            late=late[kind],
             median_delay_s=median(delays[kind]) if delays[kind] else None,
         )
         for kind, found in sorted(by_type.items())
     }
 
 
-def _level(name: str, margin: float, number_days: NumberDays, span_days: float, truth: Truth | None) -> Level:
-    """How many numbers reach `margin` on a day."""
-    numbers, _, margins = number_days
-    reached = margins >= margin
-    frauds = None
-    if truth:
-        known = np.fromiter(truth.frauds, np.uint64, len(truth.frauds))
-        frauds = float(np.isin(numbers[reached], known).sum() / span_days)
-    return Level(name, margin, float(reached.sum() / span_days), frauds)
+def _frauds(number_days: NumberDays, offset_ms: int, truth: Truth) -> Bools:
+    """Which numbers were frauds at any moment of their day."""
+    numbers, days, _ = number_days
+    found = np.isin(numbers, np.fromiter(truth.frauds, np.uint64, len(truth.frauds)))
+    for row in np.flatnonzero(found).tolist():
+        begins_ms = int(days[row]) * DAY_MS - offset_ms
+        found[row] = truth.frauds[int(numbers[row])].lasts(begins_ms, begins_ms + DAY_MS)
+    return found
 
 
-def _suggested(number_days: NumberDays, span_days: float, truth: Truth | None, budget: int) -> list[Level]:
+def _level(name: str, margin: float, number_days: NumberDays, span_days: float, frauds: Bools | None) -> Level:
+    """How many numbers reach `margin` on a day; `frauds`: which of the number-days are fraud."""
+    reached = number_days[2] >= margin
+    bad = None if frauds is None else float((reached & frauds).sum() / span_days)
+    return Level(name, margin, float(reached.sum() / span_days), bad)
+
+
+def _suggested(number_days: NumberDays, span_days: float, frauds: Bools | None, budget: int) -> list[Level]:
     """The lowest margins that at most half of `budget` numbers a day reach, `budget`, and twice as many."""
     _, _, margins = number_days
     shares = {"half the budget": 0.5, "the budget": 1, "twice the budget": 2}
     lowest = lowest_within(margins, None, [share * budget * span_days for share in shares.values()])
     return [
-        _level(name, margin, number_days, span_days, truth)
+        _level(name, margin, number_days, span_days, frauds)
         for name, margin in zip(shares, lowest, strict=True)
         if margin is not None
     ]

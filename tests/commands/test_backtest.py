@@ -126,14 +126,20 @@ def test_alerts_are_numbers_a_day(plain: dict[str, Any], decided: list[Decision]
 def test_frauds_are_caught_and_honest_numbers_touched_as_the_labels_say(
     plain: dict[str, Any], decided: list[Decision], traffic: Traffic
 ) -> None:
-    """A fraud by the first decision from its first fraudulent event on; every number without a label is honest."""
+    """A fraud by a decision while one of its labels lasts; every number without a label is honest."""
     (lane,) = plain["lanes"]
     begun: dict[int, tuple[int, str]] = {}
+    spans: dict[int, list[tuple[int, int]]] = {}
     for label in sorted(traffic.labels, key=lambda label: -label.active_from_ms):
         begun[label.number] = label.active_from_ms, label.type
+        spans.setdefault(label.number, []).append((label.active_from_ms, label.active_until_ms))
+
+    def lasted(number: int, at_ms: int) -> bool:
+        return any(from_ms <= at_ms < until_ms for from_ms, until_ms in spans.get(number, ()))
+
     against = [(parse_number(d.number), d) for d in decided]
-    caught = {number for number, d in against if number in begun and d.issued_at >= begun[number][0]}
-    blocked = {n for n, d in against if n in begun and d.issued_at >= begun[n][0] and d.action == "block"}
+    caught = {number for number, d in against if lasted(number, d.issued_at)}
+    blocked = {number for number, d in against if lasted(number, d.issued_at) and d.action == "block"}
     by_type = Counter(kind for _, kind in begun.values())
     assert {kind: found["numbers"] for kind, found in lane["types"].items()} == by_type
     assert {kind: found["caught"] for kind, found in lane["types"].items() if found["caught"]} == Counter(
