@@ -129,6 +129,11 @@ def _features(arguments: argparse.Namespace) -> int:
         written = write_vectors(arguments.out, heading, _told(taken, tally), sources, known)
     what = "records" if arguments.input else "messages"
     out(_summary(arguments.out, what, tally, written, plan))
+    if known and heading.activity_floor and (unseen := written.unseen(known))[1]:
+        out(
+            f"{unseen[1]:,} of {unseen[0]:,} numbers that labels call fraud in this time have no vector as that: they "
+            f"began fewer than {heading.activity_floor} calls or messages in 24 h, or nothing"
+        )
     return 0
 
 

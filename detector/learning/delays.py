@@ -5,8 +5,10 @@
 A miss is an endless delay. Seconds run from the moment from which on the label says fraud, for a number does harm
 before there is a vector of it; where the table does not say that, from its first vector that is labelled fraud. A fraud
 that began before the table does has no delay: nobody knows what would have been reached on the days before. Vectors are
-its events only where one was taken at each (`moments` every:1). Victims are what `distinct_out_7d` has risen by since
-the vector before the first fraudulent one: an estimate, and one that a campaign of more than a week outgrows.
+its events only where one was taken at each (`moments` every:1); then those count too that came before the first vector,
+while the number had begun fewer than the floor in 24 h: as many as its outgoing counts allow. Victims are what
+`distinct_out_7d` has risen by since the vector before the first fraudulent one, or at all where there is none: an
+estimate, and one that a campaign of more than a week outgrows.
 """
 
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from detector.records import Bools, I64s
 
 EVERY_EVENT: Final = "every:1"
 VICTIMS: Final = "distinct_out_7d"
+OUTGOING: Final = ("calls_out_7d", "sms_out_7d")
+DAY_MS: Final = 86_400_000
 WITHIN: Final = (5, 20, 50)
 """Events or victims within which a share is caught."""
 CURVE: Final = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500)
@@ -36,9 +40,10 @@ class Delays:
     types: Texts
     seconds: Floats
     vectors: Floats
+    """Up to the one that reached the bar; with the events before the first, where one was taken at every event."""
     victims: Floats
     later: Floats
-    """Share of its fraudulent vectors that came after the one that reached the bar."""
+    """Share of these, of its whole fraud, that came after the one that reached the bar."""
     earlier: int
     """Fraud numbers besides that were so before the table begins: these have no delay."""
 
@@ -76,7 +81,9 @@ def delays(table: Table, reached: Bools, first_ms: int) -> Delays:
             before = distinct[start + bad[0] - 1] if bad[0] else 0.0
             victims = max(1.0, float(np.round(distinct[start + bad[k]] - before)))
         seconds = float(table.event_ms[mine[k]] - since) / 1000
-        found.append((code, table.types[mine[0]], seconds, k + 1.0, victims, (len(mine) - k - 1) / len(mine)))
+        unseen = _unseen(table, int(mine[0]), int(rows[bad[0] - 1]) if bad[0] else None)
+        later = (len(mine) - k - 1) / (len(mine) + unseen)
+        found.append((code, table.types[mine[0]], seconds, k + 1.0 + unseen, victims, later))
     columns = list(zip(*found, strict=True)) if found else [()] * 6
     figures = [np.array(column, np.float64) for column in columns[2:]]
     return Delays(
@@ -97,6 +104,28 @@ def _since(table: Table, row: int) -> int:
     if table.active_from_ms is None or table.active_from_ms[row] == UNSAID:
         return int(table.event_ms[row])
     return int(table.active_from_ms[row])
+
+
+def _unseen(table: Table, row: int, before: int | None) -> int:
+    """Fraudulent events, at most, before `row`, the number's first fraudulent vector. `before`: the vector before it.
+
+    None was taken at them: the number had begun fewer than the floor in 24 h. So of each such day there are fewer than
+    the floor, and of all no more than its outgoing counts hold.
+    """
+    if table.event_ms is None or table.moments != EVERY_EVENT or not table.floor:
+        return 0
+    at_ms = int(table.event_ms[row])
+    last_ms = None if before is None else int(table.event_ms[before])
+    if table.active_from_ms is not None and table.active_from_ms[row] != UNSAID:
+        gap_ms = at_ms - max(int(table.active_from_ms[row]), last_ms or 0)
+    else:
+        # Whoever was scored within the day before was scored at the first fraudulent event too.
+        gap_ms = 0 if last_ms is not None and at_ms - last_ms < DAY_MS else DAY_MS
+    most = (table.floor - 1) * -(-gap_ms // DAY_MS)
+    if set(OUTGOING) <= set(table.features):
+        counted = sum(float(np.nan_to_num(table.column(name)[row])) for name in OUTGOING)
+        most = min(most, round(counted) - 1)
+    return max(0, most)
 
 
 def written(table: Table, found: Delays) -> dict[str, Any]:
@@ -123,9 +152,9 @@ def written(table: Table, found: Delays) -> dict[str, Any]:
 
 def missing(table: Table) -> list[str]:
     """What of the delays this table cannot tell, a sentence each."""
+    notes = _below(table)
     if table.event_ms is None:
-        return ["Delays are not known: the table has no time."]
-    notes = []
+        return [*notes, "Delays are not known: the table has no time."]
     if earlier := _earlier(table):
         notes.append(f"{earlier:,} fraud numbers were so before the table begins: they have no delay.")
     if table.active_from_ms is None or (table.active_from_ms[table.fraud] == UNSAID).any():
@@ -145,6 +174,22 @@ def missing(table: Table) -> list[str]:
             f"Victims are estimated, as the rise of {VICTIMS} since the vector before the first fraudulent one."
         )
     return notes
+
+
+def _below(table: Table) -> list[str]:
+    """Of whom there is no vector."""
+    if table.floor is None or table.floor < 2:
+        return []
+    told = [
+        f"A fraud number that in no 24 h began {table.floor} calls or messages has no vector: it is in none of "
+        "these shares. `detector features` says how many of those that labels name have none."
+    ]
+    if table.moments == EVERY_EVENT:
+        told.append(
+            f"Events are counted from the first fraudulent one; of those before a number's first vector at most "
+            f"{table.floor - 1} a day, by its outgoing counts."
+        )
+    return told
 
 
 def _earlier(table: Table) -> int:

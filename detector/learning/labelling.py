@@ -34,7 +34,7 @@ from detector.errors import ConfigError
 from detector.learning.daycounts import DayCounts
 from detector.learning.features import NOWHERE, Taken
 from detector.learning.known import NOBODY, Judged, Known
-from detector.learning.labelfile import HOLD_OUT, NumberLabel
+from detector.learning.labelfile import DETECTOR, HOLD_OUT, NumberLabel
 from detector.learning.labels import FRAUD_ROW, HONEST_ROW, NEITHER
 from detector.learning.vectors import (
     Heading,
@@ -57,6 +57,26 @@ class Written:
     vectors: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     """Vectors by `WORDS`; empty without labels."""
+    frauds: set[int] = field(default_factory=set)
+    """Numbers with a vector that is labelled fraud."""
+    span_ms: tuple[int, int] | None = None
+    """The first and the last moment of a vector; None without labels."""
+
+    def unseen(self, known: Known) -> tuple[int, int]:
+        """How many numbers others than ourselves call fraud at a time between the first and the last vector, and how
+        many of them have no vector that says so: they began too little to be scored."""
+        if self.span_ms is None:
+            return 0, 0
+        first_ms, last_ms = self.span_ms
+        named = {
+            label.number
+            for label in known.labels
+            if label.fraud
+            and label.source != DETECTOR
+            and label.active_from_ms <= last_ms
+            and (label.active_until_ms is None or label.active_until_ms > first_ms)
+        }
+        return len(named), len(named - self.frauds)
 
 
 def write_vectors(
@@ -101,6 +121,11 @@ def _write_draft(
             writer.write([*columns_of(each, sources), *label_columns_of(known, judged)])
             for label, word in WORDS.items():
                 written.labels[word] += int(np.count_nonzero(judged.label == label))
+            written.frauds.update(each.numbers[judged.label == FRAUD_ROW].tolist())
+            if len(each):
+                moments = int(each.event_ms.min()), int(each.event_ms.max())
+                first_ms, last_ms = written.span_ms or moments
+                written.span_ms = min(first_ms, moments[0]), max(last_ms, moments[1])
     written.vectors = writer.written
     return written
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.learning.delays import VICTIMS, delays, missing, written
+from detector.learning.delays import DAY_MS, OUTGOING, VICTIMS, delays, missing, written
 from detector.learning.table import UNSAID, Table
 from tests.learning.test_splits import small
 
@@ -73,6 +73,81 @@ def test_a_fraud_that_began_before_the_table_has_no_delay() -> None:
     # Rows that were picked out were watched for as long as the others.
     late = np.array([4, 5])
     assert delays(table.rows(late), reached[late], FIRST_MS).number.tolist() == [1]
+
+
+def begun(since: list[int], table: Table, floor: int | None = 3) -> Table:
+    """With calls that were begun in the week, and labels that say since when; the floor let nothing earlier be scored.
+
+    number 0   honest 0, 1 s       | fraud since 1.5 s, vectors 2, 4, 9 s; it has begun 40 calls in the week
+    number 1   no vector before    | fraud since 1 s, first vector 5 s: its third call of the week
+    """
+    calls, messages = np.array([38.0, 39, 39.6, 41, 42, 2, 7]), np.array([0.0, 0, 0, 0, 0, 1.02, np.nan])
+    return replace(
+        table,
+        features=(VICTIMS, *OUTGOING),
+        vectors=np.column_stack([table.vectors, calls, messages]),
+        active_from_ms=np.array(since)[table.number],
+        floor=floor,
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "floor", "events"),
+    [
+        pytest.param([2_000, 1_000, 0], 3, [3, 3], id="a fresh number flagged at its first vector has begun three"),
+        pytest.param([2_000, 5_000, 0], 3, [3, 1], id="the label says that it begins with the vector"),
+        pytest.param([1_500, 1_000, 0], 3, [5, 3], id="of a busy number at most two went unseen"),
+        pytest.param([UNSAID, UNSAID, 0], 3, [3, 3], id="who was scored before was scored at its first"),
+        pytest.param([1_500, 1_000, 0], 1, [3, 1], id="without a floor every event is scored"),
+        pytest.param([1_500, 1_000, 0], None, [3, 1], id="a floor that is not told is none"),
+        pytest.param([1_500, 1_000, 0], 9, [11, 3], id="its own counts hold no more"),
+    ],
+)
+def test_events_count_from_the_first_fraudulent_one(since: list[int], floor: int | None, events: list[int]) -> None:
+    """A number that is scored at its third call and flagged there has made three, not one."""
+    table, reached = timeline()
+    reached = reached | (table.number == 1)
+    table = begun(since, table, floor)
+    assert delays(table, reached, FIRST_MS).vectors.tolist() == events
+    sparse = replace(table, moments="every:5")
+    assert delays(sparse, reached, FIRST_MS).vectors.tolist() == [3, 1]
+
+
+def test_days_below_the_floor_hold_fewer_than_it_each() -> None:
+    """
+    |-- 2 events --|-- 2 events --|-- 1 event --| vector       begun 2.5 days before, three in 24 h for the first time
+    """
+    table, reached = timeline()
+    table = begun([UNSAID, 5_000, UNSAID], table)
+    table = replace(
+        table,
+        event_ms=np.where(table.number == 1, 5_000 + 5 * DAY_MS // 2, np.asarray(table.event_ms)),
+        vectors=np.where(np.arange(3) == 1, 60.0, table.vectors),
+    )
+    assert delays(table, reached | (table.number == 1), FIRST_MS).vectors.tolist() == [3, 7]
+
+
+def test_what_went_on_before_the_first_vector_was_not_prevented() -> None:
+    """Of ten events two were below the floor and two more had come when it was flagged."""
+    table = small([True] * 8, [0] * 8)
+    table = replace(
+        table,
+        event_ms=np.arange(8) * 1_000 + 10_000,
+        active_from_ms=np.full(8, 8_000),
+        moments="every:1",
+        floor=3,
+    )
+    found = delays(table, np.arange(8) == 1, FIRST_MS)
+    assert found.vectors.tolist() == [4.0]
+    assert found.later.tolist() == [0.6]
+    assert written(table, found)["caught_within_events"]["5"] == 1.0
+
+
+def test_who_never_reaches_the_floor_is_told_to_be_missing() -> None:
+    """In a table of vectors there is nothing of it, so that shares cannot count it."""
+    table, _ = timeline()
+    assert any("in no 24 h began 3 calls or messages" in note for note in missing(replace(table, floor=3)))
+    assert not any("has no vector" in note for note in missing(replace(table, floor=0)))
 
 
 def test_the_order_of_rows_is_no_matter() -> None:

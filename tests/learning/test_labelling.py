@@ -17,7 +17,7 @@ from detector.learning import vectors
 from detector.learning.auditing import draw
 from detector.learning.features import NOWHERE, Taken
 from detector.learning.known import Known
-from detector.learning.labelfile import HOLD_OUT, RANDOM_AUDIT, NumberLabel
+from detector.learning.labelfile import DETECTOR, HOLD_OUT, RANDOM_AUDIT, NumberLabel
 from detector.learning.labelling import stands_for, write_vectors
 from detector.learning.thresholds import SHARES, choose_thresholds
 from detector.learning.vectors import Heading, VectorTable, vectors_of
@@ -83,6 +83,26 @@ def test_a_day_on_which_fraud_begins_weighs_one_of_each(tmp_path: Path) -> None:
         rows = table.group(0, ["label", "weight"]).to_pylist()
     assert [row["label"] for row in rows] == [None, None, None, 1, 1]
     assert [row["weight"] for row in rows] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2])
+
+
+def test_frauds_that_began_too_little_to_be_scored_are_counted(tmp_path: Path) -> None:
+    """
+    vectors           |5h ......... 60h|
+    labels      0      7 .. 48h                     with a vector as fraud
+                1      7 .. 48h                     none, and so is 2, whose vector lies behind its fraud
+                3, 4   over before, begun after     of another time
+                5      our own decision             no label to be missed
+    """
+    spans = [(7, 48), (7, 48), (7, 48), (1, 5), (61, 70), (7, 48)]
+    labels = [
+        NumberLabel(NUMBERS[0] + i, True, a * HOUR_MS, b * HOUR_MS, 3 * DAY_MS, DETECTOR if i == 5 else "complaint")
+        for i, (a, b) in enumerate(spans)
+    ]
+    known = Known(labels, 50 * DAY_MS, 14 * DAY_MS)
+    moments = [(NUMBERS[0] + 9, 5), (NUMBERS[0], 8), (NUMBERS[0] + 2, 60)]
+    parts = [taken(moments[:1]), taken([]), taken(moments[1:])]
+    assert write_vectors(tmp_path / "v.parquet", HEADING, parts, SOURCES, known).unseen(known) == (3, 2)
+    assert write_vectors(tmp_path / "v.parquet", HEADING, parts, SOURCES).unseen(known) == (0, 0)
 
 
 def test_labels_stand_beside_their_vectors_and_are_null_where_nothing_is_known(tmp_path: Path) -> None:

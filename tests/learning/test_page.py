@@ -63,6 +63,19 @@ def test_where_half_are_never_flagged_the_captions_say_that(evaluation: dict[str
     assert "half of the fraud numbers are flagged within 7 s" in html
 
 
+def test_delays_stand_in_a_table_that_says_what_they_are_counted_in(evaluation: dict[str, Any]) -> None:
+    """Events where every event was scored; else vectors scored, which are fewer."""
+    never = {"median": 3.0, "p90": None}
+    known = {"events": never, "caught_within_events": {"5": 0.25, "20": 0.5, "50": 0.75}, "seconds": never}
+    delay = {"numbers": 8, "began_earlier": 1, "damage_not_prevented": 0.5}
+    html = page(evaluation | {"delay": delay | known})
+    assert "<td>events</td><td>3</td><td>never</td><td>25.0%</td><td>50.0%</td><td>75.0%</td>" in html
+    assert "vectors scored" not in html.lower()
+    html = page(evaluation | {"delay": delay | {"vectors": never, "seconds": never}})
+    assert "<td>vectors scored</td><td>3</td><td>never</td><td>-</td>" in html
+    assert "Vectors scored are fewer than events" in html
+
+
 def test_the_calibrations_caption_says_what_its_middle_does(evaluation: dict[str, Any]) -> None:
     """The mean is that of the lowest bin, where nearly all number-days are; few number-days tell no error."""
     bins = [
