@@ -17,10 +17,9 @@ from typing import Any, Final
 import numpy as np
 
 from detector.learning.rates import Floats
-from detector.learning.table import ACTIVE_FROM, UNSAID, Table, Texts
+from detector.learning.table import ACTIVE_FROM, EVERY_EVENT, UNSAID, Table, Texts
 from detector.records import Bools, I64s
 
-EVERY_EVENT: Final = "every:1"
 VICTIMS: Final = "distinct_out_7d"
 OUTGOING: Final = ("calls_out_7d", "sms_out_7d")
 DAY_MS: Final = 86_400_000

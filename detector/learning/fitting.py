@@ -97,6 +97,8 @@ class Tuned:
     days: Greatest
     thresholds: Thresholds
     judged: Judged
+    sparse: Sequence[str] = ()
+    """Moments of tables whose vectors the thresholds are set on, where these are fewer than the events."""
 
 
 def fit_table(table: Table, out: Path, asked: Asked, say: Say, apart: Apart | None = None) -> Fitted:
@@ -140,6 +142,7 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say, apart: Apart | No
         tuned = _by_time(table, split, estimator) if split else _by_number(table, recipe, asked.seed, say)
     days, thresholds = tuned.days, tuned.thresholds
     notes += _beyond(int(np.count_nonzero(~days.fraud)))
+    notes += _too_few(tuned.sparse)
     calibration = calibrate(days.margin, days.fraud, days.weight)
     training = float(np.clip(np.average(days.fraud, weights=days.weight), LEAST_SHARE, 1 - LEAST_SHARE))
     prevalence = Prevalence(training=training, operator=asked.operator_prevalence, training_b=calibration.b)
@@ -221,6 +224,16 @@ def _beyond(honest_days: int) -> list[str]:
     ]
 
 
+def _too_few(sparse: Sequence[str]) -> list[str]:
+    """What thresholds are worth that are not set on every event."""
+    if not sparse:
+        return []
+    return [
+        f"Thresholds are set on vectors taken at {', '.join(sparse)}; serving scores each event, so that honest "
+        "number-days reach them more often than is meant. Set them on vectors taken at every:1 (--thresholds-on)."
+    ]
+
+
 def _rarely_known(table: Table, recipe: Recipe) -> list[str]:
     """Which features trees make nothing of though somebody knows them."""
     if recipe.name != "trees":
@@ -264,7 +277,8 @@ def _by_time(table: Table, split: TimeSplit, estimator: Any) -> Tuned:
     days = number_days_of_table(second, estimator.decision_function(second.vectors))
     thresholds = _thresholds(days)
     judged = Judged.of(test, estimator.decision_function(test.vectors), thresholds)
-    return Tuned({**split.said, "thresholds_rows": sketch(second)}, days, thresholds, judged)
+    said = {**split.said, "thresholds_rows": sketch(second)}
+    return Tuned(said, days, thresholds, judged, _moments(table))
 
 
 def _by_table(table: Table, apart: Apart, estimator: Any, say: Say) -> Tuned:
@@ -272,8 +286,10 @@ def _by_table(table: Table, apart: Apart, estimator: Any, say: Say) -> Tuned:
     days: list[Greatest] = []
     files: dict[str, str] = {}
     rows = ""
+    sparse: set[str] = set()
     for read in apart.thresholds:
         part = _alike(read(), table)
+        sparse.update(_moments(part))
         say(f"thresholds: {len(part):,} vectors of {', '.join(part.files)}")
         days.append(number_days_of_table(part, estimator.decision_function(part.vectors)))
         files = together(files.items(), part.files.items())
@@ -290,7 +306,8 @@ def _by_table(table: Table, apart: Apart, estimator: Any, say: Say) -> Tuned:
         "test": dict(test.files),
         "honest_number_days": int(np.count_nonzero(~whole.fraud)),
     }
-    return Tuned(said, whole, thresholds, Judged.of(test, estimator.decision_function(test.vectors), thresholds))
+    judged = Judged.of(test, estimator.decision_function(test.vectors), thresholds)
+    return Tuned(said, whole, thresholds, judged, sorted(sparse))
 
 
 def _alike(part: Table, table: Table) -> Table:
@@ -317,7 +334,11 @@ def _by_number(table: Table, recipe: Recipe, seed: int, say: Say) -> Tuned:
     margins = cross_margins(table, recipe, folds, seed)
     days = number_days_of_table(table, margins)
     said = {"by": "number", "folds": count, "margins": "cross-fitted"}
-    return Tuned(said, days, _thresholds(days), Judged(table, margins, _bars(days, folds)))
+    return Tuned(said, days, _thresholds(days), Judged(table, margins, _bars(days, folds)), _moments(table))
+
+
+def _moments(table: Table) -> Sequence[str]:
+    return [table.moments] if table.sparse else []
 
 
 def _bars(days: Greatest, folds: I64s) -> dict[str, Margins]:

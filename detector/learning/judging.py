@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from detector.features.catalogue import NAMES
 from detector.learning.assessment import Judged, assess
 from detector.learning.contrasts import contrasts, importance
 from detector.learning.digests import seen_by
@@ -20,7 +21,7 @@ from detector.learning.page import page
 from detector.learning.table import Table
 from detector.learning.tablecard import CARD, table_card
 from detector.verdict.bundle import read_estimator
-from detector.verdict.manifest import Calibration, Fit
+from detector.verdict.manifest import Calibration, Fit, Manifest
 from detector.verdict.model import Model
 from detector.verdict.trees import Margins, Vectors
 
@@ -70,6 +71,7 @@ def evaluate_bundle(
             evaluation["table"]["notes"].append(
                 f"{what} {', '.join(files)} itself, or on records of it: these figures flatter."
             )
+    evaluation["table"]["notes"] += _served_otherwise(table, manifest)
     if not quick:
         say("dealing features out anew")
         evaluation["importance"] = importance(table, _batched(bundle, model), ROWS, seed)
@@ -99,6 +101,23 @@ def _seen(table: Table, fit: Fit | None) -> dict[str, list[str]]:
             ("The bundle's thresholds were set on", tuned_on, fit.split.get("thresholds_rows", "")),
         )
     }
+
+
+def _served_otherwise(table: Table, manifest: Manifest) -> list[str]:
+    """Where serving scores other moments than the table holds. Told and not refused: bundles of several floors are
+    compared on one table."""
+    notes = []
+    if table.sparse:
+        notes.append(
+            f"Figures are of vectors taken at {table.moments}; serving scores each event, so that honest number-days "
+            "reach thresholds more often, and frauds too."
+        )
+    if table.floor is not None and manifest.features == NAMES and table.floor != manifest.activity_floor:
+        notes.append(
+            f"Vectors are of numbers that began {table.floor} calls or messages in 24 h or more, while with this "
+            f"bundle serving scores those that began {manifest.activity_floor}: figures are of others than are served."
+        )
+    return notes
 
 
 def _batched(bundle: Path, model: Model) -> Callable[[Vectors], Margins]:

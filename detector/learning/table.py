@@ -22,6 +22,8 @@ ROLES: Final[Mapping[str, str]] = {
     "type": "type",
 }
 """The column of each role unless it is named otherwise; only the label has to be there."""
+EVERY_EVENT: Final = "every:1"
+"""Moments of vectors as serving scores them."""
 ACTIVE_FROM: Final = "active_from_ms"
 """The column that says since when a number is what its label says."""
 UNSAID: Final = -1
@@ -78,6 +80,11 @@ class Table:
             types=self.types[wanted],
             active_from_ms=None if self.active_from_ms is None else self.active_from_ms[wanted],
         )
+
+    @property
+    def sparse(self) -> bool:
+        """Whether there are events without a vector though serving scores them; false where nothing is said."""
+        return self.moments not in ("", EVERY_EVENT)
 
     def column(self, name: str) -> Weights:
         """The values of one feature; `KeyError` where there is none of that name."""

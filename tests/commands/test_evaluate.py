@@ -81,6 +81,24 @@ def test_the_shipped_bundle_is_evaluated_on_our_vectors_with_everything_they_tel
     assert "figures of real" in capsys.readouterr().out
 
 
+def test_moments_and_floors_that_serving_does_not_have_are_told(tmp_path: Path) -> None:
+    """The shipped bundle is served at every event, from three in 24 h on."""
+    table = labelled.ours(60, 3)
+    meant = json.loads(table.schema.metadata[b"detector"]) | {"activity_floor": 3}
+    for heading, told in (
+        ({}, []),
+        ({"moments": "every:5"}, ["Figures are of vectors taken at every:5; serving scores each event"]),
+        ({"activity_floor": 0}, ["Vectors are of numbers that began 0 calls or messages in 24 h or more, while"]),
+    ):
+        labelled.write(tmp_path / "v.parquet", labelled.headed(table, **meant | heading))
+        arguments = ["--vectors", str(tmp_path / "v.parquet"), "--out", str(tmp_path), "--quick"]
+        assert main(["evaluate", "--bundle", str(ROOT / "models" / "default"), *arguments]) == 0
+        notes = json.loads((tmp_path / "evaluation.json").read_bytes())["table"]["notes"]
+        found = [note for note in notes if note.startswith(("Figures are of vectors", "Vectors are of numbers"))]
+        assert len(found) == len(told)
+        assert all(note.startswith(wanted) for note, wanted in zip(found, told, strict=True))
+
+
 def test_a_file_that_the_bundle_was_fitted_on_is_known_again(folder: Path, tmp_path: Path) -> None:
     """By its hash: its figures say nothing of numbers that were not in it."""
     arguments = ["--bundle", str(folder / "bundle"), "--vectors", str(folder / "train.csv"), "--out", str(tmp_path)]

@@ -190,6 +190,23 @@ def test_with_tables_apart_all_is_fitted_on_and_others_set_thresholds_and_give_f
     assert "Thresholds were set on" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
 
 
+def test_thresholds_that_are_set_on_a_part_of_the_events_are_said_to_be(own: Table, tmp_path: Path) -> None:
+    """Serving scores each event: of the moments of the table that they are set on, not of the fitted one."""
+    sparse, said = (
+        replace(own, moments="every:8"),
+        "Thresholds are set on vectors taken at every:8; serving scores each",
+    )
+    for table, apart, told in (
+        (own, None, False),
+        (sparse, None, True),
+        (sparse, Apart([given(own)], given(sparse)), False),
+        (own, Apart([given(own), given(sparse)], given(own)), True),
+        (replace(own, moments=""), None, False),
+    ):
+        notes = fit_table(table, tmp_path, QUIET, silent, apart).notes
+        assert any(note.startswith(said) for note in notes) == told
+
+
 def test_tables_apart_must_have_both_classes_and_the_same_floor(own: Table, tmp_path: Path) -> None:
     """A service scores what thresholds were set on, or they mean something else."""
     for other, message in (
