@@ -278,19 +278,27 @@ def _hard(profiles: Sequence[Mapping[str, Any]], of: str) -> str:
 
 
 def _contrasts(evaluation: Mapping[str, Any], of: str) -> str:
-    head = ["scored by", "area", "average precision", "recall at 0.1 %", "recall at 0.01 %"]
+    """A column for each level at which any recall is known."""
+    contestants = (evaluation["contrast"], *evaluation["baselines"], *evaluation["ablations"])
+    shares = {
+        level: name
+        for level, name in (("watch", "recall at 0.1 %"), ("flag", "recall at 0.01 %"))
+        if any(one["recall"][level]["value"] is not None for one in contestants)
+    }
+    head = ["scored by", "area", "average precision", *shares.values()]
     rows = [
         [
             one["name"],
             f"{one['area']:.4f}",
             f"{one['average_precision']:.4f}",
-            percent(one["recall"]["watch"]),
-            percent(one["recall"]["flag"]),
+            *(percent(one["recall"][level]) for level in shares),
         ]
-        for one in (evaluation["contrast"], *evaluation["baselines"], *evaluation["ablations"])
+        for one in contestants
     ]
     notes = "".join(f"<li>{escape(note)}</li>" for note in evaluation["contrast_notes"])
-    words = "Margins are those that 0.1 % and 0.01 % of the honest number-days reach of which each was judged."
+    words = "Margins are those that these shares of the honest number-days reach of which each was judged."
+    if not shares:
+        words = "The honest number-days are too few for any margin to be read off."
     return _table(head, rows, words, of) + f"<ul>{notes}</ul>"
 
 

@@ -16,6 +16,7 @@ from detector.learning.greatest import numbers_of_table
 from detector.learning.rates import average_precision
 from detector.learning.splits import folds_of
 from detector.learning.table import Table
+from detector.records import Bools
 from detector.verdict.trees import Margins
 
 SPACES: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
@@ -89,12 +90,14 @@ def fold_scores(table: Table, recipe: Recipe, folds: np.ndarray[Any, Any], seed:
     return np.array(scores)
 
 
-def cross_margins(table: Table, recipe: Recipe, folds: np.ndarray[Any, Any], seed: int) -> Margins:
-    """The margin of each row by a model that was fitted on the other folds."""
+def cross_margins(
+    table: Table, recipe: Recipe, folds: np.ndarray[Any, Any], seed: int, among: Bools | None = None
+) -> Margins:
+    """The margin of each row by a model that was fitted on the other folds; `among`: rows that may be fitted on."""
     margins = np.empty(len(table))
     for fold in range(int(folds.max()) + 1):
         mine = folds == fold
-        others = table.rows(~mine)
+        others = table.rows(~mine if among is None else ~mine & among)
         estimator = recipe.fit(others.vectors, others.fraud, others.weight, others.number, seed)
         margins[mine] = estimator.decision_function(table.vectors[mine])
     return margins

@@ -2,15 +2,20 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from detector.features.catalogue import FEATURES
 from detector.learning.contrasts import ABLATIONS, BOTH, GEOGRAPHY, RULES, SMS, VECTORS, contrasts, importance, sampled
+from detector.learning.estimators import Recipe
 from detector.learning.monotone import KNOWN, MEASURES, directions
+from detector.learning.search import cross_margins
 from detector.learning.table import Table
 from detector.learning.tablefiles import read_table
+from detector.records import Bools, I64s
+from detector.verdict.trees import Margins
 from tests.learning import labelled
 
 
@@ -82,6 +87,84 @@ def test_a_recall_that_too_few_honest_number_days_can_tell_is_not_known(table: T
     """Of 280 honest numbers none is one in a thousand: a threshold beyond the data would be a figure of nothing."""
     found = contrasts(table, "logistic", 1, lambda _: None)
     assert found["contrast"]["recall"]["watch"] == {"value": None, "low": None, "high": None}
+
+
+def test_more_is_judged_than_is_fitted_on_and_nobody_is_judged_by_what_has_seen_him(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fitted on is a part of the other folds; what is judged are all 400 numbers."""
+    monkeypatch.setattr("detector.learning.contrasts.MOST_ROWS", 120)
+    seen: list[tuple[int, bool]] = []
+
+    def spied(sample: Table, recipe: Recipe, folds: I64s, seed: int, among: Bools) -> Margins:
+        for fold in range(int(folds.max()) + 1):
+            mine = folds == fold
+            seen.append(
+                (int((among & ~mine).sum()), bool(np.isin(sample.number[mine], sample.number[among & ~mine]).any()))
+            )
+        return cross_margins(sample, recipe, folds, seed, among)
+
+    monkeypatch.setattr("detector.learning.contrasts.cross_margins", spied)
+    found = contrasts(table, "logistic", 1, lambda _: None)
+    assert "on 120 vectors of 120 numbers, and judged on 400 vectors of 400 numbers" in found["contrast_notes"][0]
+    assert seen
+    assert all(50 < rows < 120 and not shared for rows, shared in seen)
+    assert found["contrast"]["area"] > 0.8
+
+
+def test_a_recall_at_one_in_ten_thousand_is_known_where_the_table_can_tell(tmp_path: Path) -> None:
+    """Forty thousand honest number-days, of which four may be wronged; with a cap of twelve thousand none could be."""
+    rng = np.random.default_rng(3)
+    days, numbers = 20, 2_100
+    bad = np.arange(numbers) < 100
+    columns = {
+        "number": [f"n{i}" for i in range(numbers)] * days,
+        "event_ms": [labelled.START_MS + day * labelled.DAY_MS for day in range(days) for _ in range(numbers)],
+        "x": (rng.normal(size=(days, numbers)) + 6 * bad).ravel().tolist(),
+        "y": rng.normal(size=days * numbers).tolist(),
+        "label": bad.astype(int).tolist() * days,
+    }
+    table = read_table([labelled.write(tmp_path / "t.parquet", columns)])
+    found = contrasts(table, "logistic", 1, lambda _: None)
+    assert found["contrast"]["recall"]["flag"]["value"] > 0.9
+
+
+def lives(share: float, begun: float, fraud: bool) -> dict[str, float]:
+    """A vector of a rule's features."""
+    return {"distinct_share_24h": share, "calls_out_24h": begun, "sms_out_24h": 0.0} | {
+        "distinct_share_7d": share,
+        "calls_out_7d": begun,
+        "sms_out_7d": 0.0,
+        "label": float(fraud),
+    }
+
+
+def test_the_distinct_share_counts_from_so_many_calls_on_as_the_other_folds_say(tmp_path: Path) -> None:
+    """Everybody's first three calls go to three people; of fifty, a fraud's go to forty and an honest number's to ten.
+
+    The greatest share of all vectors is one for everybody, and tells nothing.
+    """
+    rng = np.random.default_rng(2)
+    rows = []
+    for i in range(300):
+        fraud = i % 3 == 0
+        for share, begun in ((1.0, 3.0), ((0.8 if fraud else 0.2) + 0.05 * rng.normal(), 50.0)):
+            rows.append(lives(share, begun, fraud) | {"number": i})
+    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in rows[0]}
+    columns |= {"number": [f"n{i:03}" for i in columns["number"]], "label": [int(one) for one in columns["label"]]}
+    found = contrasts(read_table([labelled.write(tmp_path / "t.parquet", columns)]), "logistic", 1, lambda _: None)
+    rule = next(one for one in found["baselines"] if one["name"] == "distinct-share rule")
+    assert rule["area"] > 0.99
+    assert (
+        "The distinct-share rule looks at vectors with enough calls and messages, by the other folds: 5 in 24h."
+        in (found["contrast_notes"])
+    )
+
+
+def test_a_hook_is_said_to_be_stood_in_for(table: Table) -> None:
+    """Its own ablations would have to be fitted by it."""
+    notes = contrasts(table, "mine:made", 1, lambda _: None)["contrast_notes"]
+    assert "The bundle's estimator mine:made is a hook: trees stand in for it." in notes
 
 
 def test_every_measure_that_is_named_is_the_catalogues() -> None:

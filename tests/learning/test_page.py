@@ -63,6 +63,18 @@ def test_where_half_are_never_flagged_the_captions_say_that(evaluation: dict[str
     assert "half of the fraud numbers are flagged within 7 s" in html
 
 
+@pytest.mark.parametrize(("watch", "flag"), [(0.9, None), (0.9, 0.8), (None, None)])
+def test_contrasts_have_a_column_for_each_level_that_anybody_knows(
+    evaluation: dict[str, Any], watch: float | None, flag: float | None
+) -> None:
+    """A column of nothing but `not known` is none."""
+    recall = {name: {"value": at, "low": at, "high": at} for name, at in (("watch", watch), ("flag", flag))}
+    one = {"name": "trees", "area": 0.9, "average_precision": 0.8, "recall": recall}
+    html = page(evaluation | {"contrast": one, "baselines": [], "ablations": [], "contrast_notes": []})
+    assert ("<th>recall at 0.1 %</th>" in html) == (watch is not None)
+    assert ("<th>recall at 0.01 %</th>" in html) == (flag is not None)
+
+
 def test_delays_stand_in_a_table_that_says_what_they_are_counted_in(evaluation: dict[str, Any]) -> None:
     """Events where every event was scored; else vectors scored, which are fewer."""
     never = {"median": 3.0, "p90": None}
