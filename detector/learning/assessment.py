@@ -9,7 +9,7 @@ Keys of `evaluation-1`, in the order written. An interval is {value, low, high},
     ranking          area under the curve and average precision; one entry a number, by its greatest margin
     levels           by level (watch, flag, block) of the bundle: margin, honest number-days and numbers that reach it,
                      recall (a fraud number counts once), recall of fraud number-days, and what follows at three
-                     prevalences: precision and alerts per million active numbers a day
+                     prevalences: precision and alerts per million scored number-days
     read_off         the same recall at margins that 0.1 % and 0.01 % of this table's own honest number-days reach
     types            recall, at thresholds and read off, and delays by fraud type
     groups           the same of several types together, where such groups were asked for
@@ -49,7 +49,8 @@ FORMAT: Final = "evaluation-1"
 READ_OFF: Final = ("watch", "flag")
 """Levels whose shares of honest number-days, 0.1 % and 0.01 %, models are compared at."""
 PREVALENCES: Final = (1e-4, 1e-3, 1e-2)
-"""Of fraud among the numbers active on a day: what operators report lies between them."""
+"""Of fraud among scored number-days: what operators report of the numbers active on a day lies between them. Whoever
+began too little to be scored is not among these, so that shares of all active numbers are lower."""
 MILLION: Final = 1_000_000
 BINS: Final = 10
 POINTS: Final = 200
@@ -172,7 +173,7 @@ def _level(
 
 
 def _at(prevalence: float, found: tuple[Interval, Floats], wrong: tuple[Interval, Floats]) -> dict[str, Any]:
-    """What a day looks like where `prevalence` of the active numbers are fraud."""
+    """What a day looks like where `prevalence` of the scored numbers are fraud."""
     (recall, recalls), (honest, honests) = found, wrong
     if recall.value is None or honest.value is None:
         return {"prevalence": prevalence, "precision": None, "alerts": None}

@@ -103,7 +103,7 @@ def _levels(evaluation: Mapping[str, Any], of: str) -> str:
     prevalences = [at["prevalence"] for at in first["at_prevalence"]]
     head = ["level", "margin", "recall of fraud numbers", "honest number-days wronged", "honest numbers"]
     head += [f"precision at {at:.2%} fraud" for at in prevalences]
-    head += [f"alerts a day and million at {at:.2%}" for at in prevalences]
+    head += [f"alerts per million scored number-days at {at:.2%}" for at in prevalences]
     rows = []
     for level, said in evaluation["levels"].items():
         row = [level, f"{said['margin']:.2f}", percent(said["recall"]), percent(said["honest_days"], 3)]
@@ -111,7 +111,8 @@ def _levels(evaluation: Mapping[str, Any], of: str) -> str:
         row += [percent(at["precision"], 0) for at in said["at_prevalence"]]
         row += [shown(at["alerts"], 0) for at in said["at_prevalence"]]
         rows.append(row)
-    return _table(head, rows, "At the bundle's own thresholds.", of)
+    words = "At the bundle's own thresholds. A number that began too little to be scored on a day is in none of these."
+    return _table(head, rows, words, of)
 
 
 def _figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -66,8 +66,8 @@ def figures(evaluation: Mapping[str, Any]) -> Iterator[str]:
         f"{shown(evaluation['ranking']['average_precision'])}.\n"
     )
     yield (
-        "| level | recall of fraud numbers | honest number-days wronged | alerts a day and million at 0.1 % fraud "
-        "| precision there |"
+        "| level | recall of fraud numbers | honest number-days wronged "
+        "| alerts per million scored number-days at 0.1 % fraud | precision there |"
     )
     yield "| --- | ---: | ---: | ---: | ---: |"
     for level, said in evaluation["levels"].items():

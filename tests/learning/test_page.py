@@ -13,6 +13,7 @@ import pytest
 from detector.learning.assessment import Judged, assess
 from detector.learning.page import page
 from detector.learning.plots import LEFT, WIDTH, Axis, Line, bars, lines, log_axis, share_axis
+from detector.learning.tablecard import figures
 from detector.learning.tablefiles import read_table
 from detector.verdict.manifest import Calibration, Thresholds
 from tests.learning import labelled
@@ -73,6 +74,15 @@ def test_contrasts_have_a_column_for_each_level_that_anybody_knows(
     html = page(evaluation | {"contrast": one, "baselines": [], "ablations": [], "contrast_notes": []})
     assert ("<th>recall at 0.1 %</th>" in html) == (watch is not None)
     assert ("<th>recall at 0.01 %</th>" in html) == (flag is not None)
+
+
+def test_alerts_are_told_per_scored_number_days(evaluation: dict[str, Any]) -> None:
+    """Most of an operator's active numbers begin too little to be scored: per active number they are fewer."""
+    evaluation = evaluation | {"groups": None}
+    html, card = page(evaluation), "\n".join(figures(evaluation))
+    assert html.count("alerts per million scored number-days at ") == 3
+    assert "alerts per million scored number-days at 0.1 % fraud" in card
+    assert "a day and million" not in html + card
 
 
 def test_delays_stand_in_a_table_that_says_what_they_are_counted_in(evaluation: dict[str, Any]) -> None:
