@@ -73,7 +73,7 @@ def _sections(evaluation: Mapping[str, Any]) -> Iterator[str]:
     if evaluation["types"]:
         yield "<h2>By type of fraud</h2>" + _types(evaluation["types"], of)
     if evaluation.get("groups"):
-        yield "<h2>By group of types</h2>" + _groups(evaluation["groups"], of)
+        yield "<h2>By group of types</h2>" + _groups(evaluation["groups"], evaluation["levels"], of)
     if evaluation["hard_negatives"]:
         yield "<h2>Honest numbers that are hard to tell</h2>" + _hard(evaluation["hard_negatives"], of)
     if evaluation.get("contrast"):
@@ -85,8 +85,7 @@ def _sections(evaluation: Mapping[str, Any]) -> Iterator[str]:
 def _tiles(evaluation: Mapping[str, Any], of: str) -> str:
     levels = evaluation["levels"]
     tiles = [
-        ("Recall at watch (0.1 % of honest number-days)", percent(levels["watch"]["recall"])),
-        ("Recall at flag (0.01 %)", percent(levels["flag"]["recall"])),
+        *((f"Recall at {level}", percent(levels[level]["recall"])) for level in ("watch", "flag")),
         ("Area under the curve", shown(evaluation["ranking"]["area"])),
         ("Average precision", shown(evaluation["ranking"]["average_precision"])),
     ]
@@ -94,7 +93,8 @@ def _tiles(evaluation: Mapping[str, Any], of: str) -> str:
     for name, text in tiles:
         value, _, rest = text.partition(" (")
         shown_tiles.append(f"<div><small>{escape(name)}</small><b>{value}</b><small>{rest.rstrip(')')}</small></div>")
-    words = _caption("At the bundle's own thresholds; the area and the precision are of numbers.", of)
+    reached = ", ".join(_reached(level, levels[level]) for level in ("watch", "flag"))
+    words = _caption(f"At the bundle's own thresholds: {reached}.", of)
     return f'<div class="tiles">{"".join(shown_tiles)}</div><p class="said">{words}</p>'
 
 
@@ -237,16 +237,10 @@ def _types(types: Sequence[Mapping[str, Any]], of: str) -> str:
     return _table(head, rows, words, of)
 
 
-def _groups(groups: Sequence[Mapping[str, Any]], of: str) -> str:
-    head = [
-        "group",
-        "numbers",
-        "recall at 0.1 %",
-        "at 0.01 %",
-        "median delay, s",
-        "median victims",
-        "by the 20th victim",
-    ]
+def _groups(groups: Sequence[Mapping[str, Any]], levels: Mapping[str, Any], of: str) -> str:
+    """At the bundle's own thresholds; what is read off this table stands behind it."""
+    head = ["group", "numbers", "watch", "flag", "median delay, s", "median victims", "by the 20th victim"]
+    head += ["read off at 0.1 %", "at 0.01 %"]
     rows = []
     for group in groups:
         delay = group["delay"] or {}
@@ -255,14 +249,29 @@ def _groups(groups: Sequence[Mapping[str, Any]], of: str) -> str:
             [
                 group["group"],
                 f"{group['numbers']:,}",
-                *(percent(one["recall"]) for one in group["read_off"]),
+                *(percent(group["recall"][level]) for level in ("watch", "flag")),
                 _median(delay, "seconds"),
                 _median(delay, "victims"),
                 "-" if early is None else f"{early:.0%}",
+                *(percent(one["recall"]) + _beyond(one) for one in group["read_off"]),
             ]
         )
-    words = "Margins are those that 0.1 % and 0.01 % of this table's own honest number-days reach"
-    return _table(head, rows, f"{words}; {_to_the_flag(rows)}.", of)
+    reached = ", ".join(_reached(level, levels[level]) for level in ("watch", "flag"))
+    words = (
+        f"Watch and flag are the bundle's own thresholds: {reached}; {_to_the_flag(rows)}. Read off is at margins that "
+        "0.1 % and 0.01 % of this table's own honest number-days reach: how the model ranks, not what it does."
+    )
+    return _table(head, rows, words, of)
+
+
+def _reached(level: str, said: Mapping[str, Any]) -> str:
+    """By how many honest number-days a threshold was to be reached, and by how many of this table it is."""
+    share = percent(said["honest_days"], 3)
+    return f"{level} was set at {100 * said['set_at']:g} % of honest number-days, {share} reach it"
+
+
+def _beyond(said: Mapping[str, Any]) -> str:
+    return ", beyond the data" if said.get("extrapolated") else ""
 
 
 def _hard(profiles: Sequence[Mapping[str, Any]], of: str) -> str:

@@ -76,6 +76,30 @@ def test_contrasts_have_a_column_for_each_level_that_anybody_knows(
     assert ("<th>recall at 0.01 %</th>" in html) == (flag is not None)
 
 
+def test_groups_are_told_at_the_bundles_own_thresholds_and_what_is_read_off_behind_them(
+    evaluation: dict[str, Any],
+) -> None:
+    """A threshold that this table set itself is nobody's; each column has one kind of threshold."""
+
+    def figure(value: float) -> dict[str, float]:
+        return {"value": value, "low": value - 0.1, "high": value + 0.1}
+
+    group = {
+        "group": "overt",
+        "numbers": 12,
+        "recall": {"watch": figure(0.71), "flag": figure(0.61), "block": figure(0.51)},
+        "read_off": [{"recall": figure(0.81)}, {"recall": figure(0.82), "extrapolated": True}],
+        "delay": None,
+    }
+    levels = {name: said | {"honest_days": figure(0.2)} for name, said in evaluation["levels"].items()}
+    html = page(evaluation | {"groups": [group], "levels": levels})
+    cells = ["overt", "12", "71.0% (61.0% to 81.0%)", "61.0% (51.0% to 71.0%)", "-", "-", "-"]
+    cells += ["81.0% (71.0% to 91.0%)", "82.0% (72.0% to 92.0%), beyond the data"]
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in html
+    assert html.count("watch was set at 0.1 % of honest number-days, 20.000% (10.000% to 30.000%) reach it") == 2
+    assert html.count("flag was set at 0.01 % of honest number-days") == 2
+
+
 def test_alerts_are_told_per_scored_number_days(evaluation: dict[str, Any]) -> None:
     """Most of an operator's active numbers begin too little to be scored: per active number they are fewer."""
     evaluation = evaluation | {"groups": None}
