@@ -126,14 +126,17 @@ def test_the_calibrations_caption_says_what_its_middle_does(evaluation: dict[str
     """The mean is that of the lowest bin, where nearly all number-days are; few number-days tell no error."""
     bins = [
         {"shown": 0.01, "seen": 0.011, "number_days": 9_700},
-        {"shown": 0.45, "seen": 0.26, "number_days": 200},
-        {"shown": 0.75, "seen": 0.0, "number_days": 99},
+        {"shown": 0.45, "seen": 0.25, "number_days": 200},
+        {"shown": 0.65, "seen": 0.45, "number_days": 200},
+        {"shown": 0.75, "seen": 0.0, "number_days": 39},
     ]
     html = page(evaluation | {"calibration": {"prevalence": 0.01, "bins": bins, "mean_error": 0.0123}})
-    assert "mean error is 0.012, 97% of them in the bin at 0.01" in html
-    assert "largest error of a bin of 100 or more is 0.19: 0.45 shown where 0.26 was fraud (200 number-days)" in html
-    assert html.count("<circle") == 3
-    few = page(evaluation | {"calibration": {"prevalence": 0.01, "bins": bins[2:], "mean_error": 0.75}})
+    assert "mean error is 0.012, 96% of them in the bin at 0.01" in html
+    assert "largest error of a bin of 40 or more is 0.20: 0.45 shown where 0.25 was fraud (200 number-days)" in html
+    assert "Between the lowest bin and the highest, 400 number-days, 0.55 is shown on average where 0.35 was" in html
+    assert html.count("<circle") == 4
+    few = page(evaluation | {"calibration": {"prevalence": 0.01, "bins": bins[3:], "mean_error": 0.75}})
+    assert "Between" not in few
     assert "largest error" not in few
 
 
