@@ -19,10 +19,10 @@ import numpy as np
 from detector.learning.rates import Floats
 from detector.learning.table import ACTIVE_FROM, EVERY_EVENT, UNSAID, Table, Texts
 from detector.records import Bools, I64s
+from detector.units import DAY_MS
 
 VICTIMS: Final = "distinct_out_7d"
 OUTGOING: Final = ("calls_out_7d", "sms_out_7d")
-DAY_MS: Final = 86_400_000
 WITHIN: Final = (5, 20, 50)
 """Events or victims within which a share is caught."""
 CURVE: Final = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.learning.delays import DAY_MS, OUTGOING, VICTIMS, delays, missing, written
+from detector.learning.delays import OUTGOING, VICTIMS, delays, missing, written
 from detector.learning.table import UNSAID, Table
+from detector.units import DAY_MS
 from tests.learning.test_splits import small
 
 REACHED, NOT = True, False
