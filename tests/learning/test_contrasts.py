@@ -15,6 +15,7 @@ from detector.learning.search import cross_margins
 from detector.learning.table import Table
 from detector.learning.tablefiles import read_table
 from detector.records import Bools, I64s
+from detector.units import DAY_MS
 from detector.verdict.trees import Margins
 from tests.learning import labelled
 
@@ -120,7 +121,7 @@ def test_a_recall_at_one_in_ten_thousand_is_known_where_the_table_can_tell(tmp_p
     bad = np.arange(numbers) < 100
     columns = {
         "number": [f"n{i}" for i in range(numbers)] * days,
-        "event_ms": [labelled.START_MS + day * labelled.DAY_MS for day in range(days) for _ in range(numbers)],
+        "event_ms": [labelled.START_MS + day * DAY_MS for day in range(days) for _ in range(numbers)],
         "x": (rng.normal(size=(days, numbers)) + 6 * bad).ravel().tolist(),
         "y": rng.normal(size=days * numbers).tolist(),
         "label": bad.astype(int).tolist() * days,
