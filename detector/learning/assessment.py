@@ -2,7 +2,8 @@
 
     table, margins, bars -> ranking, levels, types, hard negatives, delays, calibration, curves
 
-Keys of `evaluation-1`, in the order written. An interval is {value, low, high}, 95 %, by number; null = unknown.
+Keys of `evaluation-1`, in the order written. An interval is {value, low, high}, 95 %, by number; null = unknown. Shares
+of numbers, areas and curves count a number as many times as it stands for (`greatest`); `numbers` are counts.
 
     figures          simulator or real: what the table is. Figures of the two are never set side by side
     table            what was judged: rows, numbers, number-days, span, prevalence, notes
@@ -30,7 +31,7 @@ from typing import Any, Final
 import numpy as np
 
 from detector.learning import delays as delay
-from detector.learning.greatest import Greatest, number_days_of_table, numbers_of_table
+from detector.learning.greatest import Greatest, number_days_of_table, number_weights, numbers_of_table
 from detector.learning.rates import (
     Floats,
     Interval,
@@ -86,7 +87,7 @@ def assess(
     table = judged.table
     days = number_days_of_table(table, judged.margins)
     numbers = numbers_of_table(table, judged.margins)
-    ranked, precise = area_intervals(numbers.margin, numbers.fraud, seed)
+    ranked, precise = area_intervals(numbers.margin, numbers.fraud, seed, numbers.weight)
     by_type = _ByType(judged, days, numbers, seed)
     evaluation = {
         "format": FORMAT,
@@ -138,8 +139,19 @@ def _table(table: Table, days: Greatest, numbers: Greatest) -> dict[str, Any]:
         "first_ms": None if table.event_ms is None else int(table.event_ms.min()),
         "last_ms": None if table.event_ms is None else int(table.event_ms.max()) + 1,
         "moments": table.moments,
-        "notes": [*table.notes, *delay.missing(table), *_unnamed(table)],
+        "notes": [*table.notes, *_drawn(numbers), *delay.missing(table), *_unnamed(table)],
     }
+
+
+def _drawn(numbers: Greatest) -> list[str]:
+    """That some stand for others, and for how many."""
+    uneven = numbers.fraud & (numbers.weight != 1)
+    if not uneven.any():
+        return []
+    return [
+        f"{int(uneven.sum()):,} of {int(numbers.fraud.sum()):,} fraud numbers do not stand for themselves alone, but "
+        f"for {float(numbers.weight[uneven].sum()):,.0f}: recall, areas and delays count them as that many."
+    ]
 
 
 def _unnamed(table: Table) -> list[str]:
@@ -159,7 +171,7 @@ def _level(
     honest, bad = ~days.fraud, days.fraud
     wrong, wrong_drawn = share(reached[honest], days.number[honest], days.weight[honest], seed)
     found, found_drawn = share(reached[bad], days.number[bad], days.weight[bad], seed)
-    recall, _ = share(caught[numbers.fraud], numbers.number[numbers.fraud], None, seed)
+    recall, _ = share(caught[numbers.fraud], numbers.number[numbers.fraud], numbers.weight[numbers.fraud], seed)
     return {
         "margin": float(getattr(thresholds, level)),
         "set_at": SHARES[level],
@@ -217,9 +229,12 @@ def _read_off(days: Greatest, numbers: Greatest, seed: int) -> list[dict[str, An
             "share": SHARES[level],
             "margin": bar,
             "extrapolated": bool(SHARES[level] * honest < FEWEST),
-            "recall": share(numbers.margin[numbers.fraud] >= bar, numbers.number[numbers.fraud], None, seed)[
-                0
-            ].written(),
+            "recall": share(
+                numbers.margin[numbers.fraud] >= bar,
+                numbers.number[numbers.fraud],
+                numbers.weight[numbers.fraud],
+                seed,
+            )[0].written(),
         }
         for level, bar in _own_bars(days).items()
     ]
@@ -249,6 +264,7 @@ class _ByType:
         kinds = np.full(len(table.numbers), "", dtype=table.types.dtype)
         kinds[table.number[table.fraud]] = table.types[table.fraud]
         self._kinds = kinds[numbers.number]
+        self._weights = number_weights(table)
         self.names = sorted(set(table.types[table.fraud].tolist()) - {""})
 
     def said(self, types: Collection[str]) -> dict[str, Any]:
@@ -257,7 +273,8 @@ class _ByType:
         mine = numbers.fraud & np.isin(self._kinds, list(types))
 
         def recall(bars: Margins | float) -> dict[str, float | None]:
-            return share(numbers.margin[mine] >= bars, numbers.number[mine], None, self._seed)[0].written()
+            caught = numbers.margin[mine] >= bars
+            return share(caught, numbers.number[mine], numbers.weight[mine], self._seed)[0].written()
 
         said: dict[str, Any] = {
             "numbers": int(mine.sum()),
@@ -268,7 +285,7 @@ class _ByType:
         if table.event_ms is not None:
             rows = np.isin(table.number, numbers.number[mine])
             reached = judged.margins[rows] >= judged.bars["flag"][rows]
-            found = delay.delays(table.rows(rows), reached, int(table.event_ms.min()))
+            found = delay.delays(table.rows(rows), reached, int(table.event_ms.min()), self._weights)
             said["delay"] = delay.written(table, found)
         return said
 
@@ -289,7 +306,7 @@ def _delay(judged: Judged) -> dict[str, Any] | None:
     if table.event_ms is None:
         return None
     reached = judged.margins >= judged.bars["flag"]
-    return delay.written(table, delay.delays(table, reached, int(table.event_ms.min())))
+    return delay.written(table, delay.delays(table, reached, int(table.event_ms.min()), number_weights(table)))
 
 
 def _calibration(days: Greatest, calibration: Calibration, training: float | None) -> dict[str, Any]:
@@ -316,6 +333,6 @@ def _calibration(days: Greatest, calibration: Calibration, training: float | Non
 
 def _curve(numbers: Greatest) -> list[list[float]]:
     """[recall, precision] from the highest margin down."""
-    recall, precise = precision_recall(numbers.margin, numbers.fraud)
+    recall, precise = precision_recall(numbers.margin, numbers.fraud, numbers.weight)
     places = np.unique(np.linspace(0, len(recall) - 1, POINTS).round().astype(int))
     return [[float(recall[i]), float(precise[i])] for i in places]

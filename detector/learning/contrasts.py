@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from detector.features.catalogue import FEATURES, NAMES
 from detector.learning.estimators import Recipe, recipe
-from detector.learning.greatest import number_days_of_table, numbers_of_table
+from detector.learning.greatest import number_days_of_table, number_weights, numbers_of_table
 from detector.learning.rates import UNKNOWN, Floats, area, average_precision, share
 from detector.learning.search import cross_margins
 from detector.learning.splits import folds_of
@@ -148,13 +148,14 @@ def importance(table: Table, margins: Callable[[Vectors], Margins], rows: int, s
     """How far the area under the curve falls when one feature's values are dealt out anew among at most `rows` rows."""
     rng = np.random.default_rng(seed)
     sample = table if len(table) <= rows else table.rows(np.sort(_balanced(table, rows, rng)))
-    before = _number_area(sample, margins(sample.vectors))
+    weights = number_weights(table)
+    before = _number_area(sample, margins(sample.vectors), weights)
     dealt = rng.permutation(len(sample))
     found = []
     for i, name in enumerate(sample.features):
         vectors = sample.vectors.copy()
         vectors[:, i] = vectors[dealt, i]
-        found.append({"feature": name, "drop": before - _number_area(sample, margins(vectors))})
+        found.append({"feature": name, "drop": before - _number_area(sample, margins(vectors), weights)})
     return sorted(found, key=lambda one: (-float(one["drop"]), str(one["feature"])))
 
 
@@ -266,9 +267,10 @@ def _medians(vectors: Vectors) -> Vectors:
     )
 
 
-def _number_area(table: Table, margins: Margins) -> float:
-    numbers = numbers_of_table(table, margins)
-    return area(numbers.margin, numbers.fraud)
+def _number_area(sample: Table, margins: Margins, weights: Floats) -> float:
+    """`weights`: of numbers in the whole table, of whose days the sample may hold a part."""
+    numbers = numbers_of_table(sample, margins)
+    return area(numbers.margin, numbers.fraud, weights[numbers.number])
 
 
 def _judged(name: str, table: Table, scores: Floats, seed: int) -> dict[str, Any]:
@@ -281,10 +283,12 @@ def _judged(name: str, table: Table, scores: Floats, seed: int) -> dict[str, Any
     for level in ("watch", "flag"):
         caught = numbers.margin[bad] >= getattr(bars, level)
         read = SHARES[level] * honest.sum() >= FEWEST
-        recall[level] = (share(caught, numbers.number[bad], None, seed)[0] if read else UNKNOWN).written()
+        recall[level] = (
+            share(caught, numbers.number[bad], numbers.weight[bad], seed)[0] if read else UNKNOWN
+        ).written()
     return {
         "name": name,
-        "area": area(numbers.margin, numbers.fraud),
-        "average_precision": average_precision(numbers.margin, numbers.fraud),
+        "area": area(numbers.margin, numbers.fraud, numbers.weight),
+        "average_precision": average_precision(numbers.margin, numbers.fraud, numbers.weight),
         "recall": recall,
     }

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from detector.learning.rates import Floats
-from detector.learning.table import ACTIVE_FROM, EVERY_EVENT, UNSAID, Table, Texts
+from detector.learning.table import ACTIVE_FROM, EVERY_EVENT, UNSAID, Table, Texts, Weights
 from detector.records import Bools, I64s
 from detector.units import DAY_MS
 
@@ -45,12 +45,15 @@ class Delays:
     """Share of these, of its whole fraud, that came after the one that reached the bar."""
     earlier: int
     """Fraud numbers besides that were so before the table begins: these have no delay."""
+    weight: Weights
+    """How many each stands for."""
 
 
-def delays(table: Table, reached: Bools, first_ms: int) -> Delays:
+def delays(table: Table, reached: Bools, first_ms: int, weights: Weights | None = None) -> Delays:
     """The delays of the fraud numbers of a table with a time; `reached`: rows at or above their bar.
 
-    `first_ms`: since when numbers were watched; `table` may be a part of those that were.
+    `first_ms`: since when numbers were watched; `table` may be a part of those that were. `weights`: how many each
+    number stands for, by its code; None = itself.
     """
     if table.event_ms is None:
         raise ValueError("wanted a table with a time (got none)")
@@ -85,14 +88,16 @@ def delays(table: Table, reached: Bools, first_ms: int) -> Delays:
         found.append((code, table.types[mine[0]], seconds, k + 1.0 + unseen, victims, later))
     columns = list(zip(*found, strict=True)) if found else [()] * 6
     figures = [np.array(column, np.float64) for column in columns[2:]]
+    numbers = np.array(columns[0], np.int64)
     return Delays(
-        np.array(columns[0], np.int64),
+        numbers,
         np.array(columns[1], np.str_),
         figures[0],
         figures[1],
         figures[2],
         figures[3],
         earlier,
+        np.ones(len(numbers)) if weights is None else weights[numbers],
     )
 
 
@@ -129,22 +134,22 @@ def _unseen(table: Table, row: int, before: int | None) -> int:
 
 def written(table: Table, found: Delays) -> dict[str, Any]:
     """For JSON: median and p90 with misses endless (null), what was caught early, and what went on."""
-    events = table.moments == EVERY_EVENT
+    events, weight = table.moments == EVERY_EVENT, found.weight
     said: dict[str, Any] = {
         "numbers": len(found.number),
         "began_earlier": found.earlier,
-        "seconds": _spread(found.seconds),
-        "events" if events else "vectors": _spread(found.vectors),
-        "damage_not_prevented": float(1 - found.later.mean()) if len(found.later) else None,
+        "seconds": _spread(found.seconds, weight),
+        "events" if events else "vectors": _spread(found.vectors, weight),
+        "damage_not_prevented": 1 - _mean(found.later, weight) if len(found.later) else None,
     }
-    said["distribution"] = _distribution(found.seconds)
+    said["distribution"] = _distribution(found.seconds, weight)
     if events:
-        said["caught_within_events"] = _within(found.vectors)
+        said["caught_within_events"] = _within(found.vectors, weight)
     if not np.isnan(found.victims).any():
-        said["victims"] = _spread(found.victims)
-        said["caught_within_victims"] = _within(found.victims)
+        said["victims"] = _spread(found.victims, weight)
+        said["caught_within_victims"] = _within(found.victims, weight)
         said["recall_by_victims"] = (
-            [[k, float(np.mean(found.victims <= k))] for k in CURVE] if len(found.victims) else []
+            [[k, _mean(found.victims <= k, weight)] for k in CURVE] if len(found.victims) else []
         )
     return said
 
@@ -200,27 +205,38 @@ def _earlier(table: Table) -> int:
     return len(np.unique(table.number[before]))
 
 
-def _spread(values: Floats) -> dict[str, float | None]:
+def _spread(values: Floats, weight: Weights) -> dict[str, float | None]:
     if not len(values):
         return {"median": None, "p90": None}
-    return {
-        name: _finite(float(np.quantile(values, q, method="higher"))) for name, q in (("median", 0.5), ("p90", 0.9))
-    }
+    return {name: _finite(_quantile(values, weight, q)) for name, q in (("median", 0.5), ("p90", 0.9))}
 
 
-def _distribution(seconds: Floats) -> list[list[float]]:
+def _quantile(values: Floats, weight: Weights, q: float) -> float:
+    """The lowest value that `q` of the rest, and it, lie at or below; of equal weights numpy's next one up."""
+    if (weight == weight[0]).all():
+        return float(np.quantile(values, q, method="higher"))
+    return float(np.quantile(values, q, method="inverted_cdf", weights=weight))
+
+
+def _distribution(seconds: Floats, weight: Weights) -> list[list[float]]:
     """[seconds, share of all reached by then], at least a second: it is drawn on a logarithmic axis."""
     if not len(seconds):
         return []
-    at = np.sort(np.maximum(seconds[np.isfinite(seconds)], 1.0))
-    upto = np.arange(1, len(at) + 1) / len(seconds)
+    order = np.argsort(seconds, kind="stable")
+    order = order[np.isfinite(seconds[order])]
+    at = np.maximum(seconds[order], 1.0)
+    upto = np.cumsum(weight[order]) / weight.sum()
     if not len(at):
         return []
     return [[float(at[i]), float(upto[i])] for i in np.unique(np.linspace(0, len(at) - 1, POINTS).round().astype(int))]
 
 
-def _within(values: Floats) -> dict[str, float | None]:
-    return {str(k): float(np.mean(values <= k)) if len(values) else None for k in WITHIN}
+def _within(values: Floats, weight: Weights) -> dict[str, float | None]:
+    return {str(k): _mean(values <= k, weight) if len(values) else None for k in WITHIN}
+
+
+def _mean(values: Floats | Bools, weight: Weights) -> float:
+    return float(np.average(values, weights=weight))
 
 
 def _finite(value: float) -> float | None:

@@ -1,17 +1,22 @@
 """Greatest: what a number was judged by on a day, or at all, the greatest margin of its vectors.
 
 A day's fraudulent and honest vectors are kept apart. A number-day counts once; its weight is that of its vectors
-together: 1, or as many as its label stands for (`labelling.stands_for`).
+together: 1, or as many as its label stands for (`labelling.stands_for`). A number counts once too, however many days it
+has: its weight is the greatest of its number-days', 1 for whoever a victim told of and 1/p for one that was drawn.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from detector.learning.table import Table, Weights, number_day_keys
 from detector.records import Bools, I64s
 from detector.verdict.trees import Margins
+
+DUST: Final = 9
+"""Decimals that a number's weight is rounded to: ten tenths of a number-day are 1, not a little less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,25 @@ def number_days_of_table(table: Table, margins: Margins) -> Greatest:
 
 def numbers_of_table(table: Table, margins: Margins) -> Greatest:
     """The numbers of `table`, each once: as fraud, by its fraudulent vectors alone, if it has any; else as honest."""
-    fraud = np.isin(table.number, table.number[table.fraud])
-    counted = table.fraud | ~fraud
-    return _greatest(table.rows(counted), np.zeros(int(counted.sum()), np.int64), margins[counted])
+    counted = _counted(table)
+    numbers = _greatest(table.rows(counted), np.zeros(int(counted.sum()), np.int64), margins[counted])
+    return replace(numbers, weight=number_weights(table)[numbers.number])
+
+
+def number_weights(table: Table) -> Weights:
+    """How many each number of `table` stands for, f64[len(table.numbers)]: as much as the heaviest of its number-days;
+    of a fraud number, of those that it was fraud on."""
+    part = table.rows(_counted(table))
+    keys = number_day_keys(part.number, part.day)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    weights = np.zeros(len(table.numbers))
+    np.maximum.at(weights, part.number[first], np.round(np.bincount(inverse, part.weight), DUST))
+    return weights
+
+
+def _counted(table: Table) -> Bools:
+    """The rows that a number is judged by: if it has fraudulent ones, these."""
+    return table.fraud | ~np.isin(table.number, table.number[table.fraud])
 
 
 def joined(parts: Sequence[Greatest]) -> Greatest:

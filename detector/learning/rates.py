@@ -52,11 +52,11 @@ def resampled(sums: Floats, seed: int, replicates: int = REPLICATES) -> Floats:
     return found
 
 
-def interval(value: float, replicates: Floats, trials: int = 0) -> Interval:
+def interval(value: float, replicates: Floats, trials: float = 0) -> Interval:
     """`value` between the quantiles of its `replicates`.
 
     Of a share of `trials` that is nought or one every replicate is the same; its open end is then the exact binomial
-    bound (Clopper and Pearson 1934).
+    bound (Clopper and Pearson 1934). `trials` may be a fraction (`_trials`).
     """
     if not np.isfinite(value):
         return UNKNOWN
@@ -79,7 +79,13 @@ def share(reached: Bools, number: I64s, weight: Floats | None, seed: int) -> tup
     drawn = resampled(sums, seed)
     with np.errstate(invalid="ignore"):
         replicates = drawn[:, 0] / drawn[:, 1]
-    return interval(float(sums[:, 0].sum() / sums[:, 1].sum()), replicates, len(sums)), replicates
+    return interval(float(sums[:, 0].sum() / sums[:, 1].sum()), replicates, _trials(len(sums), weight)), replicates
+
+
+def _trials(numbers: int, weight: Floats) -> float:
+    """How many `numbers` of equal weight would tell as much (Kish 1965): of one that stands for ninety beside ten that
+    stand for themselves, next to one."""
+    return float(np.round(numbers * weight.sum() ** 2 / (len(weight) * (weight**2).sum()), 6))
 
 
 def precision(prevalence: float, recall: Floats | float, wrong: Floats | float) -> Floats:
@@ -90,36 +96,35 @@ def precision(prevalence: float, recall: Floats | float, wrong: Floats | float) 
         return np.asarray(true / (true + false))
 
 
-def area(values: Floats, fraud: Bools) -> float:
+def area(values: Floats, fraud: Bools, weight: Floats | None = None) -> float:
     """Area under the receiver's curve: how often a fraud's value is above an honest one's, equals counting half."""
-    return _areas(*_steps(values, fraud))(np.ones(len(values)))[0]
+    return _areas(*_steps(values, fraud))(np.ones(len(values)) if weight is None else weight)[0]
 
 
-def average_precision(values: Floats, fraud: Bools) -> float:
+def average_precision(values: Floats, fraud: Bools, weight: Floats | None = None) -> float:
     """Precision at each recall, averaged over the recall that each distinct value adds."""
-    return _areas(*_steps(values, fraud))(np.ones(len(values)))[1]
+    return _areas(*_steps(values, fraud))(np.ones(len(values)) if weight is None else weight)[1]
 
 
-def area_intervals(values: Floats, fraud: Bools, seed: int) -> tuple[Interval, Interval]:
-    """Area under the receiver's curve and average precision, one entry a number."""
+def area_intervals(values: Floats, fraud: Bools, seed: int, weight: Floats | None = None) -> tuple[Interval, Interval]:
+    """Area under the receiver's curve and average precision, one entry a number; each counts as many as it weighs."""
+    weight = np.ones(len(values)) if weight is None else weight
     areas = _areas(*_steps(values, fraud))
     rng = np.random.default_rng(seed)
     size = len(values)
     drawn = np.array(
-        [
-            areas(np.bincount(rng.integers(size, size=size), minlength=size).astype(np.float64))
-            for _ in range(CURVE_REPLICATES)
-        ]
+        [areas(np.bincount(rng.integers(size, size=size), minlength=size) * weight) for _ in range(CURVE_REPLICATES)]
     )
-    found = areas(np.ones(size))
+    found = areas(weight)
     return interval(found[0], drawn[:, 0]), interval(found[1], drawn[:, 1])
 
 
-def precision_recall(values: Floats, fraud: Bools) -> tuple[Floats, Floats]:
+def precision_recall(values: Floats, fraud: Bools, weight: Floats | None = None) -> tuple[Floats, Floats]:
     """Recall and precision at each distinct value, from the highest down."""
+    weight = np.ones(len(values)) if weight is None else weight
     order, ends, bad = _steps(values, fraud)
-    caught = np.cumsum(bad[order])[ends]
-    return caught / bad.sum(), caught / (ends + 1)
+    caught = np.cumsum((weight * bad)[order])[ends]
+    return caught / (weight * bad).sum(), caught / np.cumsum(weight[order])[ends]
 
 
 def _steps(values: Floats, fraud: Bools) -> tuple[I64s, I64s, Floats]:
@@ -131,7 +136,7 @@ def _steps(values: Floats, fraud: Bools) -> tuple[I64s, I64s, Floats]:
 
 
 def _areas(order: I64s, ends: I64s, bad: Floats) -> Callable[[Floats], tuple[float, float]]:
-    """How both areas follow from how often each entry was drawn."""
+    """How both areas follow from how many each entry counts."""
 
     def areas(counts: Floats) -> tuple[float, float]:
         drawn = counts[order]

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detector.learning import assessment, greatest
 from detector.learning.assessment import MILLION, Judged, assess, flat
-from detector.learning.table import Table
+from detector.learning.table import UNSAID, Table, day_weights
 from detector.learning.tablefiles import read_table
 from detector.verdict.manifest import LEVELS, Calibration, Thresholds
 from tests.learning import labelled
+from tests.learning.test_splits import small
 
 BARS = Thresholds(watch=14.0, flag=22.0, block=30.0)
 SIGMOID = Calibration(a=0.4, b=-6.0)
@@ -195,3 +197,60 @@ def test_a_type_whose_numbers_all_went_on_to_another_is_told_without_figures(tab
     said = {one["type"]: one for one in found["types"]}
     assert said["first"]["numbers"] < said["simbox"]["numbers"]
     assert said["first"]["delay"]["numbers"] == said["first"]["numbers"]
+
+
+def drawn() -> tuple[Table, Any]:
+    """Ten frauds that victims told of, caught in 10 s; one that an audit drew of ninety, missed; twenty honest ones.
+
+    Each has two vectors on each of two days.
+    """
+    number = np.repeat(np.arange(31), 4)
+    table = small((number < 11).tolist(), number.tolist())
+    day = np.tile([0, 0, 1, 1], 31)
+    table = replace(
+        table,
+        day=day,
+        event_ms=labelled.DAY_MS * day + np.tile([0, 10_000] * 2, 31),
+        weight=np.where(number == 10, 90 / 2, 1 / 2),
+        types=np.where(table.fraud, "simbox", ""),
+        active_from_ms=np.where(table.fraud, 0, UNSAID),
+    )
+    margins = np.where(number < 10, 5.0, 0.0)
+    margins[::4] = 0.0
+    return table, margins
+
+
+def test_a_fraud_that_was_drawn_counts_as_many_as_it_stands_for() -> None:
+    """Of a hundred ten are caught, though of eleven that are in the table it is ten; so say delays and curves."""
+    table, margins = drawn()
+    bars = Thresholds(watch=1, flag=1, block=1)
+    found = assess(Judged.of(table, margins, bars), bars, SIGMOID, 0.5, seed=1, groups={"all": ["simbox"]})
+    for said in (found["levels"]["flag"]["recall"], found["types"][0]["recall"]["flag"]):
+        assert said["value"] == pytest.approx(0.1)
+        assert said["high"] == 1
+    assert found["read_off"][0]["recall"]["value"] == pytest.approx(0.1)
+    assert found["groups"][0]["read_off"][0]["recall"]["value"] == pytest.approx(0.1)
+    # Ten of a hundred lie above all honest ones, ninety are their equals.
+    assert found["ranking"]["area"]["value"] == pytest.approx(0.1 + 0.9 / 2)
+    assert found["curves"]["precision_recall"] == [[0.1, 1.0], [1.0, pytest.approx(100 / 120)]]
+    delay = found["delay"]
+    assert delay["distribution"][-1] == [10.0, pytest.approx(0.1)]
+    assert delay["seconds"] == {"median": None, "p90": None}
+    assert delay["damage_not_prevented"] == pytest.approx(1 - 0.1 * 2 / 4)
+    assert found["types"][0]["delay"] == delay
+    note = "1 of 11 fraud numbers do not stand for themselves alone, but for 90: "
+    assert [one for one in found["table"]["notes"] if one.startswith(note)]
+
+
+def test_without_draws_nothing_is_weighed(found: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit, though ten tenths of a number-day add up to a little less than 1."""
+    rng = np.random.default_rng(4)
+    number, day = np.sort(rng.integers(0, 60, 4_000)), rng.integers(0, 3, 4_000)
+    table = small((number < 25).tolist(), number.tolist())
+    table = replace(table, day=day, event_ms=labelled.DAY_MS * day, weight=day_weights(number, day, table.fraud))
+    judged = Judged.of(table, rng.normal(size=4_000) + 2 * table.fraud, Thresholds(watch=2, flag=3, block=4))
+    said = assess(judged, BARS, SIGMOID, 0.5, seed=1)
+    for module in (greatest, assessment):
+        monkeypatch.setattr(module, "number_weights", lambda table: np.ones(len(table.numbers)))
+    assert said == assess(judged, BARS, SIGMOID, 0.5, seed=1)
+    assert not any("stand for" in note for note in (*said["table"]["notes"], *found["table"]["notes"]))

@@ -1,6 +1,7 @@
 """Contrasts: what is taken away makes a difference where it should, and none where it cannot."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from detector.records import Bools, I64s
 from detector.units import DAY_MS
 from detector.verdict.trees import Margins
 from tests.learning import labelled
+from tests.learning.test_splits import small
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +188,15 @@ def test_known_directions_are_taken_unless_said_otherwise() -> None:
     assert directions(names, ["reciprocity_7d=free", "ramp_24h=rising"])["ramp_24h"] == 1
     assert "reciprocity_7d" not in directions(names, ["reciprocity_7d=free"])
     assert directions(names, known=False) == {}
+
+
+def test_what_tells_a_fraud_that_stands_for_many_is_the_more_important() -> None:
+    """Ten frauds are told by the first feature, one that was drawn of ninety by the second; honest ones by neither."""
+    number = np.arange(61)
+    vectors = np.zeros((61, 2))
+    vectors[:10, 0], vectors[10, 1] = 3.0, 3.0
+    table = small((number < 11).tolist(), number.tolist())
+    table = replace(table, features=("first", "second"), vectors=vectors)
+    for weight, most in ((1.0, "first"), (90.0, "second")):
+        weighed = replace(table, weight=np.where(number == 10, weight, 1.0))
+        assert importance(weighed, lambda vectors: vectors.sum(axis=1), 10_000, seed=1)[0]["feature"] == most

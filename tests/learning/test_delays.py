@@ -202,3 +202,13 @@ def test_a_table_without_rows_has_no_delays() -> None:
     found = delays(table.rows(np.zeros(0, np.int64)), reached[:0], FIRST_MS)
     assert len(found.number) == len(found.seconds) == 0
     assert written(table, found)["numbers"] == 0
+
+
+def test_a_delay_counts_as_many_as_its_number_stands_for() -> None:
+    """The one that is caught in 7 s stands for nine, the one that is missed for itself: nine tenths are caught."""
+    table, reached = timeline()
+    said = written(table, delays(table, reached, FIRST_MS, np.array([9.0, 1.0, 1.0])))
+    assert said["seconds"] == {"median": 7.0, "p90": 7.0}
+    assert said["victims"] == {"median": 7.0, "p90": 7.0}
+    assert said["caught_within_events"]["5"] == said["recall_by_victims"][4][1] == pytest.approx(0.9)
+    assert said["distribution"] == [[7.0, pytest.approx(0.9)]]

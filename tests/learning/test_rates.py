@@ -98,6 +98,30 @@ def test_a_share_of_nothing_or_all_has_the_exact_binomial_bound() -> None:
     assert none.high == pytest.approx(1 - 0.8316, abs=1e-4)
 
 
+def test_one_that_stands_for_many_tells_no_more_than_one() -> None:
+    """Eleven, all caught, one of which stands for ninety: the bound of 1.2 numbers, not of eleven."""
+    all_caught, _ = rates.share(np.ones(11, bool), np.arange(11), np.append(np.ones(10), 90.0), 1)
+    assert all_caught.low == pytest.approx(0.025 ** (1 / (100**2 / (10 + 90**2))), abs=1e-4)
+    assert all_caught.low is not None
+    assert all_caught.low < 0.06
+
+
+def test_weights_of_areas_and_curves_are_numbers_that_are_there_as_often() -> None:
+    """An entry of weight three is as good as three entries."""
+    rng = np.random.default_rng(9)
+    fraud = rng.random(80) < 0.4
+    values, weight = np.round(rng.normal(size=80) + fraud, 1), rng.integers(1, 4, 80)
+    more, bad = np.repeat(values, weight), np.repeat(fraud, weight)
+    assert rates.area(values, fraud, weight.astype(float)) == pytest.approx(rates.area(more, bad))
+    assert rates.average_precision(values, fraud, weight.astype(float)) == pytest.approx(
+        rates.average_precision(more, bad)
+    )
+    curves = rates.precision_recall(values, fraud, weight.astype(float)), rates.precision_recall(more, bad)
+    assert np.allclose(curves[0], curves[1])
+    ranked, precise = rates.area_intervals(values, fraud, 1, weight.astype(float))
+    assert (ranked.value, precise.value) == pytest.approx((rates.area(more, bad), rates.average_precision(more, bad)))
+
+
 def test_a_share_of_no_entries_is_not_known() -> None:
     """Nought would be a figure."""
     assert rates.share(np.empty(0, bool), np.empty(0, np.int64), None, 1)[0] == rates.UNKNOWN
