@@ -11,7 +11,8 @@ of numbers, areas and curves count a number as many times as it stands for (`gre
     levels           by level (watch, flag, block) of the bundle: margin, honest number-days and numbers that reach it,
                      recall (a fraud number counts once), recall of fraud number-days, and what follows at three
                      prevalences: precision and alerts per million scored number-days
-    read_off         the same recall at margins that 0.1 % and 0.01 % of this table's own honest number-days reach
+    read_off         the same recall at margins that 0.1 % and 0.01 % of this table's own honest number-days reach, in
+                     each replicate of those that were drawn; `extrapolated` where they are too few to reach it
     types            recall, at thresholds and read off, and delays by fraud type
     groups           the same of several types together, where such groups were asked for
     hard_negatives   honest number-days by profile that reached each level
@@ -41,14 +42,13 @@ from detector.learning.rates import (
     precision_recall,
     share,
 )
+from detector.learning.readoff import ReadOff
 from detector.learning.table import Table
-from detector.learning.thresholds import FEWEST, SHARES, choose_thresholds, logit
+from detector.learning.thresholds import SHARES, logit
 from detector.verdict.manifest import LEVELS, Calibration, Thresholds
 from detector.verdict.trees import Margins
 
 FORMAT: Final = "evaluation-1"
-READ_OFF: Final = ("watch", "flag")
-"""Levels whose shares of honest number-days, 0.1 % and 0.01 %, models are compared at."""
 PREVALENCES: Final = (1e-4, 1e-3, 1e-2)
 """Of fraud among scored number-days: what operators report of the numbers active on a day lies between them. Whoever
 began too little to be scored is not among these, so that shares of all active numbers are lower."""
@@ -88,14 +88,15 @@ def assess(
     days = number_days_of_table(table, judged.margins)
     numbers = numbers_of_table(table, judged.margins)
     ranked, precise = area_intervals(numbers.margin, numbers.fraud, seed, numbers.weight)
-    by_type = _ByType(judged, days, numbers, seed)
+    read_off = ReadOff.of(days, seed)
+    by_type = _ByType(judged, read_off, numbers, seed)
     evaluation = {
         "format": FORMAT,
         "figures": "simulator" if table.kind == "simulated" else "real",
         "table": _table(table, days, numbers),
         "ranking": {"area": ranked.written(), "average_precision": precise.written()},
         "levels": {level: _level(level, judged, thresholds, days, numbers, seed) for level in LEVELS},
-        "read_off": _read_off(days, numbers, seed),
+        "read_off": read_off.written(numbers, numbers.fraud, seed),
         "types": [{"type": name, **by_type.said({name})} for name in by_type.names],
         "hard_negatives": _hard_negatives(judged, days),
         "delay": _delay(judged),
@@ -221,32 +222,6 @@ def _between(low: Interval, high: Interval) -> Interval:
     return Interval(low.value, low.low, high.high)
 
 
-def _read_off(days: Greatest, numbers: Greatest, seed: int) -> list[dict[str, Any]]:
-    """Recall at margins that the shares of the table's own honest number-days reach."""
-    honest = int((~days.fraud).sum())
-    return [
-        {
-            "share": SHARES[level],
-            "margin": bar,
-            "extrapolated": bool(SHARES[level] * honest < FEWEST),
-            "recall": share(
-                numbers.margin[numbers.fraud] >= bar,
-                numbers.number[numbers.fraud],
-                numbers.weight[numbers.fraud],
-                seed,
-            )[0].written(),
-        }
-        for level, bar in _own_bars(days).items()
-    ]
-
-
-def _own_bars(days: Greatest) -> dict[str, float]:
-    """The margins that the false-positive levels' shares of these honest number-days reach."""
-    honest = ~days.fraud
-    thresholds = choose_thresholds(days.margin[honest], days.weight[honest])
-    return {level: float(getattr(thresholds, level)) for level in READ_OFF}
-
-
 def _bars_of(judged: Judged, numbers: Greatest, level: str) -> Margins:
     """The bar of each number: that of any of its rows."""
     bars = np.empty(len(judged.table.numbers))
@@ -257,10 +232,10 @@ def _bars_of(judged: Judged, numbers: Greatest, level: str) -> Margins:
 class _ByType:
     """What some types of fraud come to."""
 
-    def __init__(self, judged: Judged, days: Greatest, numbers: Greatest, seed: int) -> None:
+    def __init__(self, judged: Judged, read_off: ReadOff, numbers: Greatest, seed: int) -> None:
         table = judged.table
         self._judged, self._numbers, self._seed = judged, numbers, seed
-        self._own_bars = _own_bars(days)
+        self._read_off = read_off
         kinds = np.full(len(table.numbers), "", dtype=table.types.dtype)
         kinds[table.number[table.fraud]] = table.types[table.fraud]
         self._kinds = kinds[numbers.number]
@@ -272,14 +247,14 @@ class _ByType:
         judged, numbers, table = self._judged, self._numbers, self._judged.table
         mine = numbers.fraud & np.isin(self._kinds, list(types))
 
-        def recall(bars: Margins | float) -> dict[str, float | None]:
+        def recall(bars: Margins) -> dict[str, float | None]:
             caught = numbers.margin[mine] >= bars
             return share(caught, numbers.number[mine], numbers.weight[mine], self._seed)[0].written()
 
         said: dict[str, Any] = {
             "numbers": int(mine.sum()),
             "recall": {level: recall(_bars_of(judged, numbers, level)[mine]) for level in LEVELS},
-            "read_off": [{"share": SHARES[level], "recall": recall(bar)} for level, bar in self._own_bars.items()],
+            "read_off": self._read_off.written(numbers, mine, self._seed),
             "delay": None,
         }
         if table.event_ms is not None:

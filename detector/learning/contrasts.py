@@ -19,11 +19,12 @@ from threadpoolctl import threadpool_limits
 from detector.features.catalogue import FEATURES, NAMES
 from detector.learning.estimators import Recipe, recipe
 from detector.learning.greatest import number_days_of_table, number_weights, numbers_of_table
-from detector.learning.rates import UNKNOWN, Floats, area, average_precision, share
+from detector.learning.rates import UNKNOWN, Floats, area, average_precision
+from detector.learning.readoff import ReadOff
 from detector.learning.search import cross_margins
 from detector.learning.splits import folds_of
 from detector.learning.table import Table, number_day_keys
-from detector.learning.thresholds import FEWEST, SHARES, choose_thresholds
+from detector.learning.thresholds import FEWEST, SHARES
 from detector.records import Bools, I64s
 from detector.verdict.trees import Margins, Vectors
 
@@ -275,17 +276,12 @@ def _number_area(sample: Table, margins: Margins, weights: Floats) -> float:
 
 def _judged(name: str, table: Table, scores: Floats, seed: int) -> dict[str, Any]:
     """Ranking by number, and recall at margins read off the table's own honest number-days, where they are enough."""
-    numbers, days = numbers_of_table(table, scores), number_days_of_table(table, scores)
-    honest = ~days.fraud
-    bars = choose_thresholds(days.margin[honest], days.weight[honest])
-    bad = numbers.fraud
-    recall = {}
-    for level in ("watch", "flag"):
-        caught = numbers.margin[bad] >= getattr(bars, level)
-        read = SHARES[level] * honest.sum() >= FEWEST
-        recall[level] = (
-            share(caught, numbers.number[bad], numbers.weight[bad], seed)[0] if read else UNKNOWN
-        ).written()
+    numbers = numbers_of_table(table, scores)
+    read_off = ReadOff.of(number_days_of_table(table, scores), seed)
+    recall = {
+        level: (UNKNOWN if beyond else read_off.recall(level, numbers, numbers.fraud, seed)).written()
+        for level, beyond in read_off.extrapolated.items()
+    }
     return {
         "name": name,
         "area": area(numbers.margin, numbers.fraud, numbers.weight),

@@ -55,8 +55,8 @@ def resampled(sums: Floats, seed: int, replicates: int = REPLICATES) -> Floats:
 def interval(value: float, replicates: Floats, trials: float = 0) -> Interval:
     """`value` between the quantiles of its `replicates`.
 
-    Of a share of `trials` that is nought or one every replicate is the same; its open end is then the exact binomial
-    bound (Clopper and Pearson 1934). `trials` may be a fraction (`_trials`).
+    Of a share of `trials` that is nought or one the replicates hardly tell how far it may be off; its open end is then
+    at least as far as the exact binomial bound (Clopper and Pearson 1934). `trials` may be a fraction (`_trials`).
     """
     if not np.isfinite(value):
         return UNKNOWN
@@ -64,7 +64,7 @@ def interval(value: float, replicates: Floats, trials: float = 0) -> Interval:
     low, high = np.quantile(known, [OUTSIDE / 2, 1 - OUTSIDE / 2]) if len(known) else (value, value)
     if trials and value in (0, 1):
         open_end = float((OUTSIDE / 2) ** (1 / trials))
-        low, high = (0.0, 1 - open_end) if value == 0 else (open_end, 1.0)
+        low, high = (0.0, max(high, 1 - open_end)) if value == 0 else (min(low, open_end), 1.0)
     return Interval(float(value), float(low), float(high))
 
 
@@ -80,6 +80,24 @@ def share(reached: Bools, number: I64s, weight: Floats | None, seed: int) -> tup
     with np.errstate(invalid="ignore"):
         replicates = drawn[:, 0] / drawn[:, 1]
     return interval(float(sums[:, 0].sum() / sums[:, 1].sum()), replicates, _trials(len(sums), weight)), replicates
+
+
+def share_above(values: Floats, weight: Floats, bar: float, bars: Floats, seed: int) -> Interval:
+    """The weighted share of numbers, an entry each, whose value reaches a bar that was read off other numbers.
+
+    `bars` f64[REPLICATES]: what it would have been with these drawn anew, NaN where nothing; replicate i holds the
+    entries that it draws to the i-th.
+    """
+    size = len(values)
+    if not size:
+        return UNKNOWN
+    rng = np.random.default_rng(seed)
+    replicates = np.empty(len(bars))
+    for i, drawn in enumerate(bars.tolist()):
+        weighs = np.bincount(rng.integers(size, size=size), minlength=size) * weight
+        replicates[i] = weighs[values >= drawn].sum() / weighs.sum() if np.isfinite(drawn) else np.nan
+    found = float(weight[values >= bar].sum() / weight.sum())
+    return interval(found, replicates, _trials(size, weight))
 
 
 def _trials(numbers: int, weight: Floats) -> float:

@@ -21,8 +21,12 @@ LEAST_SLOPE: Final = 1e-6
 """The sigmoid of a model that tells nothing, or the wrong way round: display values never reorder numbers."""
 
 
-def choose_thresholds(honest: Margins, weights: npt.NDArray[np.float64] | None = None) -> Thresholds:
+def choose_thresholds(
+    honest: Margins, weights: npt.NDArray[np.float64] | None = None, total: float | None = None
+) -> Thresholds:
     """Margins that at most the shares of `SHARES` of honest number-days reach; `weights`: how many each stands for.
+
+    `total`: of the weights of all, where `honest` are only the upper tail of them, beyond `watch` at least.
 
     Number-days of equal margins reach one together or not at all: where the share has no room for those at the top, it
     lies right above them. Where fewer than `FEWEST` number-days would reach one, the tail is too short to read it off:
@@ -32,10 +36,11 @@ def choose_thresholds(honest: Margins, weights: npt.NDArray[np.float64] | None =
     if len(honest) < FEWEST:
         raise ConfigError(f"thresholds: wanted at least {FEWEST} honest number-days to set them on (got {len(honest)})")
     if weights is None or (weights == weights[:1]).all():
+        total = None if total is None or weights is None else total / weights[0]
         weights = np.ones(len(honest))
     order = np.argsort(-honest, kind="stable")
     ordered, weighs = honest[order], weights[order]
-    upto, total = np.cumsum(weighs), weighs.sum()
+    upto, total = np.cumsum(weighs), weighs.sum() if total is None else total
     room = {name: int(np.searchsorted(upto, share * total, side="right")) for name, share in SHARES.items()}
     above = float(np.nextafter(ordered[0], np.inf))
     base = float(ordered[min(max(FEWEST, room["watch"]), len(ordered)) - 1])
