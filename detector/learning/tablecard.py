@@ -82,14 +82,7 @@ def figures(evaluation: Mapping[str, Any]) -> Iterator[str]:
             recalls = " | ".join(percent(kind["recall"][level]) for level in LEVELS)
             yield f"| {kind['type']} | {kind['numbers']} | {recalls} |"
     if evaluation.get("groups"):
-        yield "\n| group | numbers | at 0.1 % | at 0.01 % | flagged by the 20th victim | what |"
-        yield "| --- | ---: | ---: | ---: | ---: | --- |"
-        for group in evaluation["groups"]:
-            recalls = " | ".join(percent(one["recall"]) for one in group["read_off"])
-            early = ((group["delay"] or {}).get("caught_within_victims") or {}).get("20")
-            soon = "not known" if early is None else f"{early:.0%}"
-            yield f"| {group['group']} | {group['numbers']} | {recalls} | {soon} | {', '.join(group['types'])} |"
-        yield "\nA group's margins are those that 0.1 % and 0.01 % of this table's own honest number-days reach."
+        yield from _groups(evaluation)
     if evaluation["hard_negatives"]:
         yield "\n| honest numbers | number-days | watch | flag | block |\n| --- | ---: | ---: | ---: | ---: |"
         for one in evaluation["hard_negatives"]:
@@ -98,6 +91,33 @@ def figures(evaluation: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     for note in table["notes"]:
         yield f"- {note}"
+
+
+def _groups(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """Recall at the bundle's own thresholds, which the table has not set; what is read off stands behind it."""
+    yield "\n| group | numbers | watch | flag | flagged by the 20th victim | read off at 0.1 % | at 0.01 % | what |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
+    for group in evaluation["groups"]:
+        recalls = " | ".join(percent(group["recall"][level]) for level in ("watch", "flag"))
+        delay = group["delay"] or {}
+        early = (delay.get("caught_within_victims") or {}).get("20")
+        soon = "not known" if early is None else f"{early:.0%} of {delay['numbers']:,}"
+        read = " | ".join(_read_off(one) for one in group["read_off"])
+        yield f"| {group['group']} | {group['numbers']} | {recalls} | {soon} | {read} | {', '.join(group['types'])} |"
+    reached = ", ".join(
+        f"`{level}`, set at {SHARES[level]:.2%} of honest number-days, by "
+        f"{percent(evaluation['levels'][level]['honest_days'], 3)} of these"
+        for level in ("watch", "flag")
+    )
+    yield (
+        f"\nThe bundle's own thresholds were reached: {reached}. Victims are counted where the fraud began in the "
+        "table. Read off is at margins that 0.1 % and 0.01 % of this table's own honest number-days reach: how the "
+        "model ranks, not what it does."
+    )
+
+
+def _read_off(said: Mapping[str, Any]) -> str:
+    return percent(said["recall"]) + (", beyond the data" if said["extrapolated"] else "")
 
 
 def percent(said: Mapping[str, Any] | None, digits: int = 1) -> str:

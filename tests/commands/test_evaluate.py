@@ -11,6 +11,7 @@ import pytest
 
 from detector.cli import main
 from detector.config import ROOT
+from detector.learning.tablecard import percent
 from detector.units import DAY_MS
 from tests.learning import labelled
 
@@ -124,10 +125,27 @@ def test_types_are_judged_together_on_request(tmp_path: Path, capsys: pytest.Cap
         ("both", ["simbox", "smishing"]),
     ]
     assert "<h2>By group of types</h2>" in (tmp_path / "r" / "report.html").read_text()
-    assert "| both | " in (tmp_path / "r" / "MODEL_CARD.md").read_text()
+    _holds_groups_at_the_bundles_own_thresholds(tmp_path / "r")
     capsys.readouterr()
     assert main([*common, "--group", "rings=wangiri*"]) == 2
     assert "--group rings: wanted types of the table's fraud (simbox, smishing) (got none)" in capsys.readouterr().err
+
+
+def _holds_groups_at_the_bundles_own_thresholds(folder: Path) -> None:
+    """The card, with the share of honest number-days that these were reached by; what is read off is called so, and is
+    told to lie beyond 400 honest number-days."""
+    found = json.loads((folder / "evaluation.json").read_bytes())
+    card = (folder / "MODEL_CARD.md").read_text()
+    lines = [line.split(" | ") for line in card.splitlines() if line.startswith(("| group | ", "| texts | "))]
+    cells = dict(zip(*lines, strict=True))
+    (texts, _) = found["groups"]
+    assert cells["watch"] == percent(texts["recall"]["watch"])
+    assert cells["flag"] == percent(texts["recall"]["flag"])
+    assert cells["flagged by the 20th victim"].endswith(f"% of {texts['delay']['numbers']}")
+    assert cells["read off at 0.1 %"] == percent(texts["read_off"][0]["recall"]) + ", beyond the data"
+    assert cells["watch"] != cells["read off at 0.1 %"]
+    reached = percent(found["levels"]["watch"]["honest_days"], 3)
+    assert f"`watch`, set at 0.10% of honest number-days, by {reached} of these" in card
 
 
 def test_fit_takes_tables_apart_only_in_pairs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
