@@ -9,7 +9,8 @@
 2. Hyper-parameters are the default's, or searched for among the rows that are fitted on (`search`).
 3. Thresholds lie on the margin, at the shares of honest number-days that `thresholds.SHARES` names.
 4. The sigmoid is fitted on number-days, at their prevalence; the operator's own shifts its intercept alone.
-5. Figures are of numbers that neither the estimator nor the thresholds they are held to have seen.
+5. Figures are of numbers that neither the estimator nor the thresholds they are held to have seen, and like thresholds
+   of no later day than somebody can be honest on (`followup`).
 6. Everything that is needed to do it again goes into the manifest; equal table, arguments and libraries: equal bytes.
 """
 
@@ -26,6 +27,7 @@ from detector.learning.assessment import Judged, assess, flat
 from detector.learning.digests import merged, sketch, together
 from detector.learning.estimators import Recipe, hardly_known
 from detector.learning.estimators import recipe as recipe_of
+from detector.learning.followup import figures_of, followed, notes_of, part_of
 from detector.learning.greatest import Greatest, joined, number_days_of_table
 from detector.learning.leaks import check_leaks
 from detector.learning.monotone import directions
@@ -113,6 +115,7 @@ def fit_table(table: Table, out: Path, asked: Asked, say: Say, apart: Apart | No
     split = None if apart else split_by_time(table)
     if table.event_ms is not None and not split and not apart:
         notes.append("A part of the time held too few fraud numbers: split by number instead of by time.")
+    notes += split.notes if split else () if apart else notes_of(table, ~followed(table))
     fitted_on = table.rows(split.train) if split else table
     numbers = len(np.unique(fitted_on.number))
     recipe = recipe_of(asked.estimator, len(fitted_on), table.features, monotone, numbers)
@@ -273,7 +276,7 @@ def _with(recipe: Recipe, parameters: Mapping[str, Any]) -> Recipe:
 
 def _by_time(table: Table, split: TimeSplit, estimator: Any) -> Tuned:
     """Thresholds on the second span, figures on the third."""
-    second, test = table.rows(split.thresholds), reported_on(table, split)
+    second, test = part_of(table, split.thresholds), reported_on(table, split)
     days = number_days_of_table(second, estimator.decision_function(second.vectors))
     thresholds = _thresholds(days)
     judged = Judged.of(test, estimator.decision_function(test.vectors), thresholds)
@@ -288,7 +291,7 @@ def _by_table(table: Table, apart: Apart, estimator: Any, say: Say) -> Tuned:
     rows = ""
     sparse: set[str] = set()
     for read in apart.thresholds:
-        part = _alike(read(), table)
+        part = figures_of(_alike(read(), table))
         sparse.update(_moments(part))
         say(f"thresholds: {len(part):,} vectors of {', '.join(part.files)}")
         days.append(number_days_of_table(part, estimator.decision_function(part.vectors)))
@@ -297,7 +300,7 @@ def _by_table(table: Table, apart: Apart, estimator: Any, say: Say) -> Tuned:
         del part
     whole = joined(days)
     thresholds = _thresholds(whole)
-    test = _alike(apart.test(), table)
+    test = figures_of(_alike(apart.test(), table))
     say(f"figures: {len(test):,} vectors of {', '.join(test.files)}")
     said = {
         "by": "table",
@@ -331,10 +334,12 @@ def _by_number(table: Table, recipe: Recipe, seed: int, say: Say) -> Tuned:
     folds = folds_of(table, seed)
     count = int(folds.max()) + 1
     say(f"cross-fitting {count} folds")
-    margins = cross_margins(table, recipe, folds, seed)
-    days = number_days_of_table(table, margins)
+    kept = followed(table)
+    margins, folds = cross_margins(table, recipe, folds, seed)[kept], folds[kept]
+    judged = figures_of(table)
+    days = number_days_of_table(judged, margins)
     said = {"by": "number", "folds": count, "margins": "cross-fitted"}
-    return Tuned(said, days, _thresholds(days), Judged(table, margins, _bars(days, folds)), _moments(table))
+    return Tuned(said, days, _thresholds(days), Judged(judged, margins, _bars(days, folds)), _moments(table))
 
 
 def _moments(table: Table) -> Sequence[str]:

@@ -1,6 +1,6 @@
 """Judging: a bundle and a table of labelled vectors become evaluation.json, report.html and MODEL_CARD.md.
 
-    bundle -> margins of the table -> assess; importance, baselines, ablations -> files
+    bundle -> margins of the table, as far as numbers were followed -> assess; importance, baselines, ablations -> files
 
 Which numbers the bundle was fitted on is not known to it: whoever gives the table sees to it that they are not in it.
 What it was fitted on, or its thresholds set on, is known again by the files' and the rows' hashes (`digests`): it is
@@ -17,6 +17,7 @@ from detector.features.catalogue import NAMES
 from detector.learning.assessment import Judged, assess
 from detector.learning.contrasts import contrasts, importance
 from detector.learning.digests import seen_by
+from detector.learning.followup import figures_of
 from detector.learning.page import page
 from detector.learning.table import Table
 from detector.learning.tablecard import CARD, table_card
@@ -46,6 +47,7 @@ def evaluate_bundle(
     `groups`: types of fraud to judge together, by name.
     """
     manifest = model.manifest
+    table = figures_of(table)
     say(f"scoring {len(table):,} vectors")
     fit = manifest.fit
     prevalence = fit.prevalence if fit else None

@@ -1,7 +1,9 @@
 """Splits: which rows are fitted on, which set thresholds, which are reported on.
 
 with a time      train | thresholds | test, in this order; a number known as fraud in training is in no later part. An
-                 honest one is in all, on other days; a fraud that begins in the second span is in the third, too
+                 honest one is in all, on other days; a fraud that begins in the second span is in the third, too.
+                 What became known only when training was over is in no training; what is later than somebody can
+                 be honest (`followup`) in neither of the other two
 without          folds by number: each number's margin comes from a model that has not seen it (cross-fitted)
 
 A fraud of the second span may be judged in the third, for nothing that is held against it there has come from its
@@ -14,13 +16,14 @@ Fresh numbers of a campaign that training has met are judged like others: whoeve
 fare that it has not met is for a table of their own (`--test-on`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
 
 from detector.errors import ConfigError
+from detector.learning.followup import followed, notes_of, part_of
 from detector.learning.table import UNSAID, Table, number_day_keys
 from detector.records import Bools, I64s
 
@@ -42,20 +45,25 @@ class TimeSplit:
     thresholds: Bools
     test: Bools
     said: dict[str, Any]
+    notes: tuple[str, ...] = field(default=())
+    """What is in no part, a sentence each."""
 
 
 def split_by_time(table: Table) -> TimeSplit | None:
     """The split of a table that has a time; None where it has none, or too few fraud numbers for three parts."""
     if table.event_ms is None:
         return None
-    days = len(np.unique(table.day)) >= FEWEST_DAYS
+    kept = followed(table)
+    days = len(np.unique(table.day[kept])) >= FEWEST_DAYS
     axis = table.day if days else table.event_ms
-    first = _cut(axis, table, TRAIN)
-    second = _cut(axis, table, TRAIN + THRESHOLDS)
-    train = axis < first
+    first = _cut(axis[kept], table.number[kept], TRAIN)
+    second = _cut(axis[kept], table.number[kept], TRAIN + THRESHOLDS)
+    before = axis < first
+    unheard = before & _known_since(table, int(table.event_ms[~before].min()))
+    train = before & ~unheard
     known = np.unique(table.number[train & table.fraud])
     fresh = ~np.isin(table.number, known)
-    parts = (train, (axis >= first) & (axis < second) & fresh, (axis >= second) & fresh)
+    parts = (train, ~before & (axis < second) & fresh & kept, (axis >= second) & fresh & kept)
     for part in parts:
         if fraud_numbers(table, part) < FEWEST_FRAUD or not (part & ~table.fraud).any():
             return None
@@ -65,15 +73,33 @@ def split_by_time(table: Table) -> TimeSplit | None:
         "thresholds_from": int(first),
         "test_from": int(second),
         "rows": dict(zip(("train", "thresholds", "test"), (int(part.sum()) for part in parts), strict=True)),
-        "left_out": int((~fresh & ~train).sum()),
+        "left_out": int((~fresh & ~before & kept).sum()),
+        "too_late": int((~before & ~kept).sum()),
+        "known_later": int(unheard.sum()),
     }
-    return TimeSplit(*parts, said)
+    return TimeSplit(*parts, said, (*notes_of(table, ~before & ~kept), *_unheard(table, unheard)))
+
+
+def _known_since(table: Table, at_ms: int) -> Bools:
+    """Rows whose label nobody had given by then, where the table says when it was."""
+    return np.zeros(len(table), np.bool_) if table.known_at_ms is None else table.known_at_ms >= at_ms
+
+
+def _unheard(table: Table, unheard: Bools) -> tuple[str, ...]:
+    if not unheard.any():
+        return ()
+    frauds = len(np.unique(table.number[unheard & table.fraud]))
+    return (
+        f"{int(unheard.sum()):,} rows, of {frauds:,} fraud numbers among others, are not fitted on: what they are "
+        "became known only after training ends.",
+    )
 
 
 def reported_on(table: Table, split: TimeSplit) -> Table:
     """The test's rows. A number that the labels call fraud before them, without saying since when, was it at the latest
     from the first row that they do."""
-    test = table.rows(split.test)
+    test = part_of(table, split.test)
+    test = replace(test, notes=(*test.notes, *split.notes))
     if table.event_ms is None:
         return test
     early = np.flatnonzero(split.thresholds & table.fraud)
@@ -110,8 +136,8 @@ def fraud_numbers(table: Table, rows: Bools) -> int:
     return len(np.unique(table.number[rows & table.fraud]))
 
 
-def _cut(axis: I64s, table: Table, share: float) -> int:
+def _cut(axis: I64s, number: I64s, share: float) -> int:
     """The place on `axis` before which `share` of the number-days lie."""
-    _, first = np.unique(number_day_keys(table.number, axis), return_index=True)
+    _, first = np.unique(number_day_keys(number, axis), return_index=True)
     places = np.sort(axis[first])
     return int(places[min(len(places) - 1, int(share * len(places)))])

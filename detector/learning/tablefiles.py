@@ -21,7 +21,8 @@ import pyarrow.parquet
 from detector.errors import ConfigError
 from detector.features.catalogue import feature_hash
 from detector.learning.digests import digest_of, together
-from detector.learning.table import ACTIVE_FROM, ROLES, UNSAID, Table, Texts, Weights, day_weights
+from detector.learning.followup import late_rows, limit_ms
+from detector.learning.table import ACTIVE_FROM, KNOWN_AT, ROLES, UNSAID, Table, Texts, Weights, day_weights
 from detector.learning.tablecolumns import floats, labels, listed, moments, plain, said_moments, texts
 from detector.learning.tablefeatures import chosen_features, vectors_of
 from detector.learning.vectors import written_heading
@@ -64,6 +65,7 @@ def read_table(
     found = {role: column for role, column in columns.items() if column in whole.column_names}
     notes: list[str] = []
     label, known = _labels(whole[found["label"]], f"{where}: {found['label']}")
+    limits_ms = _limits(parts)[known]
     if not known.all():
         notes.append(f"{np.count_nonzero(~known):,} rows whose label is not known are left out.")
         whole, label = whole.filter(pa.array(known)), label[known]
@@ -96,7 +98,9 @@ def read_table(
         roles=found,
         files=together((file.name, digest_of(file)) for file in files),
         notes=tuple(notes),
-        active_from_ms=_since(whole, where),
+        active_from_ms=_moments(whole, ACTIVE_FROM, where),
+        known_at_ms=_moments(whole, KNOWN_AT, where),
+        late=None if event_ms is None else late_rows(event_ms, day, label == 1, limits_ms),
     )
 
 
@@ -226,11 +230,18 @@ def _simulated(numbers: Texts, kind: str | None, notes: list[str]) -> bool:
     return False
 
 
-def _since(whole: pa.Table, where: str) -> I64s | None:
-    """Moments of `ACTIVE_FROM`, where the table has it."""
-    if ACTIVE_FROM not in whole.column_names:
+def _limits(parts: Sequence[pa.Table]) -> I64s:
+    """Of each row the last moment at which silence makes honest, as its file's heading says it; else `UNSAID`."""
+    said = [_said(part) for part in parts]
+    limits = [limit_ms(one.get("known_by_ms"), one.get("label_delay_days")) for one in said]
+    return np.repeat(np.array(limits, np.int64), [part.num_rows for part in parts])
+
+
+def _moments(whole: pa.Table, name: str, where: str) -> I64s | None:
+    """Moments of one of our columns, where the table has it."""
+    if name not in whole.column_names:
         return None
-    return said_moments(whole[ACTIVE_FROM], UNSAID, f"{where}: {ACTIVE_FROM}")
+    return said_moments(whole[name], UNSAID, f"{where}: {name}")
 
 
 def _weights(whole: pa.Table, found: Mapping[str, str], number: I64s, day: I64s, fraud: Bools, where: str) -> Weights:
