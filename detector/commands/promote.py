@@ -14,9 +14,10 @@ def add(commands: "Commands[argparse.ArgumentParser]") -> None:
         _promote,
         "say whether a challenger may take the champion's place",
         "Compares two evaluations that `detector evaluate` wrote on one table, and changes nothing. No, if recall at\n"
-        "0.1 % or 0.01 % false positives, or of an overt type, falls below the champion's interval; if more honest\n"
-        "numbers are touched; if the training data are older; if features differ; if simulated meets real; if one of\n"
-        "them has seen the table. Exit 0 for yes, 1 for no.",
+        "0.1 % or 0.01 % false positives, or of an overt type, is lower by more than chance, fraud by fraud; if\n"
+        "frauds or honest number-days are too few to tell; if more honest numbers are touched than by chance; if the\n"
+        "challenger flags less than half of what the champion does; if the training data are older; if features\n"
+        "differ; if simulated meets real; if one of them has seen the table. Exit 0 for yes, 1 for no.",
     )
     for name in ("champion", "challenger"):
         parser.add_argument(

@@ -9,14 +9,12 @@ same.
 """
 
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 
 from detector.learning.table import UNSAID, Table, number_day_keys
 from detector.records import Bools, I64s
-
-DAY_MS: Final = 86_400_000
+from detector.units import DAY_MS
 
 
 def limit_ms(known_by_ms: int | None, delay_days: float | None) -> int:

@@ -2,22 +2,31 @@
 
     evaluation.json of each -> Evaluation -> promote -> Verdict: yes or no, with reasons
 
-A no needs one reason, a yes none. Figures count as worse when they leave the champion's interval on the bad side: of
-two equal models half the figures are lower, by chance. Recall is compared where both wrong as many honest number-days
-of the table: at its own threshold a model may seem to catch more only because it wrongs more. What thresholds do is
-asked of honest numbers; those that reach `block` are counted one by one. And of the fraud that reaches `flag`: a
-challenger whose thresholds lie above it decides nothing, however well it ranks.
+A no needs one reason, a yes none. Figures count as worse when that is no chance: of two equal models half the figures
+are lower. Recall is compared where both wrong as many honest number-days of the table: at its own threshold a model may
+seem to catch more only because it wrongs more. What both models make of the same frauds is compared fraud by fraud, in
+replicates that draw frauds and honest numbers anew for both alike; evaluations of before, which do not tell them one
+by one, by the champion's interval. A margin beyond the data is no place to compare at. What thresholds do is asked of
+honest numbers; those that reach `block` are counted one by one. And of the fraud that reaches `flag`: a challenger
+whose thresholds lie above it decides nothing, however well it ranks.
+
+Few data are no ground for a yes: so many fraud numbers and honest number-days are wanted (`FEWEST_FRAUDS`,
+`FEWEST_DAYS`) that a challenger that is much worse would show, and where it may have lost a fifth of all fraud
+(`MOST_LOST`), none is given either.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
+import numpy as np
 
 from detector.errors import ConfigError
-from detector.learning.rates import UNKNOWN, Interval
+from detector.learning.rates import UNKNOWN, Floats, Interval, difference_above
+from detector.learning.thresholds import FEWEST, SHARES
 from detector.units import DAY_MS
 
 DECIDING: Final = "flag"
@@ -25,6 +34,15 @@ DECIDING: Final = "flag"
 LEAST_SHARE: Final = 0.5
 """Of what the champion catches at the least. Thresholds are set on other number-days than are judged on, so that equal
 models differ by a tenth; one that catches less than half has its own thresholds where hardly any fraud is."""
+FEWEST_FRAUDS: Final = 30
+"""Fraud numbers. Six lost and none gained come of chance in one case of sixty-four (a sign test), five in one of
+thirty-two: six is the least loss that shows beyond an interval of 95 %, and of thirty it is a fifth."""
+FEWEST_DAYS: Final = round(FEWEST / SHARES["watch"])
+"""Honest number-days. At 0.1 % false positives three of them set the margin; of fewer it lies beyond the data."""
+MOST_LOST: Final = 0.2
+"""Of all fraud, at the end of the interval: what `FEWEST_FRAUDS` are to tell."""
+SEED: Final = 1
+"""Of the replicates in which frauds are drawn."""
 OVERT: Final = ("wangiri", "robocall", "smishing", "irsf")
 """Types that nobody forgives a detector for missing; the others' recall is reported and not held against a model."""
 
@@ -43,6 +61,20 @@ class ReadOff(msgspec.Struct, frozen=True):
 
     share: float
     recall: Interval
+    margin: float | None = None
+    extrapolated: bool = False
+    """It lies beyond the data: too few honest number-days could reach it."""
+
+
+class Frauds(msgspec.Struct, frozen=True):
+    """Each fraud number, aligned; of evaluations of one table equal places are one number."""
+
+    place: list[int]
+    type: list[str]
+    weight: list[float]
+    margin: list[float]
+    bars: list[list[float | None]]
+    """Margins that were read off in each replicate, in the order of `Evaluation.read_off`."""
 
 
 class FraudType(msgspec.Struct, frozen=True):
@@ -64,6 +96,8 @@ class Table(msgspec.Struct, frozen=True):
     """What was judged on: files by name, with their digests."""
 
     files: dict[str, str]
+    fraud_numbers: int
+    honest_number_days: int
     left_out: LeftOut | None = None
 
 
@@ -88,6 +122,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     read_off: list[ReadOff]
     types: list[FraudType]
     bundle: Bundle
+    frauds: Frauds | None = None
+    """None in evaluations of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +159,7 @@ def promote(champion: Evaluation, challenger: Evaluation) -> Verdict:
         challenger.bundle.version,
         against=(
             *_incomparable(champion, challenger),
+            *_too_few(challenger),
             *_older(champion, challenger),
             *_worse(champion, challenger),
             *_idle(champion, challenger),
@@ -142,6 +179,8 @@ def _incomparable(champion: Evaluation, challenger: Evaluation) -> Iterator[str]
         yield "the two were judged on different tables: judge both on one"
     elif _left_out(champion) != _left_out(challenger):
         yield "the two were judged on different numbers of one table: give --trained-on the same files for both"
+    elif champion.frauds and challenger.frauds and champion.frauds.place != challenger.frauds.place:
+        yield "the two were judged on different fraud numbers of the table: leave out the same of both"
     for who, bundle in (("challenger", challenger.bundle), ("champion", champion.bundle)):
         if bundle.seen:
             yield (
@@ -163,6 +202,21 @@ def _left_out(evaluation: Evaluation) -> set[str]:
     return set(found.trained_on.values()) if found else set()
 
 
+def _too_few(evaluation: Evaluation) -> Iterator[str]:
+    """What a comparison would be worth nothing on."""
+    table = evaluation.table
+    if table.fraud_numbers < FEWEST_FRAUDS:
+        yield (
+            f"{table.fraud_numbers:,} fraud numbers were judged, {FEWEST_FRAUDS} are wanted: of fewer a challenger "
+            "that misses every fifth may look as good by chance"
+        )
+    if table.honest_number_days < FEWEST_DAYS:
+        yield (
+            f"{table.honest_number_days:,} honest number-days were judged, {FEWEST_DAYS:,} are wanted: of fewer nobody "
+            f"knows which margin {SHARES['watch']:.1%} of them reach, where recall is compared"
+        )
+
+
 def _older(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
     if challenger.bundle.trained_until_ms < champion.bundle.trained_until_ms:
         days = (champion.bundle.trained_until_ms - challenger.bundle.trained_until_ms) / DAY_MS
@@ -170,12 +224,14 @@ def _older(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
 
 
 def _worse(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
-    for what, old, new in _recalls(champion, challenger):
-        if new.value is None:
-            if old.value is not None:
-                yield f"{what} is not known of the challenger"
-        elif old.low is not None and new.value < old.low:
-            yield f"{what} is {_told(new)}, below the champion's {_told(old)}"
+    for one in _compared(champion, challenger):
+        if one.new.value is None:
+            if one.old.value is not None:
+                yield f"{one.what} is not known of the challenger"
+        elif one.worse:
+            yield f"{one.told}, below the champion's {_told(one.old)}{one.apart}"
+        elif one.of_all and one.more is not None and one.more.low is not None and one.more.low < -MOST_LOST:
+            yield f"{one.told}, and may be lower by a fifth of all fraud or more{one.apart}: judge both on more"
     for name, level in challenger.levels.items():
         before = champion.levels.get(name, level)
         more = level.honest_numbers_reached - before.honest_numbers_reached
@@ -199,24 +255,106 @@ def _idle(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
 
 
 def _better(champion: Evaluation, challenger: Evaluation) -> Iterator[str]:
-    for what, old, new in _recalls(champion, challenger):
-        if _above(new, old):
-            yield f"{what} is {_told(new)}, above the champion's {_told(old)}"
+    for one in _compared(champion, challenger):
+        if one.better:
+            yield f"{one.told}, above the champion's {_told(one.old)}{one.apart}"
 
 
-def _recalls(champion: Evaluation, challenger: Evaluation) -> Iterator[tuple[str, Interval, Interval]]:
-    """Name, champion's and challenger's: of all frauds at both false-positive levels, then of each overt type."""
-    yield from _pairs("recall", champion.read_off, challenger.read_off)
+@dataclass(frozen=True)
+class Compared:
+    """Recall of some frauds, of the champion (`old`) and of the challenger."""
+
+    what: str
+    old: Interval
+    new: Interval
+    more: Interval | None
+    """What the challenger catches more of the very same frauds; None where they are not told one by one."""
+    of_all: bool
+    """Not of one type."""
+
+    @cached_property
+    def told(self) -> str:
+        """The challenger's figure."""
+        return f"{self.what} is {_told(self.new)}"
+
+    @property
+    def worse(self) -> bool:
+        """By more than chance."""
+        if self.more is not None:
+            return self.more.high is not None and self.more.high < 0
+        return self.new.value is not None and self.old.low is not None and self.new.value < self.old.low
+
+    @property
+    def better(self) -> bool:
+        """In the same way."""
+        if self.more is not None:
+            return self.more.low is not None and self.more.low > 0
+        return _above(self.new, self.old)
+
+    @property
+    def apart(self) -> str:
+        """The difference, where it is known."""
+        more = self.more
+        if more is None or more.value is None or more.low is None or more.high is None:
+            return ""
+        value, low, high = (f"{100 * part:+.1f}" for part in (more.value, more.low, more.high))
+        return f" (on the same frauds {value} points, {low} to {high})"
+
+
+def _compared(champion: Evaluation, challenger: Evaluation) -> Iterator[Compared]:
+    """Of all frauds at both false-positive levels, then of each overt type; not at margins beyond the data."""
+    both = _Both(champion, challenger)
+    yield from both.compared(champion.read_off, challenger.read_off)
     theirs = {kind.type: kind.read_off for kind in challenger.types}
     for kind in champion.types:
         if kind.type.removesuffix("-overt") in OVERT:
-            yield from _pairs(f"recall of {kind.type}", kind.read_off, theirs.get(kind.type, []))
+            yield from both.compared(kind.read_off, theirs.get(kind.type, []), kind.type)
 
 
-def _pairs(what: str, old: list[ReadOff], new: list[ReadOff]) -> Iterator[tuple[str, Interval, Interval]]:
-    theirs = {one.share: one.recall for one in new}
-    for one in old:
-        yield f"{what} at {100 * one.share:g} % false positives", one.recall, theirs.get(one.share, UNKNOWN)
+class _Both:
+    """What two evaluations say of the same frauds."""
+
+    def __init__(self, champion: Evaluation, challenger: Evaluation) -> None:
+        self._bars = tuple({one.share: one.margin for one in each.read_off} for each in (champion, challenger))
+        self._shares = [one.share for one in champion.read_off]
+        self._frauds = None
+        if champion.frauds and challenger.frauds and champion.frauds.place == challenger.frauds.place:
+            self._frauds = champion.frauds, challenger.frauds
+
+    def compared(self, old: list[ReadOff], new: list[ReadOff], kind: str | None = None) -> Iterator[Compared]:
+        """At each false-positive level; `kind`: of frauds of one type."""
+        theirs = {one.share: one for one in new}
+        for one in old:
+            other = theirs.get(one.share)
+            if one.extrapolated or (other is not None and other.extrapolated):
+                continue
+            yield Compared(
+                f"recall{f' of {kind}' if kind else ''} at {100 * one.share:g} % false positives",
+                one.recall,
+                UNKNOWN if other is None else other.recall,
+                None if other is None else self._more(one.share, kind),
+                kind is None,
+            )
+
+    def _more(self, share: float, kind: str | None) -> Interval | None:
+        bars = [each.get(share) for each in self._bars]
+        if self._frauds is None or bars[0] is None or bars[1] is None:
+            return None
+        old, new = self._frauds
+        place = self._shares.index(share)
+        mine = np.ones(len(old.type), np.bool_) if kind is None else np.array(old.type) == kind
+        return difference_above(
+            (np.array(old.margin)[mine], np.array(new.margin)[mine]),
+            np.array(old.weight)[mine],
+            (bars[0], bars[1]),
+            (_floats(old.bars[place]), _floats(new.bars[place])),
+            SEED,
+        )
+
+
+def _floats(values: list[float | None]) -> Floats:
+    """NaN where there is none."""
+    return np.array(values, np.float64)
 
 
 def _above(new: Interval, old: Interval) -> bool:

@@ -100,6 +100,27 @@ def share_above(values: Floats, weight: Floats, bar: float, bars: Floats, seed: 
     return interval(found, replicates, _trials(size, weight))
 
 
+def difference_above(
+    values: tuple[Floats, Floats], weight: Floats, bars: tuple[float, float], drawn: tuple[Floats, Floats], seed: int
+) -> Interval:
+    """How much more of the same numbers the second of two values lets reach its bar than the first, as a share.
+
+    As `share_above`, paired: each replicate draws the same numbers for both, and holds them to its own two bars.
+    """
+    size = len(weight)
+    if not size:
+        return UNKNOWN
+    first, second = values
+    rng = np.random.default_rng(seed)
+    replicates = np.empty(min(map(len, drawn)))
+    for i in range(len(replicates)):
+        weighs = np.bincount(rng.integers(size, size=size), minlength=size) * weight
+        more = (second >= drawn[1][i]).astype(np.float64) - (first >= drawn[0][i])
+        replicates[i] = (weighs * more).sum() / weighs.sum() if np.isfinite(drawn[0][i] + drawn[1][i]) else np.nan
+    found = (weight * ((second >= bars[1]).astype(np.float64) - (first >= bars[0]))).sum() / weight.sum()
+    return interval(float(found), replicates)
+
+
 def _trials(numbers: int, weight: Floats) -> float:
     """How many `numbers` of equal weight would tell as much (Kish 1965): of one that stands for ninety beside ten that
     stand for themselves, next to one."""

@@ -1,5 +1,6 @@
 """Assessment: each figure of an evaluation is what plain counting gives; one entry a number, honest days apart."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 
 from detector.learning import assessment, greatest
 from detector.learning.assessment import MILLION, Judged, assess, flat
+from detector.learning.rates import REPLICATES
 from detector.learning.table import UNSAID, Table, day_weights
 from detector.learning.tablefiles import read_table
+from detector.units import DAY_MS
 from detector.verdict.manifest import LEVELS, Calibration, Thresholds
 from tests.learning import labelled
 from tests.learning.test_splits import small
@@ -210,7 +213,7 @@ def drawn() -> tuple[Table, Any]:
     table = replace(
         table,
         day=day,
-        event_ms=labelled.DAY_MS * day + np.tile([0, 10_000] * 2, 31),
+        event_ms=DAY_MS * day + np.tile([0, 10_000] * 2, 31),
         weight=np.where(number == 10, 90 / 2, 1 / 2),
         types=np.where(table.fraud, "simbox", ""),
         active_from_ms=np.where(table.fraud, 0, UNSAID),
@@ -242,12 +245,29 @@ def test_a_fraud_that_was_drawn_counts_as_many_as_it_stands_for() -> None:
     assert [one for one in found["table"]["notes"] if one.startswith(note)]
 
 
+def test_frauds_are_told_one_by_one_and_none_of_them_by_its_number(
+    table: Table, margins: Any, found: dict[str, Any]
+) -> None:
+    """What a comparison needs: the recall that is read off follows from it, and nothing says who they are."""
+    frauds = found["frauds"]
+    assert frauds["place"] == np.unique(table.number[table.fraud]).tolist()
+    assert frauds["weight"] == [1.0] * len(frauds["place"])
+    greatest = {place: float(margins[table.fraud & (table.number == place)].max()) for place in frauds["place"]}
+    assert frauds["margin"] == list(greatest.values())
+    assert set(frauds["type"]) == {"simbox", "smishing"}
+    for said, bars in zip(found["read_off"], frauds["bars"], strict=True):
+        assert np.mean(np.array(frauds["margin"]) >= said["margin"]) == said["recall"]["value"]
+        assert len(bars) == REPLICATES
+    written = json.dumps(found)
+    assert not any(number in written for number in table.numbers.tolist())
+
+
 def test_without_draws_nothing_is_weighed(found: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit, though ten tenths of a number-day add up to a little less than 1."""
     rng = np.random.default_rng(4)
     number, day = np.sort(rng.integers(0, 60, 4_000)), rng.integers(0, 3, 4_000)
     table = small((number < 25).tolist(), number.tolist())
-    table = replace(table, day=day, event_ms=labelled.DAY_MS * day, weight=day_weights(number, day, table.fraud))
+    table = replace(table, day=day, event_ms=DAY_MS * day, weight=day_weights(number, day, table.fraud))
     judged = Judged.of(table, rng.normal(size=4_000) + 2 * table.fraud, Thresholds(watch=2, flag=3, block=4))
     said = assess(judged, BARS, SIGMOID, 0.5, seed=1)
     for module in (greatest, assessment):

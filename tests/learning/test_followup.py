@@ -17,18 +17,19 @@ from detector.learning.followup import figures_of, part_of
 from detector.learning.splits import reported_on, split_by_time
 from detector.learning.table import Table
 from detector.learning.tablefiles import read_table
+from detector.units import DAY_MS
 from tests.learning import labelled
 
 DAYS, DELAY = 14, 4
-LIMIT_MS = labelled.START_MS + (DAYS - DELAY) * labelled.DAY_MS
+LIMIT_MS = labelled.START_MS + (DAYS - DELAY) * DAY_MS
 QUIET = Asked(parameters={"models": 1, "max_iter": 20})
 
 
 def joined(numbers: int = 300, *, days: int = DAYS, delay_days: float = DELAY, seed: int = 6) -> pa.Table:
     """As `features` joins labels at the end of the last day: of its last days nothing is known but frauds."""
     whole = labelled.ours(numbers, days, seed=seed)
-    known_by_ms = labelled.START_MS + days * labelled.DAY_MS
-    late = pc.greater(whole["event_ms"], known_by_ms - int(delay_days * labelled.DAY_MS))
+    known_by_ms = labelled.START_MS + days * DAY_MS
+    late = pc.greater(whole["event_ms"], known_by_ms - int(delay_days * DAY_MS))
     unknown = pc.and_(late, pc.equal(whole["label"], 0))
     place = whole.column_names.index("label")
     whole = whole.set_column(place, "label", pc.if_else(unknown, None, whole["label"]))
@@ -115,7 +116,7 @@ def test_thresholds_and_test_end_where_anybody_can_be_honest_and_training_keeps_
     table = read(tmp_path, joined())
     split = split_by_time(table)
     assert split is not None
-    first = labelled.START_MS // labelled.DAY_MS
+    first = labelled.START_MS // DAY_MS
     spans = [(table.day[part].min() - first, table.day[part].max() - first) for part in (split.thresholds, split.test)]
     assert spans[0][0] <= 6
     # The limit is the midnight itself.
@@ -138,12 +139,12 @@ def test_labels_that_became_known_after_training_do_not_help_it(tmp_path: Path) 
              the other parts, where the model meets it as it would have
     """
     whole = read(tmp_path, labelled.ours(200, 10))
-    first = labelled.START_MS // labelled.DAY_MS
+    first = labelled.START_MS // DAY_MS
     assert whole.event_ms is not None
     begun = np.full(len(whole.numbers), np.iinfo(np.int64).max)
     np.minimum.at(begun, whole.number[whole.fraud], whole.day[whole.fraud])
     late = whole.fraud & (begun[whole.number] == first + 4)
-    told = np.where(late, labelled.START_MS + 7 * labelled.DAY_MS, whole.event_ms.min())
+    told = np.where(late, labelled.START_MS + 7 * DAY_MS, whole.event_ms.min())
     split, before = split_by_time(replace(whole, known_at_ms=told)), split_by_time(replace(whole, known_at_ms=None))
     assert split is not None
     assert before is not None

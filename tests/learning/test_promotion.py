@@ -34,7 +34,13 @@ def evaluation() -> dict[str, Any]:
     return {
         "format": "evaluation-1",
         "figures": "real",
-        "table": {"files": {"test.parquet": "ab" * 32}, "rows": 10_000, "notes": []},
+        "table": {
+            "files": {"test.parquet": "ab" * 32},
+            "rows": 10_000,
+            "fraud_numbers": 180,
+            "honest_number_days": 20_000,
+            "notes": [],
+        },
         "ranking": {"area": figure(0.93)},
         "levels": {
             name: {
@@ -62,6 +68,23 @@ def evaluation() -> dict[str, Any]:
 
 def read(tree: dict[str, Any]) -> Evaluation:
     return msgspec.json.decode(json.dumps(tree), type=Evaluation)
+
+
+def with_frauds(margins: list[float], drawn: list[float] | None = None, **more: Any) -> dict[str, Any]:
+    """Frauds that are told one by one, held to a margin of 1; `drawn`: what it is in the replicates, in turn."""
+    tree = evaluation()
+    size = len(margins)
+    bars = [(drawn or [1.0])[i % len(drawn or [1.0])] for i in range(1_000)]
+    tree["frauds"] = {
+        "place": list(range(size)),
+        "type": ["simbox"] * size,
+        "weight": [1.0] * size,
+        "margin": margins,
+        "bars": [bars, bars],
+    } | more
+    for one in tree["read_off"]:
+        one |= {"margin": 1.0, "extrapolated": False, "recall": figure(sum(m >= 1 for m in margins) / size, 0.15)}
+    return tree
 
 
 OFTEN, RARELY = 0, 1
@@ -110,6 +133,14 @@ AGAINST: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         "judged on different numbers of one table: give --trained-on the same files for both",
     ),
     (lambda e: e["bundle"].update(seen=["test.parquet"]), "the challenger has seen test.parquet"),
+    (
+        lambda e: e["table"].update(fraud_numbers=29),
+        "29 fraud numbers were judged, 30 are wanted: of fewer a challenger",
+    ),
+    (
+        lambda e: e["table"].update(honest_number_days=2_999),
+        "2,999 honest number-days were judged, 3,000 are wanted: of fewer nobody knows which margin 0.1% of them reach",
+    ),
 ]
 
 
@@ -133,10 +164,13 @@ def test_each_of_these_alone_says_no(change: Callable[[dict[str, Any]], object],
         lambda e: e["levels"]["flag"].update(honest_numbers_reached=3, honest_days=figure(1.4e-4)),
         lambda e: e["bundle"].update(trained_until_ms=101 * DAY_MS),
         lambda e: e["levels"]["block"].update(honest_numbers_reached=0),
+        lambda e: e["read_off"][RARELY].update(extrapolated=True, recall=figure(0.1)),
+        lambda e: e["types"][2]["read_off"][RARELY].update(extrapolated=True, recall=figure(0.1)),
     ],
 )
 def test_none_of_these_is_a_reason(change: Callable[[dict[str, Any]], object]) -> None:
-    """Itself, chance, a threshold that lies a little higher, a type that hides, newer data, fewer touched."""
+    """Itself, chance, a threshold that lies a little higher, a type that hides, newer data, fewer touched, and what
+    was compared at margins beyond the data."""
     tree = evaluation()
     change(tree)
     verdict = promote(read(evaluation()), read(tree))
@@ -165,6 +199,76 @@ def test_a_champion_that_wrongs_many_is_not_kept_for_what_it_catches_by_that() -
     verdict = promote(read(champion), read(challenger))
     assert verdict.promote
     assert len(verdict.favour) == 1
+
+
+def test_of_the_same_frauds_more_lost_than_by_chance_is_a_reason_though_the_intervals_meet() -> None:
+    """Forty, of which the champion catches thirty: eight of these are lost, none is gained. Each figure alone may lie
+    where the other does."""
+    champion = with_frauds([2.0] * 30 + [0.0] * 10)
+    challenger = with_frauds([0.0] * 8 + [2.0] * 22 + [0.0] * 10)
+    verdict = promote(read(champion), read(challenger))
+    assert len(verdict.against) == 2
+    assert re.search(
+        r"recall at 0.1 % .* is 55.0% .*, below the champion's 75.0% .* \(on the same frauds -20.0 points, -3.* to -\d",
+        verdict.against[0],
+    )
+    assert promote(read(challenger), read(champion)).promote
+    assert len(promote(read(challenger), read(champion)).favour) == 2
+
+
+def test_of_the_same_frauds_as_many_gained_as_lost_is_chance() -> None:
+    """Four for four, and the weights of frauds that stand for others count."""
+    champion = with_frauds([2.0] * 30 + [0.0] * 10)
+    challenger = with_frauds([0.0] * 4 + [2.0] * 26 + [2.0] * 4 + [0.0] * 6)
+    assert promote(read(champion), read(challenger)).promote
+    for tree in (champion, challenger):
+        tree["frauds"]["weight"] = [9.0] * 4 + [1.0] * 36
+    verdict = promote(read(champion), read(challenger))
+    assert "on the same frauds -44.4 points" in verdict.against[0]
+
+
+def test_where_it_may_have_lost_a_fifth_of_all_fraud_there_is_no_yes() -> None:
+    """The margin at 0.1 % is read off so few honest numbers that it is another one in every third replicate: of the
+    challenger's frauds half lie between the two, the champion's all above both."""
+    champion = with_frauds([9.0] * 40, [1.0, 1.0, 3.0])
+    challenger = with_frauds([2.0] * 20 + [9.0] * 20, [1.0, 1.0, 3.0])
+    verdict = promote(read(champion), read(challenger))
+    assert [reason.split(",")[0] for reason in verdict.against] == [
+        f"recall at {share} % false positives is 100.0% (85.0% to 115.0%)" for share in ("0.1", "0.01")
+    ]
+    assert "and may be lower by a fifth of all fraud or more (on the same frauds +0.0 points" in verdict.against[0]
+    assert promote(read(challenger), read(champion)).promote
+
+
+def test_frauds_of_a_type_are_compared_one_by_one_too() -> None:
+    """Of all frauds it is better; of IRSF it loses seven of eight."""
+    types = ["irsf"] * 8 + ["wangiri"] * 32
+    champion = with_frauds([2.0] * 8 + [0.0] * 32, type=types)
+    challenger = with_frauds([2.0] + [0.0] * 7 + [2.0] * 32, type=types)
+    for tree, recall in ((champion, 1.0), (challenger, 0.125)):
+        tree["types"] = [{"type": "irsf", "numbers": 8, "recall": {}, "read_off": deepcopy(tree["read_off"])}]
+        for one in tree["types"][0]["read_off"]:
+            one["recall"] = figure(recall, 1.0)
+    (often, rarely) = promote(read(champion), read(challenger)).against
+    assert often.startswith("recall of irsf at 0.1 % false positives is 12.5%")
+    assert "on the same frauds -87.5 points" in often
+    assert rarely.startswith("recall of irsf at 0.01 %")
+
+
+def test_other_frauds_of_the_same_table_are_not_compared() -> None:
+    """One was told what was known in training, the other was not."""
+    champion, challenger = with_frauds([2.0] * 40), with_frauds([2.0] * 40)
+    challenger["frauds"]["place"] = list(range(1, 41))
+    (reason,) = promote(read(champion), read(challenger)).against
+    assert reason.startswith("the two were judged on different fraud numbers of the table")
+
+
+def test_four_of_five_and_two_of_five_is_no_comparison() -> None:
+    """Forty per cent lie within what four of five may be: too few say nothing."""
+    champion, challenger = with_frauds([2.0] * 4 + [0.0]), with_frauds([2.0] * 2 + [0.0] * 3)
+    for tree in (champion, challenger):
+        tree["table"]["fraud_numbers"] = 5
+    assert promote(read(champion), read(challenger)).against[0].startswith("5 fraud numbers were judged, 30 are wanted")
 
 
 def test_what_became_better_is_said() -> None:
@@ -215,7 +319,7 @@ def test_a_better_challenger_is_never_refused_where_a_worse_one_is_taken(
 
 def test_what_evaluate_writes_is_what_promote_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A model that tells nothing does not take the place of one that tells; each may take its own."""
-    table = str(labelled.write(tmp_path / "v.parquet", labelled.ours(150, 6)))
+    table = str(labelled.write(tmp_path / "v.parquet", labelled.ours(700, 6)))
     models.save(tmp_path / "noise", models.fitted(trees=3))
     bundles = {"shipped": ROOT / "models" / "default", "noise": tmp_path / "noise"}
     for name, bundle in bundles.items():

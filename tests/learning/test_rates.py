@@ -145,3 +145,22 @@ def test_the_interval_of_an_area_holds_it_and_narrows_with_more_numbers() -> Non
         assert found.low < found.value < found.high
         widths.append(found.high - found.low)
     assert widths[1] == pytest.approx(widths[0] / 2, rel=0.3)
+
+
+def test_a_difference_is_a_paired_bootstrap_of_the_same_numbers_held_to_two_bars() -> None:
+    """By plain loops; of a model and itself it is nought in every replicate."""
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(size=50), rng.normal(size=50) + 0.4
+    weight, bars = rng.integers(1, 4, 50).astype(float), (rng.normal(size=300) / 9, rng.normal(size=300) / 9)
+    found = rates.difference_above((first, second), weight, (0.0, 0.0), bars, seed=8)
+    draws, replicates = np.random.default_rng(8), []
+    for i in range(300):
+        drawn = draws.integers(50, size=50)
+        caught = [(weight[drawn] * (each[drawn] >= bars[k][i])).sum() for k, each in enumerate((first, second))]
+        replicates.append((caught[1] - caught[0]) / weight[drawn].sum())
+    assert found.value == pytest.approx(
+        (weight * (second >= 0)).sum() / weight.sum() - (weight @ (first >= 0)) / weight.sum()
+    )
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(replicates, [0.025, 0.975])))
+    same = rates.difference_above((first, first), weight, (0.0, 0.0), (bars[0], bars[0]), seed=8)
+    assert same == rates.Interval(0.0, 0.0, 0.0)

@@ -80,6 +80,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says(monkeypatch: pyt
         known, _ = share(fraud.margin >= read.bars["watch"], fraud.number, None, seed=trial)
         inside += ends(said)[0] <= truth <= ends(said)[1]
         fixed += ends(known)[0] <= truth <= ends(known)[1]
+    print(f"the truth lies within {inside} of {trials} intervals, within {fixed} with the bar taken for known")
     assert inside >= 0.85 * trials
     assert fixed < 0.75 * trials
 
