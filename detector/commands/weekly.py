@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 NUMBERS: Final = 2_000
 OUT: Final = Path("var", "weekly")
-TABLE: Final = "every:8"
-"""Fewer than serving scores, for the loop is shown in minutes: `fit` and `evaluate` say what that does to thresholds.
-On your own traffic take every:1, or a table of it for `fit --thresholds-on`."""
+TABLE: Final = "every:1"
+"""As serving scores: thresholds are set on it."""
 KNOWN_AFTER_DAYS: Final = 21
 """When the labels of a week are joined, as its log tells: nearly all that will ever be said is known then."""
 AUDITED: Final = 40

@@ -20,7 +20,7 @@ from loadtest.versions import InForce, Versions
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 NUMBERS = 700
-SEED = 1
+SEED = 2
 """Of a network in which the candidate is promoted: of others so small one honest number too many may reach `block`."""
 
 
@@ -28,7 +28,7 @@ SEED = 1
 def yesterdays(tmp_path: Path) -> Path:
     """A bundle that has met SIM boxes alone, in the open: the frauds of both weeks are others, for the most part."""
     records, labels, vectors = (str(tmp_path / name) for name in ("r.parquet", "labels.jsonl", "v.parquet"))
-    network = ["--numbers", "1200", "--days", "11", "--seed", "77"]
+    network = ["--numbers", "1200", "--days", "10", "--seed", "77"]
     frauds = ["--campaigns", "simbox-overt", "--campaign-count", "4", "--campaigns-from", "6"]
     assert main(["simulate", *network, *frauds, "--to", "parquet", "--out", records, "--labels", labels]) == 0
     config = str(ROOT / "configs" / "demo.yaml")
