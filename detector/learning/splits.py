@@ -2,8 +2,8 @@
 
 with a time      train | thresholds | test, in this order; a number known as fraud in training is in no later part. An
                  honest one is in all, on other days; a fraud that begins in the second span is in the third, too.
-                 What became known only when training was over is in no training; what is later than somebody can
-                 be honest (`followup`) in neither of the other two
+                 What is later than somebody can be honest (`followup`) is in neither of the last two. Training
+                 hears all labels that there are: it is this bundle that goes to work once they are known
 without          folds by number: each number's margin comes from a model that has not seen it (cross-fitted)
 
 A fraud of the second span may be judged in the third, for nothing that is held against it there has come from its
@@ -58,12 +58,10 @@ def split_by_time(table: Table) -> TimeSplit | None:
     axis = table.day if days else table.event_ms
     first = _cut(axis[kept], table.number[kept], TRAIN)
     second = _cut(axis[kept], table.number[kept], TRAIN + THRESHOLDS)
-    before = axis < first
-    unheard = before & _known_since(table, int(table.event_ms[~before].min()))
-    train = before & ~unheard
+    train = axis < first
     known = np.unique(table.number[train & table.fraud])
     fresh = ~np.isin(table.number, known)
-    parts = (train, ~before & (axis < second) & fresh & kept, (axis >= second) & fresh & kept)
+    parts = (train, ~train & (axis < second) & fresh & kept, (axis >= second) & fresh & kept)
     for part in parts:
         if fraud_numbers(table, part) < FEWEST_FRAUD or not (part & ~table.fraud).any():
             return None
@@ -73,26 +71,10 @@ def split_by_time(table: Table) -> TimeSplit | None:
         "thresholds_from": int(first),
         "test_from": int(second),
         "rows": dict(zip(("train", "thresholds", "test"), (int(part.sum()) for part in parts), strict=True)),
-        "left_out": int((~fresh & ~before & kept).sum()),
-        "too_late": int((~before & ~kept).sum()),
-        "known_later": int(unheard.sum()),
+        "left_out": int((~fresh & ~train & kept).sum()),
+        "too_late": int((~train & ~kept).sum()),
     }
-    return TimeSplit(*parts, said, (*notes_of(table, ~before & ~kept), *_unheard(table, unheard)))
-
-
-def _known_since(table: Table, at_ms: int) -> Bools:
-    """Rows whose label nobody had given by then, where the table says when it was."""
-    return np.zeros(len(table), np.bool_) if table.known_at_ms is None else table.known_at_ms >= at_ms
-
-
-def _unheard(table: Table, unheard: Bools) -> tuple[str, ...]:
-    if not unheard.any():
-        return ()
-    frauds = len(np.unique(table.number[unheard & table.fraud]))
-    return (
-        f"{int(unheard.sum()):,} rows, of {frauds:,} fraud numbers among others, are not fitted on: what they are "
-        "became known only after training ends.",
-    )
+    return TimeSplit(*parts, said, notes_of(table, ~train & ~kept))
 
 
 def reported_on(table: Table, split: TimeSplit) -> Table:

@@ -26,8 +26,6 @@ EVERY_EVENT: Final = "every:1"
 """Moments of vectors as serving scores them."""
 ACTIVE_FROM: Final = "active_from_ms"
 """The column that says since when a number is what its label says."""
-KNOWN_AT: Final = "known_at_ms"
-"""The column that says when that became known."""
 UNSAID: Final = -1
 """In its place where that is not said."""
 
@@ -65,8 +63,6 @@ class Table:
     """What was left out or taken for granted, a sentence each."""
     active_from_ms: I64s | None = None
     """Since when each row's number is what its label says, `UNSAID` where that is not said; None = in no row."""
-    known_at_ms: I64s | None = None
-    """When that became known, in the same way."""
     late: Bools | None = None
     """Rows later than somebody can be honest (`followup`); None where there is no time."""
 
@@ -85,7 +81,6 @@ class Table:
             weight=self.weight[wanted],
             types=self.types[wanted],
             active_from_ms=None if self.active_from_ms is None else self.active_from_ms[wanted],
-            known_at_ms=None if self.known_at_ms is None else self.known_at_ms[wanted],
             late=None if self.late is None else self.late[wanted],
         )
 

@@ -22,7 +22,7 @@ from detector.errors import ConfigError
 from detector.features.catalogue import feature_hash
 from detector.learning.digests import digest_of, together
 from detector.learning.followup import late_rows, limit_ms
-from detector.learning.table import ACTIVE_FROM, KNOWN_AT, ROLES, UNSAID, Table, Texts, Weights, day_weights
+from detector.learning.table import ACTIVE_FROM, ROLES, UNSAID, Table, Texts, Weights, day_weights
 from detector.learning.tablecolumns import floats, labels, listed, moments, plain, said_moments, texts
 from detector.learning.tablefeatures import chosen_features, vectors_of
 from detector.learning.vectors import written_heading
@@ -99,7 +99,6 @@ def read_table(
         files=together((file.name, digest_of(file)) for file in files),
         notes=tuple(notes),
         active_from_ms=_moments(whole, ACTIVE_FROM, where),
-        known_at_ms=_moments(whole, KNOWN_AT, where),
         late=None if event_ms is None else late_rows(event_ms, day, label == 1, limits_ms),
     )
 

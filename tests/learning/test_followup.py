@@ -132,31 +132,6 @@ def test_thresholds_and_test_end_where_anybody_can_be_honest_and_training_keeps_
     assert any("later than somebody can be honest" in note for note in fitted.notes)
 
 
-def test_labels_that_became_known_after_training_do_not_help_it(tmp_path: Path) -> None:
-    """
-    days     0 .... 5 | 6 7 | 8 9
-             fraud of day 4, known on day 7: nobody knew when training ended. It is no training's fraud, and stays in
-             the other parts, where the model meets it as it would have
-    """
-    whole = read(tmp_path, labelled.ours(200, 10))
-    first = labelled.START_MS // DAY_MS
-    assert whole.event_ms is not None
-    begun = np.full(len(whole.numbers), np.iinfo(np.int64).max)
-    np.minimum.at(begun, whole.number[whole.fraud], whole.day[whole.fraud])
-    late = whole.fraud & (begun[whole.number] == first + 4)
-    told = np.where(late, labelled.START_MS + 7 * DAY_MS, whole.event_ms.min())
-    split, before = split_by_time(replace(whole, known_at_ms=told)), split_by_time(replace(whole, known_at_ms=None))
-    assert split is not None
-    assert before is not None
-    assert np.array_equal(split.train, before.train & ~late)
-    numbers = np.unique(whole.number[late])
-    assert set(numbers.tolist()) <= set(whole.number[split.test].tolist())
-    assert not set(numbers.tolist()) & set(whole.number[before.test].tolist())
-    assert split.said["known_later"] == int((late & (whole.day < first + 6)).sum()) > 0
-    assert before.said["known_later"] == 0
-    assert any(f"of {len(numbers)} fraud numbers" in note for note in split.notes)
-
-
 def test_split_by_number_and_tables_apart_are_judged_within_what_was_followed(tmp_path: Path) -> None:
     """As many number-days of fraud as there are before the limit; everything is fitted on."""
     few = read(tmp_path, joined(24, seed=9))
