@@ -29,7 +29,7 @@ def test_notebooks_are_kept_without_their_outputs() -> None:
 
 @pytest.mark.slow
 def test_a_newcomer_comes_from_records_to_a_model_in_force(tmp_path: Path) -> None:
-    """Every command exits as the text says; the candidate is promoted, and scores."""
+    """Every command exits as the text says; one candidate is refused, the other is promoted, and scores."""
     done, folder = tmp_path / "done.ipynb", tmp_path / "work"
     folder.mkdir()
     environment = os.environ | {"NOTEBOOK_FOLDER": str(folder), "IPYTHONDIR": str(tmp_path / "ipython")}
@@ -40,8 +40,8 @@ def test_a_newcomer_comes_from_records_to_a_model_in_force(tmp_path: Path) -> No
     said = ["".join("".join(out.get("text", "")) for out in cell["outputs"]) for cell in cells]
     assert all(said[1:])
     manifest = json.loads((folder / "in-force" / "manifest.json").read_bytes())
-    assert any(text.startswith("$ detector promote") and "\nyes: " in text for text in said)
+    assert any(text.startswith("$ detector promote") and "\nno: " in text and "\nyes: " in text for text in said)
     assert manifest["name"] == "week"
     assert any(f"\nin force: {manifest['version']}\n" in text for text in said)
     assert "margin" in said[-1]
-    assert (folder / "judged-candidate" / "report.html").stat().st_size > 10_000
+    assert (folder / "judged-week" / "report.html").stat().st_size > 10_000

@@ -54,7 +54,8 @@ def evaluate_bundle(
     calibration = manifest.calibration
     if prevalence is not None:
         calibration = Calibration(a=calibration.a, b=prevalence.training_b)
-    judged = Judged.of(table, model.margins(table.vectors), manifest.thresholds)
+    margins = _batched(bundle, model)
+    judged = Judged.of(table, margins(table.vectors), manifest.thresholds)
     training = prevalence.training if prevalence else None
     evaluation = assess(judged, manifest.thresholds, calibration, training, seed, groups)
     seen = _seen(table, fit)
@@ -76,7 +77,7 @@ def evaluate_bundle(
     evaluation["table"]["notes"] += _served_otherwise(table, manifest)
     if not quick:
         say("dealing features out anew")
-        evaluation["importance"] = importance(table, _batched(bundle, model), ROWS, seed)
+        evaluation["importance"] = importance(table, margins, ROWS, seed)
         evaluation |= contrasts(
             table, fit.estimator if fit else "trees", seed, say, dict(fit.monotone) if fit else None
         )
